@@ -1,0 +1,192 @@
+//! The arguments, as clap reads them. Their help texts are the manual.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  findings: fix --check would change something, or --require-consumer found nothing
+  2  wrong usage, unreadable input, or a refused or failed edit (the file is as it was)";
+
+/// Puts cuda_compat and /run/opengl-driver/lib in front of the RUNPATH of every ELF object in a tree.
+#[derive(Debug, Parser)]
+#[command(name = "cuda-runpath", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Human, global = true, value_name = "FORMAT")]
+    pub format: Format,
+    /// Short for --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    pub json: bool,
+    /// Print failures only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print skipped files and how each change is made; twice: files that are not ELF too
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Use colours (NO_COLOR and CLICOLOR are honoured)
+    #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
+    pub color: When,
+    /// Show progress on a terminal's standard error
+    #[arg(long, value_enum, default_value_t = Progress::Auto, global = true, value_name = "WHEN")]
+    pub progress: Progress,
+    /// Threads [default: NIX_BUILD_CORES, else one for each CPU]
+    #[arg(short, long, global = true, value_name = "N")]
+    pub jobs: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Progress {
+    Auto,
+    Never,
+}
+
+impl Global {
+    pub(super) fn is_json(&self) -> bool {
+        self.json || self.format == Format::Json
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Put the driver and compat directories in front of every object's search path
+    Fix(Box<FixArgs>),
+    /// Show each object's search path, what it needs and where there is room
+    Show(ShowArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page (roff)
+    Man(ManArgs),
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub(super) struct Inputs {
+    /// File, directory or symbolic link such as ./result; links met inside a directory are not followed
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Read paths from FILE, one a line ("-" for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+    /// Paths of --files-from end with NUL instead of a newline
+    #[arg(short = '0', long, requires = "files_from")]
+    pub null: bool,
+    /// Leave out files and directories that match, by path below PATH or by name (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct FixArgs {
+    #[command(flatten)]
+    pub inputs: Inputs,
+
+    /// Directory with cuda_compat's libcuda.so.1 (repeatable; they come first, in order)
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub compat: Vec<PathBuf>,
+    /// Driver directory (repeatable) [default: /run/opengl-driver/lib, for 32-bit objects /run/opengl-driver-32/lib]
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub driver: Vec<PathBuf>,
+    /// Any of compat,driver,stubs; or order-only [default: driver,stubs, and compat when --compat is given]
+    #[arg(long, value_name = "ACTIONS", help_heading = "Policy")]
+    pub actions: Option<String>,
+    /// Which dynamic tag holds the path afterwards
+    #[arg(long, value_enum, default_value_t = Tag::Runpath, value_name = "TAG", help_heading = "Policy")]
+    pub tag: Tag,
+    /// Only objects that ask for a driver library (DT_NEEDED, dlopen strings, .note.dlopen)
+    #[arg(long, help_heading = "Policy")]
+    pub only_consumers: bool,
+    /// Exit with 1 when no object asks for a driver library
+    #[arg(long, help_heading = "Policy")]
+    pub require_consumer: bool,
+    /// Remove every repeated entry, not only those of managed directories
+    #[arg(long, help_heading = "Policy")]
+    pub dedup: bool,
+    /// Only objects of this machine, such as x86_64 or aarch64
+    #[arg(long, value_name = "NAME", help_heading = "Policy")]
+    pub machine: Option<String>,
+
+    /// Say what would be done; write nothing
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["in_place", "output", "receipt", "revert"])]
+    pub dry_run: bool,
+    /// As --dry-run, and exit with 1 when something would change
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["dry_run", "in_place", "output", "receipt", "revert"])]
+    pub check: bool,
+    /// Show changes as differences; write nothing
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["in_place", "output", "receipt", "revert"])]
+    pub diff: bool,
+    /// Write to the files themselves, in an order in which every step loads (fast; for fresh build outputs)
+    #[arg(long, help_heading = "Writing", conflicts_with = "revert")]
+    pub in_place: bool,
+    /// Leave PATH alone and write a patched copy of it to DIR, which must be new or empty
+    #[arg(long, value_name = "DIR", help_heading = "Writing", conflicts_with_all = ["revert", "receipt"])]
+    pub output: Option<PathBuf>,
+    /// Write to a new FILE what --revert needs to take the edits back
+    #[arg(long, value_name = "FILE", help_heading = "Writing", conflicts_with = "revert")]
+    pub receipt: Option<PathBuf>,
+    /// Take back the edits of a receipt
+    #[arg(long, value_name = "FILE", help_heading = "Writing", conflicts_with_all = ["paths", "files_from", "exclude"])]
+    pub revert: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tag {
+    /// DT_RUNPATH, whatever was there
+    Runpath,
+    /// The tag that is there; DT_RUNPATH where there is none
+    Keep,
+    /// DT_RPATH, which dependencies inherit
+    Rpath,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Directory to show as compat (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub compat: Vec<PathBuf>,
+    /// Directory to show as driver (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub driver: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// The subcommand whose page is wanted; the program's without one
+    #[arg(value_name = "SUBCOMMAND")]
+    pub subcommand: Option<String>,
+}

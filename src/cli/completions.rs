@@ -1,0 +1,15 @@
+//! `cuda-runpath completions`
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::args::{Cli, CompletionsArgs};
+use super::exit::Status;
+
+pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<Status> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cuda-runpath", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(Status::Clean)
+}

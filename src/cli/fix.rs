@@ -1,0 +1,180 @@
+//! `cuda-runpath fix`
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use bstr::ByteSlice;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{FixArgs, Global};
+use super::exit::Status;
+use super::{output, settings};
+use crate::fsio;
+use crate::report::{self, CopyNotes, FixRun, Mode, Receipt};
+use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root};
+
+pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
+    if let Some(receipt) = &args.revert {
+        return revert(receipt, global);
+    }
+    let fix_settings = settings::fix(args)?;
+    let exclude = settings::exclude(&args.inputs)?;
+    let (mut roots, mut failures) = resolve(settings::roots(&args.inputs)?);
+    let copy = match &args.output {
+        None => None,
+        Some(target) => {
+            let [original] = roots.as_slice() else { bail!("--output takes exactly one PATH") };
+            let original = original.clone();
+            let copied =
+                tree::copy_tree(&original, target).with_context(|| format!("--output {}", target.display()))?;
+            roots = vec![copied.root];
+            Some(original)
+        }
+    };
+    if mode(args).writes() {
+        refuse_store_roots(&mut roots, &fix_settings, &mut failures);
+    }
+    let receipt = args.receipt.as_deref().map(new_receipt).transpose()?;
+    let listing = tree::discover(&roots, &exclude);
+    failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
+    let mut files = with_progress(&listing.files, &fix_settings, global);
+    files.extend(failures);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Some(mut file) = receipt {
+        file.write_all(Receipt::of(&files).to_text()?.as_bytes()).context("cannot write the receipt")?;
+    }
+    let copy = copy.and_then(|original| copy_notes(&original, &listing.files, &files, &fix_settings, global));
+    let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
+    let run =
+        FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
+    print(&run, global)?;
+    Ok(status(args, &run))
+}
+
+fn mode(args: &FixArgs) -> Mode {
+    match args {
+        FixArgs { diff: true, .. } => Mode::Diff,
+        FixArgs { check: true, .. } => Mode::Check,
+        FixArgs { dry_run: true, .. } => Mode::DryRun,
+        FixArgs { output: Some(_), .. } => Mode::Output,
+        FixArgs { in_place: true, .. } => Mode::InPlace,
+        _ => Mode::Replace,
+    }
+}
+
+fn status(args: &FixArgs, run: &FixRun) -> Status {
+    let would_change = args.check && run.files.iter().any(|report| matches!(report.outcome, Outcome::Changed(_)));
+    let findings = if would_change || run.no_consumer { Status::Findings } else { Status::Clean };
+    findings.max(Status::of_files(&run.files))
+}
+
+/// Arguments that cannot be resolved are failures of their own; the others are still done.
+fn resolve(roots: Vec<Result<Root, tree::RootError>>) -> (Vec<Root>, Vec<FileReport>) {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for root in roots {
+        match root {
+            Ok(root) => found.push(root),
+            Err(error) => failures.push(failed(&error.given, FixError::Walk(error.source))),
+        }
+    }
+    (found, failures)
+}
+
+/// An argument in the store is refused as a whole, before anything is written.
+fn refuse_store_roots(roots: &mut Vec<Root>, settings: &FixSettings, failures: &mut Vec<FileReport>) {
+    roots.retain(|root| match settings.store.check(&root.real) {
+        Ok(()) => true,
+        Err(refusal) => {
+            failures.push(failed(&root.given, FixError::Store(refusal)));
+            false
+        }
+    });
+}
+
+fn failed(path: &Path, error: FixError) -> FileReport {
+    FileReport { path: path.to_owned(), real: path.to_owned(), object: None, outcome: Outcome::Failed(error) }
+}
+
+/// A receipt that is overwritten is a run that can no longer be taken back.
+fn new_receipt(path: &Path) -> anyhow::Result<File> {
+    File::create_new(path).with_context(|| format!("cannot make the receipt {}", path.display()))
+}
+
+fn with_progress(files: &[Found], settings: &FixSettings, global: &Global) -> Vec<FileReport> {
+    let jobs = settings::jobs(global);
+    if !settings::shows_progress(global) {
+        return tree::fix(files, settings, jobs, &|| ());
+    }
+    let bar = ProgressBar::new(u64::try_from(files.len()).unwrap_or(0));
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left") {
+        bar.set_style(style);
+    }
+    let reports = tree::fix(files, settings, jobs, &|| bar.inc(1));
+    bar.finish_and_clear();
+    reports
+}
+
+/// What in the copy still points to the original, where that is a store path.
+fn copy_notes(
+    original: &Root,
+    files: &[Found],
+    reports: &[FileReport],
+    settings: &FixSettings,
+    global: &Global,
+) -> Option<CopyNotes> {
+    let store_path = settings.store.path_of(&original.real)?;
+    let prefix = std::os::unix::ffi::OsStrExt::as_bytes(store_path.as_os_str());
+    let entries = reports.iter().filter_map(|report| match &report.outcome {
+        Outcome::Changed(change) => change.after.as_ref(),
+        Outcome::Conforms { path, .. } => path.as_ref(),
+        Outcome::Skipped(_) | Outcome::Failed(_) => None,
+    });
+    let entries = entries.flat_map(|path| path.split_str(":")).filter(|entry| entry.starts_with(prefix)).count();
+    let files = tree::references_to(files, &store_path, settings::jobs(global));
+    Some(CopyNotes { original: store_path, entries, files })
+}
+
+fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
+    let mut out = output::stdout(global);
+    if global.is_json() {
+        return Ok(report::print_fix(run, global.verbose > 0, &mut out)?);
+    }
+    Ok(output::human(global).print_fix(run, &mut out, &mut output::stderr(global))?)
+}
+
+/// Takes back what a receipt says; a file that changed since is left alone and named.
+fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
+    let name = || format!("cannot read the receipt {}", receipt.display());
+    let text = std::fs::read(receipt).with_context(name)?;
+    let list = Receipt::parse(&text).with_context(name)?;
+    let store = settings::store();
+    let mut err = output::stderr(global);
+    let (mut reverted, mut failures) = (0_usize, 0_usize);
+    for file in list {
+        let done = match store.check(&file.path) {
+            Ok(()) => {
+                fsio::open(&file.path).map_err(fsio::EditError::from).and_then(|open| fsio::revert(open, &file.undo))
+            }
+            Err(refusal) => {
+                writeln!(err, "error: {}: {refusal}", file.path.display())?;
+                failures = failures.saturating_add(1);
+                continue;
+            }
+        };
+        match done {
+            Ok(()) => reverted = reverted.saturating_add(1),
+            Err(error) => {
+                writeln!(err, "error: {}: {:#}", file.path.display(), anyhow::Error::from(error))?;
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+    if global.is_json() {
+        report::print_revert(reverted, failures, &mut output::stdout(global))?;
+    } else if !global.quiet {
+        writeln!(output::stdout(global), "{reverted} files reverted, {failures} failed")?;
+    }
+    Ok(if failures > 0 { Status::Failed } else { Status::Clean })
+}

@@ -1,0 +1,38 @@
+//! The command line: arguments and environment in, printers and an exit code out. No decisions about files.
+
+mod args;
+mod completions;
+mod exit;
+mod fix;
+mod man;
+mod output;
+mod settings;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+pub use exit::Status;
+
+/// Parses the arguments, runs the subcommand and says how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap prints them to standard output.
+            let status = if error.use_stderr() { Status::Failed } else { Status::Clean };
+            let printed = error.print();
+            return if printed.is_ok() { status.into() } else { Status::Failed.into() };
+        }
+    };
+    let result = match &cli.command {
+        Command::Fix(fix) => fix::run(fix, &cli.global),
+        Command::Show(show) => show::run(show, &cli.global),
+        Command::Completions(completions) => completions::run(completions),
+        Command::Man(man) => man::run(man),
+    };
+    result.unwrap_or_else(|error| exit::report(&error, &cli.global)).into()
+}

@@ -1,0 +1,152 @@
+//! Arguments and environment become settings: the only place that reads the environment.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
+use crate::fsio::{Store, WriteMode};
+use crate::runpath::{Actions, Directory, Policy, TagPolicy};
+use crate::tree::{FixSettings, Root, Writing};
+
+const DRIVER_64: &str = "/run/opengl-driver/lib";
+const DRIVER_32: &str = "/run/opengl-driver-32/lib";
+
+/// The roots of the walk, from arguments and `--files-from`.
+pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
+    let mut paths = inputs.paths.clone();
+    if let Some(list) = &inputs.files_from {
+        paths.extend(read_list(list, inputs.null)?);
+    }
+    if paths.is_empty() && inputs.files_from.is_none() {
+        bail!("no PATH given; name files or directories, or use --files-from");
+    }
+    Ok(paths.iter().map(|path| Root::resolve(path)).collect())
+}
+
+fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
+    let mut text = Vec::new();
+    if list == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
+    } else {
+        text = std::fs::read(list).with_context(|| format!("cannot read the list of files {}", list.display()))?;
+    }
+    let separator = if null { 0 } else { b'\n' };
+    let names = text.split(|byte| *byte == separator).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect())
+}
+
+/// The globs of `--exclude`.
+pub(super) fn exclude(inputs: &Inputs) -> anyhow::Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for glob in &inputs.exclude {
+        set.add(Glob::new(glob).with_context(|| format!("--exclude {glob:?} is not a glob"))?);
+    }
+    Ok(set.build()?)
+}
+
+/// Everything that decides about a file in `fix`.
+pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
+    let compat = directories("--compat", &args.compat)?;
+    let actions = match &args.actions {
+        Some(words) => words.parse().context("--actions")?,
+        None => Actions::Compose { compat: !compat.is_empty(), driver: true, stubs: true },
+    };
+    if compat.is_empty() && matches!(actions, Actions::Compose { compat: true, driver: false, stubs: false }) {
+        bail!("--actions compat needs --compat DIR");
+    }
+    let (policy_64, policy_32) = policies(compat, &args.driver, actions, args.dedup)?;
+    Ok(FixSettings {
+        policy_64,
+        policy_32,
+        tag: match args.tag {
+            Tag::Runpath => TagPolicy::Runpath,
+            Tag::Keep => TagPolicy::Keep,
+            Tag::Rpath => TagPolicy::Rpath,
+        },
+        only_consumers: args.only_consumers,
+        count_consumers: args.require_consumer,
+        machine: args.machine.clone(),
+        writing: if args.dry_run || args.check || args.diff {
+            Writing::Nothing
+        } else if args.in_place || args.output.is_some() {
+            // A copy that nobody uses yet needs no second one.
+            Writing::Files(WriteMode::InPlace)
+        } else {
+            Writing::Files(WriteMode::Replace)
+        },
+        store: store(),
+    })
+}
+
+/// The policies that `show` names classes by.
+pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
+    let compat = directories("--compat", &args.compat)?;
+    let actions = Actions::Compose { compat: false, driver: true, stubs: true };
+    policies(compat, &args.driver, actions, false)
+}
+
+fn policies(
+    compat: Vec<Directory>,
+    driver: &[PathBuf],
+    actions: Actions,
+    dedup: bool,
+) -> anyhow::Result<(Policy, Policy)> {
+    let given = directories("--driver", driver)?;
+    let driver_or = |default: &str| {
+        if given.is_empty() { directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
+    };
+    let policy = |driver| Policy { compat: compat.clone(), driver, actions, dedup };
+    Ok((policy(driver_or(DRIVER_64)?), policy(driver_or(DRIVER_32)?)))
+}
+
+fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {
+    let directory = |path: &PathBuf| {
+        Directory::new(path.as_os_str().as_bytes()).with_context(|| format!("{option} {}", path.display()))
+    };
+    paths.iter().map(directory).collect()
+}
+
+/// How many threads to use.
+pub(super) fn jobs(global: &Global) -> usize {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = global.jobs.or_else(|| std::env::var("NIX_BUILD_CORES").ok()?.parse().ok());
+    // Nix says 0 for "all of them".
+    asked.filter(|jobs| *jobs > 0).unwrap_or_else(cpus)
+}
+
+/// Whether a progress bar is wanted: on a terminal's standard error only.
+pub(super) fn shows_progress(global: &Global) -> bool {
+    global.progress == Progress::Auto && !global.quiet && std::io::stderr().is_terminal()
+}
+
+/// Where the Nix store is, and the outputs of the running build, if there is one.
+pub(super) fn store() -> Store {
+    let root = std::env::var_os("NIX_STORE").filter(|root| !root.is_empty());
+    let root = PathBuf::from(root.unwrap_or_else(|| "/nix/store".into()));
+    let outputs = if std::env::var_os("NIX_BUILD_TOP").is_some() { outputs() } else { Vec::new() };
+    let outputs = outputs.into_iter().map(|output| output.canonicalize().unwrap_or(output));
+    Store { outputs: outputs.filter(|output| *output != root).collect(), root: root.canonicalize().unwrap_or(root) }
+}
+
+/// The outputs' names are in `$outputs`, or with `__structuredAttrs` in the attributes file; each name is a variable.
+fn outputs() -> Vec<PathBuf> {
+    let named = std::env::var("outputs").unwrap_or_else(|_| "out".to_owned());
+    let mut outputs: Vec<PathBuf> = named
+        .split_whitespace()
+        .filter_map(std::env::var_os)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .collect();
+    let attributes = std::env::var_os("NIX_ATTRS_JSON_FILE").and_then(|file| std::fs::read(file).ok());
+    let attributes = attributes.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    if let Some(structured) = attributes.as_ref().and_then(|value| value.get("outputs")?.as_object()) {
+        outputs.extend(structured.values().filter_map(|path| path.as_str()).map(PathBuf::from));
+    }
+    outputs.retain(|output| output.is_absolute());
+    outputs
+}

@@ -1,0 +1,33 @@
+//! `cuda-runpath show`
+
+use super::args::{Global, ShowArgs};
+use super::exit::Status;
+use super::{output, settings};
+use crate::report;
+use crate::tree::{self, FixError, ShowReport};
+
+pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
+    let (policy_64, policy_32) = settings::show(args)?;
+    let exclude = settings::exclude(&args.inputs)?;
+    let mut roots = Vec::new();
+    let mut reports = Vec::new();
+    for root in settings::roots(&args.inputs)? {
+        match root {
+            Ok(root) => roots.push(root),
+            Err(error) => reports.push(ShowReport { path: error.given, facts: Err(FixError::Walk(error.source)) }),
+        }
+    }
+    let listing = tree::discover(&roots, &exclude);
+    let failures = listing.failures.into_iter();
+    reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
+    reports.extend(tree::show(&listing.files, (&policy_64, &policy_32), settings::jobs(global)));
+    reports.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut out = output::stdout(global);
+    if global.is_json() {
+        report::print_show(&reports, global.verbose > 0, &mut out)?;
+    } else {
+        output::human(global).print_show(&reports, &mut out, &mut output::stderr(global))?;
+    }
+    let failed = reports.iter().any(|report| report.facts.is_err());
+    Ok(if failed { Status::Failed } else { Status::Clean })
+}

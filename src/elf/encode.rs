@@ -1,0 +1,115 @@
+//! Records back to bytes, in the file's own class and byte order.
+
+use scroll::Pwrite;
+
+use super::record::{DynamicEntry, Encoding, Section, Segment};
+
+/// The fields of the ELF header that an edit may change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// `e_phoff`
+    pub table_offset: u64,
+    /// `e_shoff`
+    pub section_table_offset: u64,
+    /// `e_phnum`
+    pub segments: u16,
+}
+
+/// The ELF header with new counts; everything else stays as it is. `None` when a value does not fit the class.
+pub(super) fn patch_header(encoding: Encoding, old: &[u8], counts: Counts) -> Option<Vec<u8>> {
+    // e_phoff, e_shoff and e_phnum (gABI "ELF Header").
+    let [table_at, section_table_at, count_at] = if encoding.is_64 { [32, 40, 56] } else { [28, 32, 44] };
+    let mut header = old.to_vec();
+    put(&mut header, table_at, &word(encoding, counts.table_offset)?)?;
+    put(&mut header, section_table_at, &word(encoding, counts.section_table_offset)?)?;
+    let count = if encoding.is_big_endian { counts.segments.to_be_bytes() } else { counts.segments.to_le_bytes() };
+    put(&mut header, count_at, &count)?;
+    Some(header)
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
+    bytes.get_mut(at..at.checked_add(value.len())?)?.copy_from_slice(value);
+    Some(())
+}
+
+/// An address-sized value; `None` when it does not fit the class.
+pub(super) fn word(encoding: Encoding, value: u64) -> Option<Vec<u8>> {
+    if encoding.is_64 {
+        return Some(if encoding.is_big_endian { value.to_be_bytes() } else { value.to_le_bytes() }.to_vec());
+    }
+    let value = u32::try_from(value).ok()?;
+    Some(if encoding.is_big_endian { value.to_be_bytes() } else { value.to_le_bytes() }.to_vec())
+}
+
+/// A program header; `None` when a value does not fit the class.
+pub(super) fn encode_segment(encoding: Encoding, segment: &Segment) -> Option<Vec<u8>> {
+    let fields = [
+        segment.offset.get(),
+        segment.address.get(),
+        segment.physical.get(),
+        segment.file_size,
+        segment.memory_size,
+        segment.align,
+    ];
+    fits(encoding, &fields)?;
+    record(encoding.segment_size(), |bytes| bytes.pwrite_with(segment.to_record(), 0, encoding.context()).ok())
+}
+
+/// A section header; `None` when a value does not fit the class.
+pub(super) fn encode_section(encoding: Encoding, section: &Section) -> Option<Vec<u8>> {
+    let fields =
+        [section.flags, section.address.get(), section.offset.get(), section.size, section.align, section.entry_size];
+    fits(encoding, &fields)?;
+    record(encoding.section_size(), |bytes| bytes.pwrite_with(section.to_record(), 0, encoding.context()).ok())
+}
+
+/// The dynamic section: the entries, then DT_NULL up to `slots`; `None` when there is no room for the terminator.
+pub(super) fn encode_dynamic(encoding: Encoding, entries: &[DynamicEntry], slots: u64) -> Option<Vec<u8>> {
+    let size = encoding.dynamic_size();
+    if u64::try_from(entries.len()).ok()? >= slots {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    for entry in entries {
+        fits(encoding, &[entry.tag, entry.value])?;
+        bytes.extend(record(size, |out| out.pwrite_with(entry.to_record(), 0, encoding.context()).ok())?);
+    }
+    bytes.resize(usize::try_from(slots.checked_mul(size)?).ok()?, 0);
+    Some(bytes)
+}
+
+/// goblin narrows silently; a value that does not fit must not get there.
+fn fits(encoding: Encoding, values: &[u64]) -> Option<()> {
+    values.iter().all(|value| *value <= encoding.highest()).then_some(())
+}
+
+fn record(size: u64, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(size).ok()?];
+    write(&mut bytes)?;
+    Some(bytes)
+}
+
+/// What an edit needs of a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SymbolFields {
+    /// `st_shndx`
+    pub section: u16,
+    /// `st_value`
+    pub value: u64,
+    /// Where `st_value` lies in the record.
+    pub value_at: usize,
+    /// STT_SECTION
+    pub is_section_symbol: bool,
+}
+
+/// Reads a symbol record (gABI "Symbol Table").
+pub(super) fn symbol_fields(encoding: Encoding, symbol: &[u8]) -> Option<SymbolFields> {
+    const STT_SECTION: u8 = 3;
+    let [info_at, section_at, value_at] = if encoding.is_64 { [4, 6, 8] } else { [12, 14, 4] };
+    Some(SymbolFields {
+        section: encoding.u16_at(symbol, section_at)?,
+        value: encoding.word_at(symbol, value_at)?,
+        value_at,
+        is_section_symbol: symbol.get(info_at)? & 0xf == STT_SECTION,
+    })
+}

@@ -1,0 +1,123 @@
+//! `.note.nixos.ldcache`: the resolution cache that patchelf 0.19 `--build-resolution-cache` writes.
+//!
+//! Owner `NixOS`, type `0x63a86cb6`; the descriptor holds pairs of NUL-terminated strings, a soname and a
+//! colon-separated list of `=absolute path` and `?directory to search`; an empty soname ends it. A patched loader asks
+//! it instead of the RUNPATH, so a RUNPATH edit that leaves it alone would change nothing.
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::record::{Encoding, pt};
+use super::units::{Alignment, FileOffset, FileRange};
+use super::view::ElfView;
+use crate::runpath::SearchPath;
+
+const OWNER: &[u8] = b"NixOS\0";
+const KIND: u32 = 0x63a8_6cb6;
+
+/// Where the note lies in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LdCacheNote {
+    /// Its header, owner and descriptor with their padding.
+    pub range: FileRange,
+    /// The descriptor alone.
+    pub descriptor: FileRange,
+}
+
+/// Finds the note through PT_NOTE. A note that reaches past its segment is not one.
+#[must_use]
+pub fn find(view: &ElfView<'_>) -> Option<LdCacheNote> {
+    let notes = view.segments.iter().filter(|segment| segment.kind == pt::PT_NOTE);
+    notes.filter_map(|segment| find_in(view.bytes, view.encoding, segment.file_range()?, segment.align)).next()
+}
+
+fn find_in(bytes: &[u8], encoding: Encoding, range: FileRange, align: u64) -> Option<LdCacheNote> {
+    // Notes are padded to four bytes, and to eight in the few segments that say so (gABI "Note Section").
+    let padding = Alignment::new(if align == 8 { 8 } else { 4 })?;
+    let segment = range.of(bytes)?;
+    let mut at = 0_usize;
+    while at < segment.len() {
+        let name_len = u64::from(encoding.u32_at(segment, at)?);
+        let descriptor_len = u64::from(encoding.u32_at(segment, at.checked_add(4)?)?);
+        let kind = encoding.u32_at(segment, at.checked_add(8)?)?;
+        let start = u64::try_from(at).ok()?;
+        let name_at = start.checked_add(12)?;
+        let descriptor_at = padding.up(name_at.checked_add(name_len)?)?;
+        let end = descriptor_at.checked_add(descriptor_len)?;
+        if end > range.len() {
+            return None;
+        }
+        let name = FileRange::new(FileOffset::new(name_at), name_len)?.of(segment)?;
+        let next = padding.up(end)?.min(range.len());
+        if kind == KIND && name == OWNER {
+            return Some(LdCacheNote {
+                range: FileRange::new(range.start().plus(start)?, next.checked_sub(start)?)?,
+                descriptor: FileRange::new(range.start().plus(descriptor_at)?, descriptor_len)?,
+            });
+        }
+        at = usize::try_from(next).ok()?;
+    }
+    None
+}
+
+/// The note's bytes for a new search path, as long as the old ones.
+///
+/// Directories that are new or in front become `?directory` hints before what the note found itself; what it found
+/// through directories that are gone is dropped. When that does not fit, the type is cleared and everything behind the
+/// owner is zeroed, so that the loader searches and no store path is kept alive.
+#[must_use]
+pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: Option<&BStr>) -> Option<Vec<u8>> {
+    let mut bytes = note.range.of(view.bytes)?.to_vec();
+    let descriptor_at = usize::try_from(note.descriptor.start().since(note.range.start())?).ok()?;
+    let descriptor_len = usize::try_from(note.descriptor.len()).ok()?;
+    let old_path = old.map(SearchPath::parse).unwrap_or_default();
+    let new_path = new.map(SearchPath::parse).unwrap_or_default();
+    let wanted = new_descriptor(note.descriptor.of(view.bytes)?, &old_path, &new_path);
+    let target = bytes.get_mut(descriptor_at..descriptor_at.checked_add(descriptor_len)?)?;
+    target.fill(0);
+    match wanted {
+        Some(wanted) if wanted.len() <= descriptor_len => {
+            target.get_mut(..wanted.len())?.copy_from_slice(&wanted);
+        }
+        _ => bytes.get_mut(8..12)?.fill(0),
+    }
+    Some(bytes)
+}
+
+/// `None` when the descriptor is not in the known form.
+fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> Option<Vec<u8>> {
+    let kept: Vec<&BStr> = new_path.entries().filter(|entry| old_path.entries().any(|old| old == *entry)).collect();
+    // Only what stands in front of the first entry that the note already knows needs a hint.
+    let hints: Vec<&BStr> = new_path.entries().take_while(|entry| Some(*entry) != kept.first().copied()).collect();
+    let reordered = !old_path.entries().filter(|entry| kept.contains(entry)).eq(kept.iter().copied());
+    if reordered || new_path.entries().filter(|entry| !kept.contains(entry)).count() != hints.len() {
+        return None;
+    }
+    let mut strings = old.split(|byte| *byte == 0);
+    let mut wanted = Vec::new();
+    loop {
+        let soname = strings.next()?;
+        if soname.is_empty() {
+            break;
+        }
+        let found = strings.next()?.as_bstr();
+        let hints = hints.iter().map(|hint| BString::from([b"?", hint.as_bytes()].concat()));
+        let found = found.split_str(":").filter(|item| survives(item, &kept, old_path)).map(BString::from);
+        wanted.extend_from_slice(soname);
+        wanted.push(0);
+        wanted.extend_from_slice(&bstr::join(":", hints.chain(found)));
+        wanted.push(0);
+    }
+    wanted.push(0);
+    Some(wanted)
+}
+
+/// Whether what the note found does not come from a directory that the path no longer has.
+fn survives(item: &[u8], kept: &[&BStr], old_path: &SearchPath) -> bool {
+    let directory = match item.split_first() {
+        Some((b'?', directory)) => directory,
+        Some((b'=', path)) => path.rsplit_once_str("/").map_or(path, |(directory, _)| directory),
+        _ => return false,
+    };
+    let listed = old_path.entries().any(|entry| entry == directory);
+    !listed || kept.iter().any(|entry| *entry == directory)
+}

@@ -1,0 +1,16 @@
+//! Reading and editing ELF objects: bytes in, values out. No file system, no threads.
+
+pub mod dynamic;
+mod encode;
+pub mod error;
+pub mod image;
+pub mod ldcache;
+pub mod load_map;
+pub mod plan;
+pub mod record;
+pub mod references;
+mod relocations;
+pub mod strings;
+pub mod units;
+pub mod verify;
+pub mod view;

@@ -1,0 +1,158 @@
+//! The bytes of a new PT_LOAD behind everything else, and where in the file and in memory it goes.
+
+use super::draft::Draft;
+use super::ground::Ground;
+use super::{Rung, Slot};
+use crate::elf::record::{Segment, dt, pt, sht};
+use crate::elf::units::{Address, Alignment, FileOffset, len64};
+use crate::elf::view::load_delta;
+
+/// Padding at the end of the file that a wanted address may cost, at least.
+const PADDING: u64 = 64 * 1024;
+
+/// A new PT_LOAD under construction.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub offset: FileOffset,
+    pub address: Address,
+    bytes: Vec<u8>,
+    writable: bool,
+}
+
+impl Block {
+    /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first
+    /// PT_LOAD is (ldconfig before glibc 2.31 maps every address with that difference, sourceware BZ#25087).
+    pub(super) fn behind_everything(ground: &Ground<'_>) -> Result<Self, &'static str> {
+        Self::place(ground, PADDING.max(ground.file_len >> 4), true)
+    }
+
+    /// As [`Block::behind_everything`], but with the first PT_LOAD's difference whatever padding that costs (up to
+    /// `most` bytes of hole): kernels before 5.18 find the program header table that way.
+    pub(super) fn at_first_delta(ground: &Ground<'_>, most: u64) -> Result<Self, &'static str> {
+        Self::place(ground, most, false)
+    }
+
+    fn place(ground: &Ground<'_>, most_padding: u64, may_differ: bool) -> Result<Self, &'static str> {
+        if ground.has_payload() {
+            return Err("the file carries a payload behind the ELF object, which must stay at its end");
+        }
+        const TOO_FAR: &str = "the addresses leave no room for another segment";
+        let loads = ground.view.segments.iter().filter(|segment| segment.is_load());
+        let end = loads.filter_map(Segment::memory_end).max().ok_or("there is no PT_LOAD")?;
+        let free_address = ground.page.up(end).ok_or(TOO_FAR)?;
+        let free_offset = Alignment::SIXTEEN.up(ground.file_len).ok_or(TOO_FAR)?;
+        let delta = load_delta(&ground.view.segments).filter(|delta| ground.page.remainder(*delta) == 0);
+        let like_first = delta.and_then(|delta| {
+            let offset = free_offset.max(free_address.saturating_sub(delta));
+            let padding = offset.checked_sub(free_offset)?;
+            let offset = Alignment::SIXTEEN.up(offset)?;
+            (padding <= most_padding).then_some((offset, offset.checked_add(delta)?))
+        });
+        let (offset, address) = match like_first {
+            Some(place) => place,
+            None if may_differ => {
+                (free_offset, free_address.checked_add(ground.page.remainder(free_offset)).ok_or(TOO_FAR)?)
+            }
+            None => return Err("the first PT_LOAD's distance between address and offset cannot be kept"),
+        };
+        Ok(Self { offset: FileOffset::new(offset), address: Address::new(address), bytes: Vec::new(), writable: false })
+    }
+
+    /// Adds bytes at the next multiple of an alignment and says where they are.
+    pub(super) fn push(&mut self, bytes: &[u8], alignment: Alignment) -> Result<(FileOffset, Address), &'static str> {
+        if alignment > Alignment::SIXTEEN {
+            return Err("something that moves needs a larger alignment than 16 bytes");
+        }
+        let within = alignment.up(len64(&self.bytes)).ok_or("the new segment would be too large")?;
+        self.bytes.resize(usize::try_from(within).map_err(|_| "the new segment does not fit in memory")?, 0);
+        self.bytes.extend_from_slice(bytes);
+        let offset = self.offset.plus(within).ok_or("an offset does not fit")?;
+        let address = self.address.plus(within).ok_or("an address does not fit")?;
+        Ok((offset, address))
+    }
+
+    /// Zeros in front of something that another program header also names: llvm-strip takes the header with the lower
+    /// index at the same offset as the parent and would drop the PT_LOAD's alignment.
+    pub(super) fn lead(&mut self) -> Result<(), &'static str> {
+        self.push(&[0; 16], Alignment::SIXTEEN).map(|_| ())
+    }
+
+    /// Moves the dynamic section here when it needs one more entry; keeps one spare.
+    pub(super) fn take_dynamic(&mut self, draft: &mut Draft<'_>) -> Result<(), &'static str> {
+        let ground = draft.ground;
+        if ground.slot.slot != Slot::Moved {
+            return Ok(());
+        }
+        let view = ground.view;
+        let encoding = view.encoding;
+        let slots = u64::try_from(ground.slot.entries.len()).ok().and_then(|entries| entries.checked_add(2));
+        let size = slots
+            .and_then(|slots| slots.checked_mul(encoding.dynamic_size()))
+            .ok_or("the dynamic section is too large")?;
+        if self.bytes.is_empty() {
+            self.lead()?;
+        }
+        // The entries are filled in when everything has its place.
+        let zeros = vec![0; usize::try_from(size).map_err(|_| "the dynamic section is too large")?];
+        let (offset, address) = self.push(&zeros, Alignment::SIXTEEN)?;
+        self.writable = true;
+        for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_DYNAMIC) {
+            segment.offset = offset;
+            segment.address = address;
+            segment.physical = Address::new(address.get());
+            segment.file_size = size;
+            segment.memory_size = size;
+        }
+        let is_dynamic = |section: &crate::elf::record::Section| {
+            section.kind == sht::SHT_DYNAMIC && section.address == view.dynamic.address
+        };
+        if let Some(index) = draft.sections.iter().position(is_dynamic) {
+            draft.move_section(index, offset, address);
+            if let Some(section) = draft.sections.get_mut(index) {
+                section.size = size;
+            }
+        }
+        draft.dynamic_offset = offset;
+        draft.dynamic_address = address;
+        draft.dynamic_slots = slots.unwrap_or(0);
+        Ok(())
+    }
+
+    /// Puts the string table at the end and the PT_LOAD into the draft, behind the last one.
+    pub(super) fn close<'g>(mut self, mut draft: Draft<'g>) -> Rung<'g> {
+        let table = draft.copy_of_table();
+        let (offset, address) = self.push(&table, Alignment::ONE)?;
+        draft.place_table(offset, address, len64(&table));
+        let size = len64(&self.bytes);
+        let end = self.address.plus(size).ok_or("an address does not fit")?;
+        if end.get() > draft.ground.view.encoding.highest() {
+            return Err("the addresses leave no room for another segment");
+        }
+        let load = Segment {
+            kind: pt::PT_LOAD,
+            flags: if self.writable { pt::PF_R | pt::PF_W } else { pt::PF_R },
+            offset: self.offset,
+            address: self.address,
+            physical: Address::new(self.address.get()),
+            file_size: size,
+            memory_size: size,
+            align: draft.ground.page.get(),
+        };
+        let behind = draft.segments.iter().rposition(Segment::is_load).and_then(|last| last.checked_add(1));
+        draft.segments.insert(behind.ok_or("there is no PT_LOAD")?, load);
+        // Behind the placeholder of the dynamic section, which is written over it.
+        draft.patches.insert(
+            0,
+            super::Patch {
+                stage: super::Stage::Content,
+                offset: self.offset,
+                content: super::Content::Bytes(self.bytes),
+            },
+        );
+        draft.new_len = draft.new_len.max(self.offset.plus(size).ok_or("an offset does not fit")?.get());
+        Ok(draft)
+    }
+}
+
+/// The tags whose values are addresses of tables that [`super::make_room`] may move.
+pub(super) const TABLE_TAGS: [u64; 4] = [dt::DT_HASH, dt::DT_GNU_HASH, dt::DT_SYMTAB, dt::DT_VERSYM];

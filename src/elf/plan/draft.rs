@@ -1,0 +1,435 @@
+//! An object's headers as they will be, and how the difference becomes patches.
+
+use std::collections::BTreeMap;
+
+use super::ground::Ground;
+use super::{Content, Patch, Plan, Stage, Strategy, Warning};
+use crate::elf::encode::{self, encode_dynamic, encode_section, encode_segment};
+use crate::elf::ldcache;
+use crate::elf::record::{DynamicEntry, Section, Segment, dt, sht};
+use crate::elf::units::{Address, FileOffset, FileRange, StringOffset, len64};
+
+/// Header and table are written as one patch unless they lie further apart than this.
+const ONE_WRITE: u64 = 64 * 1024;
+
+/// Where the dynamic string table is afterwards.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TablePlace {
+    pub address: Address,
+    pub size: u64,
+}
+
+/// The new state of an object while a rung works on it.
+pub(super) struct Draft<'g> {
+    pub ground: &'g Ground<'g>,
+    pub segments: Vec<Segment>,
+    pub sections: Vec<Section>,
+    pub table_offset: FileOffset,
+    pub section_table_offset: FileOffset,
+    pub strings: TablePlace,
+    /// Where the path's string starts in the table.
+    pub path: StringOffset,
+    /// Where the dynamic section is; it has `dynamic_slots` entries there, DT_NULLs included.
+    pub dynamic_offset: FileOffset,
+    pub dynamic_address: Address,
+    pub dynamic_slots: u64,
+    /// File ranges that count from their copy from now on.
+    pub copied: Vec<(FileRange, FileOffset)>,
+    /// Sections that got another address: index and the new address.
+    pub moved_sections: BTreeMap<usize, Address>,
+    pub patches: Vec<Patch>,
+    pub new_len: u64,
+    pub prefix_safe: bool,
+    pub warnings: Vec<Warning>,
+    /// Bytes of the old table that stay in use whatever the old path was.
+    pub keep: Option<(StringOffset, u64)>,
+    /// The table's new bytes belong to the old place, so scrubbing it would scrub the new path.
+    pub overwrites_old_path: bool,
+}
+
+impl<'g> Draft<'g> {
+    /// A draft that changes nothing yet.
+    pub(super) fn new(ground: &'g Ground<'g>) -> Self {
+        let view = ground.view;
+        let slots = view.dynamic.file_range(view.encoding).map_or(0, FileRange::len);
+        Self {
+            ground,
+            segments: view.segments.clone(),
+            sections: view.sections.clone(),
+            table_offset: FileOffset::new(view.header.e_phoff),
+            section_table_offset: FileOffset::new(view.header.e_shoff),
+            strings: TablePlace { address: view.strings.address, size: view.strings.size() },
+            path: StringOffset::new(0),
+            dynamic_offset: view.dynamic.offset,
+            dynamic_address: view.dynamic.address,
+            dynamic_slots: slots.checked_div(view.encoding.dynamic_size()).unwrap_or(0),
+            copied: Vec::new(),
+            moved_sections: BTreeMap::new(),
+            patches: Vec::new(),
+            new_len: ground.file_len,
+            prefix_safe: true,
+            warnings: Vec::new(),
+            keep: None,
+            overwrites_old_path: false,
+        }
+    }
+
+    /// Adds bytes that nobody reads yet.
+    pub(super) fn add_content(&mut self, offset: FileOffset, bytes: Vec<u8>) -> Result<(), &'static str> {
+        let end = offset.plus(len64(&bytes)).ok_or("the new bytes would lie past 2^64")?;
+        self.new_len = self.new_len.max(end.get());
+        self.patches.push(Patch { stage: Stage::Content, offset, content: Content::Bytes(bytes) });
+        Ok(())
+    }
+
+    /// Adds a write of a later stage.
+    pub(super) fn add(&mut self, stage: Stage, offset: FileOffset, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.patches.push(Patch { stage, offset, content: Content::Bytes(bytes) });
+        }
+    }
+
+    /// The bytes of a copy of the string table with the new path at its end, its old path scrubbed.
+    pub(super) fn copy_of_table(&mut self) -> Vec<u8> {
+        let ground = self.ground;
+        let mut table = ground.table_without_old_tail().to_vec();
+        for (offset, len) in self.scrub_runs() {
+            let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            table.iter_mut().skip(start).take(len).for_each(|byte| *byte = 0);
+        }
+        self.path = StringOffset::new(len64(&table));
+        table.extend_from_slice(&ground.wanted);
+        table
+    }
+
+    /// Says where the copy of the string table is.
+    pub(super) fn place_table(&mut self, offset: FileOffset, address: Address, size: u64) {
+        self.strings = TablePlace { address, size };
+        if let Some(index) = self.ground.view.strings.section {
+            self.move_section(index, offset, address);
+        }
+    }
+
+    /// Gives a section another place.
+    pub(super) fn move_section(&mut self, index: usize, offset: FileOffset, address: Address) {
+        if let Some(section) = self.sections.get_mut(index) {
+            section.offset = offset;
+            section.address = address;
+            self.moved_sections.insert(index, address);
+        }
+    }
+
+    /// Where a range of the original file is read from now on.
+    fn current_place(&self, range: FileRange) -> FileOffset {
+        let copy = self.copied.iter().find(|(from, _)| from.covers(range));
+        let moved = copy.and_then(|(from, to)| to.plus(range.start().since(from.start())?));
+        moved.unwrap_or(range.start())
+    }
+
+    /// Parts of the old path strings that nobody else reads.
+    fn scrub_runs(&self) -> Vec<(StringOffset, u64)> {
+        let mut runs = Vec::new();
+        for (offset, len) in &self.ground.old_paths {
+            let end = offset.get().saturating_add(*len);
+            let mut start = None;
+            for at in offset.get()..=end {
+                let byte = StringOffset::new(at);
+                let kept = self.keep.is_some_and(|(from, len)| byte.since(from).is_some_and(|within| within < len));
+                let free = at < end && !kept && self.ground.references.is_free(byte, 1);
+                match (free, start) {
+                    (true, None) => start = Some(byte),
+                    (false, Some(from)) => {
+                        runs.push((from, byte.since(from).unwrap_or(0)));
+                        start = None;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        runs
+    }
+
+    /// The dynamic entries with everything filled in.
+    fn new_entries(&self) -> Vec<DynamicEntry> {
+        let view = self.ground.view;
+        let mut entries = self.ground.slot.entries.clone();
+        for index in &self.ground.slot.path_at {
+            if let Some(entry) = entries.get_mut(*index) {
+                entry.value = self.path.get();
+            }
+        }
+        for entry in &mut entries {
+            match entry.tag {
+                dt::DT_STRTAB => entry.value = self.strings.address.get(),
+                dt::DT_STRSZ => entry.value = self.strings.size,
+                dt::DT_HASH | dt::DT_GNU_HASH | dt::DT_SYMTAB | dt::DT_VERSYM => {
+                    entry.value = self.new_address(entry.value).unwrap_or(entry.value);
+                }
+                _ => {}
+            }
+        }
+        // DT_MIPS_RLD_MAP_REL counts from its own entry's address (glibc elf/elf.h).
+        const DT_MIPS_RLD_MAP_REL: u64 = 0x7000_0035;
+        if view.header.e_machine == goblin::elf::header::EM_MIPS {
+            let position = |entries: &[DynamicEntry]| entries.iter().position(|e| e.tag == DT_MIPS_RLD_MAP_REL);
+            if let (Some(old), Some(new)) = (position(&view.dynamic.entries), position(&entries)) {
+                let at = |base: Address, index: usize| {
+                    let index = u64::try_from(index).unwrap_or(0);
+                    base.get().wrapping_add(index.wrapping_mul(view.encoding.dynamic_size()))
+                };
+                let shift = at(view.dynamic.address, old).wrapping_sub(at(self.dynamic_address, new));
+                if let Some(entry) = entries.get_mut(new) {
+                    entry.value = entry.value.wrapping_add(shift) & view.encoding.highest();
+                }
+            }
+        }
+        entries
+    }
+
+    /// The new address of a section that started at an old one and moved.
+    fn new_address(&self, old: u64) -> Option<u64> {
+        let view = self.ground.view;
+        let moved = self.moved_sections.iter().find(|(index, _)| {
+            let section = view.sections.get(**index);
+            section.is_some_and(|s| s.address.get() == old && Some(**index) != view.strings.section)
+        });
+        moved.map(|(_, address)| address.get())
+    }
+
+    /// Turns the differences into patches.
+    pub(super) fn into_plan(mut self, strategy: Strategy) -> Result<Plan, &'static str> {
+        let ground = self.ground;
+        let view = ground.view;
+        if let Some(index) = view.strings.section
+            && let Some(section) = self.sections.get_mut(index)
+        {
+            section.size = self.strings.size;
+        }
+        self.patch_header_and_table()?;
+        self.patch_section_table()?;
+        self.patch_symbols();
+        self.patch_dynamic()?;
+        self.patch_cache_note()?;
+        self.patch_old_path()?;
+        self.patches.sort_by_key(|patch| patch.stage);
+        let tag_changed = view.dynamic.value(dt::DT_RUNPATH).is_none()
+            && view.dynamic.value(dt::DT_RPATH).is_some()
+            && ground.slot.entries.iter().any(|entry| entry.tag == dt::DT_RUNPATH);
+        if tag_changed {
+            self.warnings.push(Warning::TagChanged);
+        }
+        Ok(Plan {
+            strategy,
+            slot: ground.slot.slot,
+            patches: self.patches,
+            old_len: ground.file_len,
+            new_len: self.new_len,
+            prefix_safe: self.prefix_safe,
+            warnings: self.warnings,
+        })
+    }
+
+    fn patch_header_and_table(&mut self) -> Result<(), &'static str> {
+        let view = self.ground.view;
+        let encoding = view.encoding;
+        let header_range = FileRange::new(FileOffset::new(0), encoding.header_size()).ok_or("no ELF header")?;
+        let old_header = header_range.of(view.bytes).ok_or("no ELF header")?;
+        let count = u16::try_from(self.segments.len()).ok().filter(|count| *count < 0xffff);
+        let count = count.ok_or("there would be too many program headers")?;
+        let counts = encode::Counts {
+            table_offset: self.table_offset.get(),
+            section_table_offset: self.section_table_offset.get(),
+            segments: count,
+        };
+        let header = encode::patch_header(encoding, old_header, counts).ok_or("an offset does not fit")?;
+        let table: Vec<u8> = self
+            .segments
+            .iter()
+            .map(|s| encode_segment(encoding, s))
+            .collect::<Option<Vec<_>>>()
+            .ok_or("an offset does not fit")?
+            .concat();
+        let table_range = FileRange::new(self.table_offset, len64(&table)).ok_or("an offset does not fit")?;
+        if table_range.end().get() > self.ground.file_len {
+            // The table moved behind the old end: it is new content, and one write of the header switches to it.
+            self.patches.push(Patch {
+                stage: Stage::Content,
+                offset: self.table_offset,
+                content: Content::Bytes(table),
+            });
+            let (offset, bytes) = difference(FileOffset::new(0), old_header, &header).ok_or("nothing changes")?;
+            self.add(Stage::Table, offset, bytes);
+            return Ok(());
+        }
+        if table_range.end().get() <= ONE_WRITE && table_range.start() >= header_range.end() {
+            let all = FileRange::new(FileOffset::new(0), table_range.end().get()).ok_or("an offset does not fit")?;
+            let old = all.of(view.bytes).ok_or("the table is outside the file")?;
+            let mut new = header;
+            let between = usize::try_from(encoding.header_size()).unwrap_or(0)
+                ..usize::try_from(table_range.start().get()).unwrap_or(0);
+            new.extend_from_slice(old.get(between).unwrap_or_default());
+            new.extend_from_slice(&table);
+            if let Some((offset, bytes)) = difference(FileOffset::new(0), old, &new) {
+                self.add(Stage::Table, offset, bytes);
+            }
+            return Ok(());
+        }
+        let old_table = table_range.of(view.bytes).ok_or("the table is outside the file")?;
+        let of_table = difference(self.table_offset, old_table, &table);
+        let of_header = difference(FileOffset::new(0), old_header, &header);
+        // Two writes: between them the file has new entries and the old count.
+        self.prefix_safe &= of_table.is_none() || of_header.is_none();
+        for (offset, bytes) in of_table.into_iter().chain(of_header) {
+            self.add(Stage::Table, offset, bytes);
+        }
+        Ok(())
+    }
+
+    fn patch_section_table(&mut self) -> Result<(), &'static str> {
+        let view = self.ground.view;
+        let encoding = view.encoding;
+        if self.sections.is_empty() {
+            return Ok(());
+        }
+        let moved = self.section_table_offset.get() != view.header.e_shoff;
+        let new: Option<Vec<Vec<u8>>> = self.sections.iter().map(|section| encode_section(encoding, section)).collect();
+        let new = new.ok_or("a section header field does not fit")?;
+        if moved {
+            return self.add_content(self.section_table_offset, new.concat());
+        }
+        let mut at = self.section_table_offset;
+        for (index, bytes) in new.into_iter().enumerate() {
+            let next = at.plus(encoding.section_size()).ok_or("an offset does not fit")?;
+            if self.sections.get(index) != view.sections.get(index) {
+                let old = FileRange::new(at, encoding.section_size()).and_then(|range| range.of(view.bytes));
+                if let Some((offset, bytes)) = difference(at, old.unwrap_or_default(), &bytes) {
+                    self.add(Stage::Sections, offset, bytes);
+                }
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// Symbols in `.symtab` that name a moved section or lie in it follow it, so that debuggers and `elflint` agree.
+    fn patch_symbols(&mut self) {
+        let view = self.ground.view;
+        let encoding = view.encoding;
+        let only_table = self.moved_sections.keys().all(|index| Some(*index) == view.strings.section);
+        if self.moved_sections.is_empty() {
+            return;
+        }
+        let Ok(size) = usize::try_from(encoding.symbol_size()) else { return };
+        let mut found = Vec::new();
+        for section in view.sections.iter().filter(|section| section.kind == sht::SHT_SYMTAB) {
+            // Section symbols are local ones, and those come first (gABI "Symbol Table", sh_info).
+            let count = if only_table { usize::try_from(section.info).unwrap_or(0) } else { usize::MAX };
+            let Some(range) = section.file_range() else { continue };
+            let symbols = range.of(view.bytes).unwrap_or_default().chunks_exact(size);
+            for (index, symbol) in symbols.enumerate().take(count) {
+                let Some(parsed) = encode::symbol_fields(encoding, symbol) else { continue };
+                let section_index = usize::from(parsed.section);
+                let (Some(new), Some(old)) =
+                    (self.moved_sections.get(&section_index), view.sections.get(section_index))
+                else {
+                    continue;
+                };
+                if only_table && !parsed.is_section_symbol {
+                    continue;
+                }
+                let value = parsed.value.wrapping_sub(old.address.get()).wrapping_add(new.get()) & encoding.highest();
+                let position = index.checked_mul(size).and_then(|at| at.checked_add(parsed.value_at));
+                let position = position.and_then(|at| u64::try_from(at).ok()).and_then(|at| range.start().plus(at));
+                if let (Some(position), Some(bytes)) = (position, encode::word(encoding, value)) {
+                    found.push((position, bytes));
+                }
+            }
+        }
+        for (offset, bytes) in found {
+            self.add(Stage::Sections, offset, bytes);
+        }
+    }
+
+    fn patch_dynamic(&mut self) -> Result<(), &'static str> {
+        let view = self.ground.view;
+        let encoding = view.encoding;
+        let entries = self.new_entries();
+        let mut bytes =
+            encode_dynamic(encoding, &entries, self.dynamic_slots).ok_or("the dynamic section has no room")?;
+        let old_range = view.dynamic.file_range(encoding).ok_or("an offset does not fit")?;
+        let old = old_range.of(view.bytes).ok_or("the dynamic section is outside the file")?;
+        if self.dynamic_offset != old_range.start() {
+            // Moved: all of it is new content.
+            return self.add_content(self.dynamic_offset, bytes);
+        }
+        let place = self.current_place(old_range);
+        // What follows the terminator is not the loader's: leave it as it is.
+        if bytes.len() > old.len() {
+            bytes.truncate(old.len());
+        }
+        if let Some((offset, changed)) = difference(place, old, &bytes) {
+            let stage = if place == old_range.start() { Stage::Dynamic } else { Stage::Content };
+            self.add(stage, offset, changed);
+        }
+        Ok(())
+    }
+
+    fn patch_cache_note(&mut self) -> Result<(), &'static str> {
+        let view = self.ground.view;
+        let Some(note) = ldcache::find(view) else { return Ok(()) };
+        let new_path = self.ground.wanted.split_last().map(|(_, path)| path.into());
+        let old = note.range.of(view.bytes).ok_or("the note is outside the file")?;
+        let bytes = ldcache::rewrite(view, note, view.search_path(), new_path).ok_or("the note is outside the file")?;
+        if bytes == old {
+            return Ok(());
+        }
+        let dropped = bytes.get(8..12) == Some(&[0; 4]);
+        self.warnings.push(if dropped { Warning::CacheDropped } else { Warning::CacheRewritten });
+        let place = self.current_place(note.range);
+        if place == note.range.start() {
+            self.add(Stage::Note, place, bytes);
+            return Ok(());
+        }
+        self.add(Stage::Content, place, bytes);
+        // The abandoned copy would keep its store paths alive.
+        let zeros = usize::try_from(note.descriptor.len()).map_err(|_| "the note does not fit in memory")?;
+        self.add(Stage::Scrub, note.descriptor.start(), vec![0; zeros]);
+        Ok(())
+    }
+
+    /// Nix scans outputs for store paths: what nobody reads any more must not keep one alive.
+    fn patch_old_path(&mut self) -> Result<(), &'static str> {
+        if self.overwrites_old_path {
+            return Ok(());
+        }
+        let table = self.ground.view.strings.range;
+        for (offset, len) in self.scrub_runs() {
+            let at = table.start().plus(offset.get()).ok_or("an offset does not fit")?;
+            let range = FileRange::new(at, len).ok_or("an offset does not fit")?;
+            let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
+            let place = self.current_place(range);
+            if place != at {
+                self.add(Stage::Content, place, vec![0; zeros]);
+            }
+            self.add(Stage::Scrub, at, vec![0; zeros]);
+        }
+        Ok(())
+    }
+}
+
+/// The smallest single write that turns the old bytes into the new ones; new bytes may be longer.
+fn difference(at: FileOffset, old: &[u8], new: &[u8]) -> Option<(FileOffset, Vec<u8>)> {
+    let first = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let same_tail = if old.len() == new.len() {
+        let rest = new.len().saturating_sub(first);
+        old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count()
+    } else {
+        0
+    };
+    let changed = new.get(first..new.len().saturating_sub(same_tail))?;
+    if changed.is_empty() {
+        return None;
+    }
+    Some((at.plus(u64::try_from(first).ok()?)?, changed.to_vec()))
+}

@@ -1,0 +1,115 @@
+//! What every rung needs to know about an object: gathered once, never changed.
+
+use bstr::ByteSlice;
+
+use super::slot::SlotPlan;
+use super::{Change, PlanError};
+use crate::elf::record::{dt, pt};
+use crate::elf::references::References;
+use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
+use crate::elf::view::ElfView;
+use goblin::elf::header;
+
+/// Up to this many bytes behind everything that a header describes are padding, not somebody's payload.
+const PADDING: u64 = 16;
+
+/// An object with everything that is true of it whatever the rung.
+pub(super) struct Ground<'g> {
+    pub view: &'g ElfView<'g>,
+    /// Which bytes of the string table somebody other than the path tags reads.
+    pub references: References,
+    /// The strings of the path tags, as (offset, bytes without NUL).
+    pub old_paths: Vec<(StringOffset, u64)>,
+    /// The new string with its NUL; empty when the tag goes.
+    pub wanted: Vec<u8>,
+    pub slot: SlotPlan,
+    /// The largest page of any kernel for this machine.
+    pub page: Alignment,
+    pub file_len: u64,
+    /// The end of everything that a header describes.
+    pub content_end: u64,
+    /// Everything in the file that a header describes, the PT_LOADs included.
+    pub occupied: Vec<FileRange>,
+}
+
+impl<'g> Ground<'g> {
+    pub(super) fn survey(view: &'g ElfView<'g>, change: &Change) -> Result<Self, PlanError> {
+        let references = References::collect(view)?;
+        let path_tags = view.dynamic.entries.iter().filter(|entry| matches!(entry.tag, dt::DT_RUNPATH | dt::DT_RPATH));
+        let old_paths = path_tags.map(|entry| StringOffset::new(entry.value));
+        let old_paths = old_paths.filter_map(|offset| Some((offset, len64(view.strings.get(offset)?)))).collect();
+        let mut wanted = change.path().map(|path| path.as_bytes().to_vec()).unwrap_or_default();
+        if !wanted.is_empty() {
+            wanted.push(0);
+        }
+        let occupied = occupied(view);
+        let content_end = occupied.iter().map(|range| range.end().get()).max().unwrap_or(0);
+        Ok(Self {
+            view,
+            references,
+            old_paths,
+            wanted,
+            slot: SlotPlan::choose(view, change),
+            page: page(view.header.e_machine),
+            file_len: len64(view.bytes),
+            content_end,
+            occupied,
+        })
+    }
+
+    /// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
+    pub(super) fn has_payload(&self) -> bool {
+        self.file_len.saturating_sub(self.content_end) > PADDING
+    }
+
+    /// The start of the first occupied range behind an offset; `None` when something reaches across it.
+    pub(super) fn free_until(&self, offset: FileOffset) -> Option<u64> {
+        let behind = self.occupied.iter().filter(|used| used.end() > offset && !used.is_empty());
+        let next = behind.map(|used| used.start()).min();
+        match next {
+            None => Some(u64::MAX),
+            Some(next) if next >= offset => Some(next.get()),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether bytes of the file are all zero; bytes past its end count as zero.
+    pub(super) fn is_zero(&self, range: FileRange) -> bool {
+        let Some(inside) = FileRange::new(FileOffset::new(0), self.file_len).and_then(|all| all.intersection(range))
+        else {
+            return true;
+        };
+        inside.of(self.view.bytes).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    }
+
+    /// The table without the old path where that was its end, so that repeated edits do not make it longer.
+    pub(super) fn table_without_old_tail(&self) -> &'g [u8] {
+        let table = self.view.strings.bytes;
+        let size = len64(table);
+        let ends_table = |(offset, len): &(StringOffset, u64)| {
+            let len_with_nul = len.saturating_add(1);
+            offset.get().checked_add(len_with_nul) == Some(size) && self.references.is_free(*offset, len_with_nul)
+        };
+        let end = self.old_paths.iter().find(|old| ends_table(old)).map_or(size, |(offset, _)| offset.get());
+        usize::try_from(end).ok().and_then(|end| table.get(..end)).unwrap_or(table)
+    }
+
+    /// The size in bytes of a copy of the table with the new string.
+    pub(super) fn new_table_size(&self) -> Option<u64> {
+        len64(self.table_without_old_tail()).checked_add(len64(&self.wanted))
+    }
+}
+
+/// 4096 bytes where no kernel has larger pages, 64 KiB everywhere else.
+fn page(machine: u16) -> Alignment {
+    let small = matches!(machine, header::EM_X86_64 | header::EM_386 | header::EM_S390 | header::EM_RISCV);
+    Alignment::new(if small { 0x1000 } else { 0x1_0000 }).unwrap_or(Alignment::ONE)
+}
+
+fn occupied(view: &ElfView<'_>) -> Vec<FileRange> {
+    let header = FileRange::new(FileOffset::new(0), u64::from(view.header.e_ehsize).max(view.encoding.header_size()));
+    let tables = [header, view.table_range(), view.section_table_range()];
+    let segments = view.segments.iter().filter(|s| s.kind != pt::PT_NULL).map(|segment| segment.file_range());
+    let sections = view.sections.iter().map(|section| section.file_range());
+    tables.into_iter().chain(segments).chain(sections).flatten().filter(|range| !range.is_empty()).collect()
+}

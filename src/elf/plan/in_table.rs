@@ -1,0 +1,69 @@
+//! Rungs that need no place outside the string table.
+
+use super::draft::Draft;
+use super::ground::Ground;
+use super::{Rung, Slot, Stage};
+use crate::elf::references::find_string;
+use crate::elf::units::{StringOffset, len64};
+
+/// What a rung answers when the dynamic section has to move, which needs a new segment.
+pub(super) const NO_SLOT: &str = "the dynamic section has no entry to spare";
+
+/// The tag goes, and with it the need for a string.
+pub(super) fn tag_only<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    Ok(Draft::new(ground))
+}
+
+/// a: the same string, or one that ends in it, is in the table.
+pub(super) fn share<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    needs_slot(ground)?;
+    let table = ground.view.strings.bytes;
+    let path = ground.wanted.split_last().map_or(&[][..], |(_, path)| path);
+    let found = find_string(table, path).ok_or("no string in the table ends in the new path")?;
+    let mut draft = Draft::new(ground);
+    draft.path = found;
+    draft.keep = Some((found, len64(&ground.wanted)));
+    Ok(draft)
+}
+
+/// b: over the old string, when nobody else reads it and it is long enough.
+pub(super) fn overwrite<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    needs_slot(ground)?;
+    let needed = len64(&ground.wanted);
+    let mut fitting = ground.old_paths.iter().filter(|(_, len)| len.saturating_add(1) >= needed).peekable();
+    if fitting.peek().is_none() {
+        return Err("the new path is longer than the old one");
+    }
+    let free = fitting.find(|(offset, len)| ground.references.is_free(*offset, len.saturating_add(1)));
+    let (offset, len) = free.ok_or("somebody else reads the old path's bytes")?;
+    let at = ground.view.strings.range.start().plus(offset.get()).ok_or("an offset does not fit")?;
+    let mut bytes = ground.wanted.clone();
+    bytes.resize(usize::try_from(len.saturating_add(1)).map_err(|_| "the old path does not fit in memory")?, 0);
+    let mut draft = Draft::new(ground);
+    draft.path = *offset;
+    draft.overwrites_old_path = true;
+    draft.add(Stage::String, at, bytes);
+    // Other path strings (DT_RPATH beside DT_RUNPATH) are abandoned and scrubbed like any.
+    Ok(draft)
+}
+
+/// c: into bytes of the table that nobody reads, the old path's own excepted: it is read until the last write.
+pub(super) fn dead_bytes<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    needs_slot(ground)?;
+    let mut references = ground.references.clone();
+    for (offset, len) in &ground.old_paths {
+        references.reserve(*offset, len.saturating_add(1));
+    }
+    let found: StringOffset =
+        references.free_run(len64(&ground.wanted)).ok_or("no run of unused bytes in the table is long enough")?;
+    let at = ground.view.strings.range.start().plus(found.get()).ok_or("an offset does not fit")?;
+    let mut draft = Draft::new(ground);
+    draft.path = found;
+    draft.add_content(at, ground.wanted.clone())?;
+    Ok(draft)
+}
+
+/// Rungs without a new segment cannot move the dynamic section.
+pub(super) fn needs_slot(ground: &Ground<'_>) -> Result<(), &'static str> {
+    if ground.slot.slot == Slot::Moved { Err(NO_SLOT) } else { Ok(()) }
+}

@@ -1,0 +1,177 @@
+//! i: what lies behind the program header table moves into the new segment, so that one more header fits.
+//!
+//! Only things that are found through a header or a dynamic tag may move, and only when nothing else holds an address
+//! inside them. Their old bytes stay, but for those under the new header.
+
+use std::collections::BTreeSet;
+
+use super::Rung;
+use super::block::{Block, TABLE_TAGS};
+use super::draft::Draft;
+use super::ground::Ground;
+use super::new_segment::{entry_behind_table, grow_table, is_load_range};
+use crate::elf::record::{Section, dt, pt, sht};
+use crate::elf::relocations::Addresses;
+use crate::elf::units::{Address, Alignment, FileRange};
+
+pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    let view = ground.view;
+    if view.sections.is_empty() {
+        return Err("without section headers nobody can tell what lies behind the table");
+    }
+    let entry = entry_behind_table(ground)?;
+    let moving = sections_to_move(ground, entry)?;
+    if moving.is_empty() {
+        return Err("nothing that may move lies behind the table");
+    }
+    check_rest_is_padding(ground, entry, &moving)?;
+    check_nobody_points_inside(ground, &moving)?;
+
+    let mut draft = Draft::new(ground);
+    let mut block = Block::behind_everything(ground)?;
+    block.lead()?;
+    block.take_dynamic(&mut draft)?;
+    for index in &moving {
+        let section = view.sections.get(*index).ok_or("no such section")?;
+        let old = section.file_range().ok_or("an offset does not fit")?;
+        let bytes = old.of(view.bytes).ok_or("a section is outside the file")?;
+        let alignment = Alignment::new(section.align).ok_or("a section's alignment is no power of two")?;
+        let (offset, address) = block.push(bytes, alignment)?;
+        draft.copied.push((old, offset));
+        draft.move_section(*index, offset, address);
+        // A loader that stops after the table was written would read a clobbered hash or symbol table.
+        draft.prefix_safe &= matches!(section.kind, sht::SHT_NOTE | sht::SHT_PROGBITS);
+    }
+    move_headers(ground, &mut draft, &moving)?;
+    let mut draft = block.close(draft)?;
+    grow_table(&mut draft)?;
+    Ok(draft)
+}
+
+/// The sections under the new header, with everything that must stay beside them.
+fn sections_to_move(ground: &Ground<'_>, entry: FileRange) -> Result<BTreeSet<usize>, &'static str> {
+    let view = ground.view;
+    let mut moving = BTreeSet::new();
+    for (index, section) in view.sections.iter().enumerate() {
+        if section.file_range().is_some_and(|range| range.intersects(entry)) {
+            moving.insert(index);
+        }
+    }
+    // The notes of one PT_NOTE are one list: they move together.
+    for note in view.segments.iter().filter(|s| matches!(s.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY)) {
+        let Some(range) = note.file_range() else { continue };
+        let inside = |s: &Section| s.file_range().is_some_and(|section| !section.is_empty() && range.covers(section));
+        let group: Vec<usize> = view
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.is_alloc() && inside(s))
+            .map(|(index, _)| index)
+            .collect();
+        if group.iter().any(|index| moving.contains(index)) {
+            moving.extend(group);
+        }
+    }
+    for index in &moving {
+        let section = view.sections.get(*index).ok_or("no such section")?;
+        if !may_move(ground, section) {
+            return Err("what follows the program header table must keep its address");
+        }
+    }
+    Ok(moving)
+}
+
+fn may_move(ground: &Ground<'_>, section: &Section) -> bool {
+    let view = ground.view;
+    if !section.is_alloc() || section.is_writable_or_executable() || section.is_tls() {
+        return false;
+    }
+    let named_by = |tag| view.dynamic.value(tag) == Some(section.address.get());
+    match section.kind {
+        sht::SHT_NOTE => true,
+        sht::SHT_GNU_HASH => named_by(dt::DT_GNU_HASH),
+        sht::SHT_HASH => named_by(dt::DT_HASH),
+        sht::SHT_DYNSYM => named_by(dt::DT_SYMTAB),
+        sht::SHT_GNU_VERSYM => named_by(dt::DT_VERSYM),
+        sht::SHT_PROGBITS => {
+            // .interp: exactly what PT_INTERP names.
+            let interp = view.segments.iter().find(|segment| segment.kind == pt::PT_INTERP);
+            interp.is_some_and(|interp| interp.offset == section.offset && interp.file_size == section.size)
+        }
+        _ => false,
+    }
+}
+
+fn check_rest_is_padding(ground: &Ground<'_>, entry: FileRange, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+    let view = ground.view;
+    let moved: Vec<FileRange> = moving.iter().filter_map(|index| view.sections.get(*index)?.file_range()).collect();
+    let named = |used: &FileRange| moved.iter().any(|section| section.intersects(*used));
+    let strange =
+        ground.occupied.iter().any(|used| used.intersects(entry) && !is_load_range(ground, *used) && !named(used));
+    if strange {
+        return Err("something without a section lies behind the table");
+    }
+    let bytes = entry.of(view.bytes).ok_or("the file ends behind the table")?;
+    for (at, byte) in (entry.start().get()..).zip(bytes) {
+        let byte_range = FileRange::new(crate::elf::units::FileOffset::new(at), 1).ok_or("an offset does not fit")?;
+        if *byte != 0 && !moved.iter().any(|section| section.covers(byte_range)) {
+            return Err("bytes without a section lie behind the table");
+        }
+    }
+    Ok(())
+}
+
+/// Anything that holds an address inside a moving section would read the old bytes, some of which are gone.
+fn check_nobody_points_inside(ground: &Ground<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+    let view = ground.view;
+    let ranges: Vec<(u64, u64)> = moving
+        .iter()
+        .filter_map(|index| view.sections.get(*index))
+        .filter_map(|section| Some((section.address.get(), section.address.get().checked_add(section.size)?)))
+        .collect();
+    let inside = |address: u64| ranges.iter().any(|(start, end)| *start <= address && address < *end);
+    let addresses = Addresses::collect(view).ok_or("the relocations cannot be read")?;
+    if addresses.into_iter().any(inside) {
+        return Err("a symbol or relocation points into what lies behind the table");
+    }
+    for entry in &view.dynamic.entries {
+        let is_start = ranges.iter().any(|(start, _)| *start == entry.value);
+        let known = TABLE_TAGS.contains(&entry.tag) && is_start;
+        if crate::elf::relocations::is_address_tag(entry.tag) && inside(entry.value) && !known {
+            return Err("a dynamic tag points into what lies behind the table");
+        }
+    }
+    Ok(())
+}
+
+/// PT_NOTE, PT_GNU_PROPERTY and PT_INTERP follow what they name.
+fn move_headers(ground: &Ground<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+    for segment in &mut draft.segments {
+        if !matches!(segment.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY | pt::PT_INTERP) || segment.file_size == 0 {
+            continue;
+        }
+        let range = segment.file_range().ok_or("an offset does not fit")?;
+        let covered = |index: &&usize| {
+            let section = ground.view.sections.get(**index).and_then(Section::file_range);
+            section.is_some_and(|section| range.covers(section))
+        };
+        let mut inside = moving.iter().filter(covered);
+        let Some(first) = inside.next() else { continue };
+        let last = inside.next_back().unwrap_or(first);
+        let (old, first) = (ground.view.sections.get(*first), draft.sections.get(*first));
+        let (old, first) = old.zip(first).ok_or("no such section")?;
+        let last = draft.sections.get(*last).ok_or("no such section")?;
+        if old.offset != segment.offset {
+            return Err("a header names more than the sections that would move");
+        }
+        let end = last.offset.plus(last.size).ok_or("an offset does not fit")?;
+        let size = end.since(first.offset).ok_or("an offset does not fit")?;
+        if size != segment.file_size {
+            return Err("moving the notes would change their distances");
+        }
+        segment.offset = first.offset;
+        segment.address = first.address;
+        segment.physical = Address::new(first.address.get());
+    }
+    Ok(())
+}

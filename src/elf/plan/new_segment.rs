@@ -1,0 +1,131 @@
+//! Rungs that add a PT_LOAD: in a dispensable header's place, in a gap behind the table, or in a table that moves.
+
+use super::block::Block;
+use super::draft::Draft;
+use super::ground::Ground;
+use super::{Rung, Warning};
+use crate::elf::record::{Segment, pt};
+use crate::elf::units::{Alignment, FileOffset, FileRange};
+
+/// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
+const LARGEST_HOLE: u64 = 1 << 30;
+
+/// f: the program header table keeps its size; an entry that nobody needs makes place.
+pub(super) fn slot<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    let view = ground.view;
+    let found = view.segments.iter().position(|segment| is_dispensable(ground, segment));
+    let index = found.ok_or("every program header is needed")?;
+    let mut draft = Draft::new(ground);
+    draft.segments.remove(index);
+    let mut block = Block::behind_everything(ground)?;
+    block.take_dynamic(&mut draft)?;
+    block.close(draft)
+}
+
+/// PT_GNU_STACK, RELRO, EH_FRAME, TLS and the build-id's PT_NOTE never are: glibc 2.41 refuses to dlopen an object
+/// without PT_GNU_STACK, for one.
+fn is_dispensable(ground: &Ground<'_>, segment: &Segment) -> bool {
+    let view = ground.view;
+    match segment.kind {
+        pt::PT_NULL => true,
+        // glibc and musl find a library's table by e_phoff; a program's base comes from PT_PHDR.
+        pt::PT_PHDR => !view.has_interpreter(),
+        pt::PT_NOTE => {
+            let same = |other: &&Segment| {
+                other.kind == pt::PT_GNU_PROPERTY
+                    && other.offset == segment.offset
+                    && other.file_size == segment.file_size
+            };
+            // The kernel and glibc read PT_GNU_PROPERTY and skip its duplicate.
+            segment.file_size == 0 || view.segments.iter().any(|other| same(&other))
+        }
+        _ => false,
+    }
+}
+
+/// g: a gap behind the program header table is as large as an entry.
+pub(super) fn gap<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    let view = ground.view;
+    if view.sections.is_empty() {
+        return Err("without section headers nobody can tell a gap from data");
+    }
+    let gap = entry_behind_table(ground)?;
+    let section_table = view.section_table_range().ok_or("an offset does not fit")?;
+    let mut draft = Draft::new(ground);
+    let mut block = Block::behind_everything(ground)?;
+    let others = ground.occupied.iter().filter(|used| **used != section_table && !is_load_range(ground, **used));
+    if others.clone().any(|used| used.intersects(gap)) {
+        return Err("what follows the program header table is in use");
+    }
+    let filler = gap.of(view.bytes).ok_or("the file ends behind the table")?;
+    if section_table.intersects(gap) {
+        // Only the section header table is in the way, and nothing loads it: it goes to the end.
+        draft.section_table_offset = FileOffset::new(0);
+    } else if !is_filler(filler) {
+        return Err("what follows the program header table is not padding");
+    }
+    block.take_dynamic(&mut draft)?;
+    let mut draft = block.close(draft)?;
+    grow_table(&mut draft)?;
+    if draft.section_table_offset == FileOffset::new(0) {
+        let end = Alignment::SIXTEEN.up(draft.new_len).ok_or("an offset does not fit")?;
+        draft.section_table_offset = FileOffset::new(end);
+    }
+    Ok(draft)
+}
+
+/// k: the table itself moves into the new segment. Programs that look for it behind the ELF header break.
+pub(super) fn move_table<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    let view = ground.view;
+    let mut draft = Draft::new(ground);
+    let mut block = Block::at_first_delta(ground, LARGEST_HOLE)?;
+    block.lead()?;
+    let entries = u64::from(view.header.e_phnum).saturating_add(1);
+    let size = view.encoding.segment_size().checked_mul(entries).ok_or("the table would be too large")?;
+    let zeros = vec![0; usize::try_from(size).map_err(|_| "the table would be too large")?];
+    let (offset, address) = block.push(&zeros, Alignment::SIXTEEN)?;
+    block.take_dynamic(&mut draft)?;
+    let mut draft = block.close(draft)?;
+    draft.table_offset = offset;
+    for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
+        segment.offset = offset;
+        segment.address = address;
+        segment.physical = address;
+        segment.file_size = size;
+        segment.memory_size = size;
+    }
+    draft.warnings.push(Warning::TableMoved);
+    Ok(draft)
+}
+
+/// The bytes that one more program header would take; they must be mapped wherever the table is.
+pub(super) fn entry_behind_table(ground: &Ground<'_>) -> Result<FileRange, &'static str> {
+    let view = ground.view;
+    let table = view.table_range().ok_or("an offset does not fit")?;
+    let entry = FileRange::new(table.end(), view.encoding.segment_size()).ok_or("an offset does not fit")?;
+    let loads = || view.segments.iter().filter(|segment| segment.is_load()).filter_map(Segment::file_range);
+    if loads().any(|load| load.covers(table)) && !loads().any(|load| load.covers(table) && load.covers(entry)) {
+        return Err("the table would leave its PT_LOAD");
+    }
+    Ok(entry)
+}
+
+/// PT_PHDR describes the whole table.
+pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
+    let size = draft.ground.view.encoding.segment_size();
+    for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
+        segment.file_size = segment.file_size.checked_add(size).ok_or("the table would be too large")?;
+        segment.memory_size = segment.memory_size.checked_add(size).ok_or("the table would be too large")?;
+    }
+    Ok(())
+}
+
+/// A PT_LOAD describes what is mapped, not what is used.
+pub(super) fn is_load_range(ground: &Ground<'_>, range: FileRange) -> bool {
+    ground.view.segments.iter().any(|segment| segment.is_load() && segment.file_range() == Some(range))
+}
+
+/// Zeros, or what patchelf leaves behind the table when it moves things away.
+fn is_filler(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0) || bytes.iter().all(|byte| matches!(byte, b'X' | b'Z'))
+}

@@ -1,0 +1,121 @@
+//! Rungs that put the last PT_LOAD's bytes once more at the end of the file, with the string table behind them.
+//!
+//! No address changes and the program header table keeps its size, so this works for code-first layouts too.
+
+use super::draft::Draft;
+use super::ground::Ground;
+use super::in_table::needs_slot;
+use super::{Content, Patch, Rung, Stage};
+use crate::elf::record::{Segment, sht};
+use crate::elf::units::{Alignment, FileOffset, FileRange, len64};
+
+/// A copy of the segment this small is cheaper than moving anything.
+const SMALL: u64 = 64 * 1024;
+/// A copy larger than this is more than anybody expects of a changed path.
+const LARGE: u64 = 256 << 20;
+
+/// h: a last PT_LOAD of at most 64 KiB or a sixteenth of the file.
+pub(super) fn small<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    reimage(ground, SMALL.max(ground.file_len >> 4))
+}
+
+/// j: a last PT_LOAD of at most 256 MiB.
+pub(super) fn large<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
+    reimage(ground, LARGE)
+}
+
+fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
+    needs_slot(ground)?;
+    let view = ground.view;
+    if ground.has_payload() {
+        return Err("the file carries a payload behind the ELF object, which must stay at its end");
+    }
+    let index = view.segments.iter().rposition(Segment::is_load).ok_or("there is no PT_LOAD")?;
+    let load = view.segments.get(index).ok_or("there is no PT_LOAD")?;
+    let old = load.file_range().ok_or("an offset does not fit")?;
+    if load.is_executable() {
+        return Err("the last PT_LOAD holds code");
+    }
+    let header = FileRange::new(FileOffset::new(0), view.encoding.header_size()).ok_or("an offset does not fit")?;
+    if old.intersects(header) || view.table_range().is_none_or(|table| old.intersects(table)) {
+        return Err("the last PT_LOAD holds the program header table");
+    }
+    let table_size = ground.new_table_size().ok_or("the table would be too large")?;
+    let size = load.memory_size.checked_add(table_size).ok_or("the segment would be too large")?;
+    if size > most {
+        return Err("the last PT_LOAD is too large to be copied");
+    }
+    let end = load.address.plus(size).ok_or("an address does not fit")?;
+    if end.get() > view.encoding.highest() {
+        return Err("the addresses leave no room behind the last PT_LOAD");
+    }
+    let alignment = alignment(ground, index, load);
+    let free = Alignment::SIXTEEN.up(ground.file_len).ok_or("an offset does not fit")?;
+    let new_offset = alignment.up_congruent(free, load.address.get()).ok_or("an offset does not fit")?;
+    let new_offset = FileOffset::new(new_offset);
+
+    let mut draft = Draft::new(ground);
+    draft.copied.push((old, new_offset));
+    draft.patches.push(Patch { stage: Stage::Content, offset: new_offset, content: Content::CopyOf(old) });
+    let table = draft.copy_of_table();
+    let table_offset = new_offset.plus(load.memory_size).ok_or("an offset does not fit")?;
+    let table_address = load.address.plus(load.memory_size).ok_or("an address does not fit")?;
+    // The zero-initialised memory between them stays a hole in the file.
+    draft.add_content(table_offset, table.clone())?;
+    shift_segments(&mut draft, index, old, new_offset)?;
+    shift_sections(&mut draft, load, old, new_offset)?;
+    if let Some(new) = draft.segments.get_mut(index) {
+        new.offset = new_offset;
+        new.file_size = size;
+        new.memory_size = size;
+        new.align = alignment.get();
+    }
+    draft.place_table(table_offset, table_address, len64(&table));
+    Ok(draft)
+}
+
+/// The segment's own alignment, unless only padding asks for it: two MiB would cost as much of the file.
+fn alignment(ground: &Ground<'_>, index: usize, load: &Segment) -> Alignment {
+    let own = load.alignment();
+    let mut others = ground.view.segments.iter().enumerate().filter(|(other, s)| *other != index && s.is_load());
+    let kept_by_another = others.any(|(_, other)| other.alignment() >= own);
+    if kept_by_another { own.min(ground.page) } else { own }
+}
+
+/// Program headers that name a part of the segment (PT_DYNAMIC, PT_TLS, PT_GNU_RELRO, …) follow it.
+fn shift_segments(draft: &mut Draft<'_>, index: usize, old: FileRange, new: FileOffset) -> Result<(), &'static str> {
+    for (other, segment) in draft.segments.iter_mut().enumerate() {
+        let range = segment.file_range().ok_or("an offset does not fit")?;
+        if other == index || segment.is_load() || !old.covers(range) || range.start() == FileOffset::new(0) {
+            continue;
+        }
+        let within = segment.offset.since(old.start()).ok_or("an offset does not fit")?;
+        segment.offset = new.plus(within).ok_or("an offset does not fit")?;
+    }
+    draft.dynamic_offset = draft.ground.view.dynamic.offset;
+    Ok(())
+}
+
+/// Sections of the segment follow it; zero-initialised ones now have bytes in the file, thread-local ones have not.
+fn shift_sections(draft: &mut Draft<'_>, load: &Segment, old: FileRange, new: FileOffset) -> Result<(), &'static str> {
+    for section in &mut draft.sections {
+        if !section.is_alloc() || section.kind == sht::SHT_NULL {
+            continue;
+        }
+        let Some(within) = section.address.since(load.address) else { continue };
+        let is_bss = section.kind == sht::SHT_NOBITS;
+        let in_file = section.file_range().is_some_and(|range| !is_bss && old.covers(range));
+        if is_bss && section.is_tls() {
+            if old.start() <= section.offset && section.offset <= old.end() {
+                let within = section.offset.since(old.start()).ok_or("an offset does not fit")?;
+                section.offset = new.plus(within).ok_or("an offset does not fit")?;
+            }
+        } else if in_file || (is_bss && within < load.memory_size) {
+            section.offset = new.plus(within).ok_or("an offset does not fit")?;
+            if is_bss {
+                section.kind = sht::SHT_PROGBITS;
+            }
+        }
+    }
+    Ok(())
+}

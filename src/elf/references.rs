@@ -1,0 +1,302 @@
+//! Who refers to which bytes of the dynamic string table.
+//!
+//! A byte may be reused only when every possible reader is known and none of them reaches it. Whatever is not
+//! understood makes every byte count as used: then the table can still be copied, but not overwritten.
+
+use bstr::ByteSlice;
+
+use super::error::ParseError;
+use super::load_map;
+use super::record::{dt, sht};
+use super::strings::is_string_tag;
+use super::units::{Address, FileRange, StringOffset, len64};
+use super::view::ElfView;
+
+/// One bit for each byte of the string table: somebody other than the search path tags reads it.
+#[derive(Clone, Debug)]
+pub struct References {
+    used: Vec<bool>,
+}
+
+impl References {
+    /// Collects every reference: dynamic symbols, dynamic tags, version needs and version definitions.
+    ///
+    /// # Errors
+    /// [`ParseError`] when a reference points past the table: then nobody can say what the table holds.
+    pub fn collect(view: &ElfView<'_>) -> Result<Self, ParseError> {
+        let mut starts = vec![false; view.strings.bytes.len()];
+        let mut mark = |name: &'static str, offset: u64| {
+            let slot = usize::try_from(offset).ok().and_then(|offset| starts.get_mut(offset));
+            slot.map(|slot| *slot = true).ok_or_else(|| view.strings.reference_error(name, offset))
+        };
+        // The empty string at 0 is every unnamed symbol's name.
+        mark("the empty string", 0)?;
+        let mut complete = view.strings.sizes_agree && knows_all_readers(view);
+        for entry in &view.dynamic.entries {
+            if is_string_tag(entry.tag) && !matches!(entry.tag, dt::DT_RPATH | dt::DT_RUNPATH) {
+                mark("d_val of a dynamic string tag", entry.value)?;
+            }
+        }
+        match dynamic_symbols(view) {
+            Some(range) => mark_symbol_names(view, range, &mut mark)?,
+            None => complete = false,
+        }
+        complete &= mark_version_needs(view, &mut mark)?;
+        complete &= mark_version_definitions(view, &mut mark)?;
+        if !complete {
+            return Ok(Self { used: vec![true; view.strings.bytes.len()] });
+        }
+        Ok(Self { used: spread(starts, view.strings.bytes) })
+    }
+
+    /// Whether nobody reads any of these bytes.
+    #[must_use]
+    pub fn is_free(&self, offset: StringOffset, len: u64) -> bool {
+        let range = usize::try_from(offset.get()).ok().zip(usize::try_from(len).ok());
+        let bytes = range.and_then(|(start, len)| self.used.get(start..start.checked_add(len)?));
+        bytes.is_some_and(|bytes| !bytes.contains(&true))
+    }
+
+    /// Declares bytes used that nobody refers to.
+    pub fn reserve(&mut self, offset: StringOffset, len: u64) {
+        let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.used.iter_mut().skip(start).take(len).for_each(|used| *used = true);
+    }
+
+    /// The first run of at least `len` bytes that nobody reads.
+    #[must_use]
+    pub fn free_run(&self, len: u64) -> Option<StringOffset> {
+        let len = usize::try_from(len).ok()?;
+        let mut at = 0_usize;
+        for run in self.used.chunk_by(|a, b| a == b) {
+            if run.len() >= len && run.first() == Some(&false) {
+                return Some(StringOffset::new(u64::try_from(at).ok()?));
+            }
+            at = at.checked_add(run.len())?;
+        }
+        None
+    }
+}
+
+/// A string reaches from where somebody refers to it to its NUL.
+fn spread(mut starts: Vec<bool>, bytes: &[u8]) -> Vec<bool> {
+    let mut inside = false;
+    for (used, byte) in starts.iter_mut().zip(bytes) {
+        inside |= *used;
+        *used = inside;
+        inside &= *byte != 0;
+    }
+    starts
+}
+
+/// Whether a section or tag that this program does not know could refer to the table.
+fn knows_all_readers(view: &ElfView<'_>) -> bool {
+    let known_section = |kind: u32| {
+        matches!(kind, sht::SHT_DYNSYM | sht::SHT_DYNAMIC | sht::SHT_GNU_VERNEED | sht::SHT_GNU_VERDEF | sht::SHT_NULL)
+    };
+    let dynstr = view.strings.section.and_then(|index| u32::try_from(index).ok());
+    let strange_section = view.sections.iter().any(|s| Some(s.link) == dynstr && !known_section(s.kind));
+    !strange_section && view.dynamic.entries.iter().all(|entry| is_known_tag(entry.tag, view.header.e_machine))
+}
+
+/// Tags whose meaning is known: a string (and then it is collected) or certainly none.
+fn is_known_tag(tag: u64, machine: u16) -> bool {
+    use goblin::elf::header::{EM_AARCH64, EM_MIPS, EM_PPC, EM_PPC64, EM_RISCV, EM_X86_64};
+    // DT_MIPS_IVERSION is a string offset; no tool has written it for decades.
+    const DT_MIPS_IVERSION: u64 = 0x7000_0004;
+    match tag {
+        // gABI 5.4, up to DT_RELRENT; glibc's versioning, value, address and Sun tags.
+        0..=37 | 0x6fff_fd00..=0x6fff_feff | 0x6fff_fff0 | 0x6fff_fff9..=0x6fff_ffff => true,
+        // Android's packed relocations and RELR.
+        0x6000_000f..=0x6000_0012 | 0x6fff_e000..=0x6fff_e003 => true,
+        0x7fff_fffd | 0x7fff_ffff => true,
+        0x7000_0000..=0x7000_0036 if machine == EM_MIPS => tag != DT_MIPS_IVERSION,
+        0x7000_0000..=0x7000_000f => matches!(machine, EM_X86_64 | EM_AARCH64 | EM_PPC | EM_PPC64 | EM_RISCV),
+        _ => false,
+    }
+}
+
+/// The file bytes of the dynamic symbol table, whose length no tag tells.
+#[must_use]
+pub fn dynamic_symbols(view: &ElfView<'_>) -> Option<FileRange> {
+    let address = Address::new(view.dynamic.value(dt::DT_SYMTAB)?);
+    let size = view.encoding.symbol_size();
+    let section = view.sections.iter().find(|s| s.kind == sht::SHT_DYNSYM && s.address == address);
+    let count = match section {
+        Some(section) => section.size.checked_div(size)?,
+        None => count_by_hash(view)?,
+    };
+    load_map::file_range(&view.segments, address, count.checked_mul(size)?)
+}
+
+fn count_by_hash(view: &ElfView<'_>) -> Option<u64> {
+    const DT_MIPS_SYMTABNO: u64 = 0x7000_0011;
+    if view.header.e_machine == goblin::elf::header::EM_MIPS {
+        return view.dynamic.value(DT_MIPS_SYMTABNO);
+    }
+    if let Some(address) = view.dynamic.value(dt::DT_HASH) {
+        return count_by_sysv_hash(view, Address::new(address));
+    }
+    count_by_gnu_hash(view, Address::new(view.dynamic.value(dt::DT_GNU_HASH)?))
+}
+
+/// `nchain`; 64-bit s390 and Alpha have 64-bit hash words (gABI 5.4 "Hash Table" and their psABIs).
+fn count_by_sysv_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
+    const EM_ALPHA: u16 = 0x9026;
+    let wide = view.encoding.is_64 && matches!(view.header.e_machine, goblin::elf::header::EM_S390 | EM_ALPHA);
+    let word = if wide { 8 } else { 4 };
+    let range = load_map::file_range(&view.segments, address.plus(word)?, word)?;
+    let bytes = range.of(view.bytes)?;
+    if wide { view.encoding.word_at(bytes, 0) } else { view.encoding.u32_at(bytes, 0).map(u64::from) }
+}
+
+/// The index behind the last chain's last symbol; every hashed symbol lies at or behind `symoffset`.
+fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
+    let encoding = view.encoding;
+    let bytes = load_map::file_range_from(&view.segments, address)?.of(view.bytes)?;
+    let buckets = usize::try_from(encoding.u32_at(bytes, 0)?).ok()?;
+    let first = encoding.u32_at(bytes, 4)?;
+    let bloom = usize::try_from(encoding.u32_at(bytes, 8)?).ok()?;
+    let word = usize::try_from(encoding.word_size()).ok()?;
+    let bucket_at = bloom.checked_mul(word)?.checked_add(16)?;
+    let bucket_len = buckets.checked_mul(4)?;
+    let bucket_bytes = bytes.get(bucket_at..bucket_at.checked_add(bucket_len)?)?;
+    let last = bucket_bytes.chunks_exact(4).filter_map(|chunk| encoding.u32_at(chunk, 0)).max().unwrap_or(0);
+    if last < first {
+        return Some(u64::from(first));
+    }
+    let chains = bytes.get(bucket_at.checked_add(bucket_len)?..)?;
+    let mut index = last;
+    loop {
+        let at = usize::try_from(index.checked_sub(first)?).ok()?.checked_mul(4)?;
+        let hash = encoding.u32_at(chains, at)?;
+        index = index.checked_add(1)?;
+        if hash & 1 != 0 {
+            return Some(u64::from(index));
+        }
+    }
+}
+
+fn mark_symbol_names(
+    view: &ElfView<'_>,
+    range: FileRange,
+    mark: &mut impl FnMut(&'static str, u64) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
+    let size = usize::try_from(view.encoding.symbol_size()).unwrap_or(24);
+    for symbol in range.of(view.bytes).unwrap_or_default().chunks_exact(size) {
+        mark("st_name of a dynamic symbol", u64::from(view.encoding.u32_at(symbol, 0).unwrap_or(0)))?;
+    }
+    Ok(())
+}
+
+/// Walks DT_VERNEED; `false` when it cannot be followed. Offsets only lead forward, so the walk ends.
+fn mark_version_needs(
+    view: &ElfView<'_>,
+    mark: &mut impl FnMut(&'static str, u64) -> Result<(), ParseError>,
+) -> Result<bool, ParseError> {
+    let Some(address) = view.dynamic.value(dt::DT_VERNEED) else { return Ok(true) };
+    let Some(bytes) = version_table(view, address) else { return Ok(false) };
+    let encoding = view.encoding;
+    let mut at = 0_usize;
+    let mut budget = Budget::of(bytes);
+    while budget.spend() {
+        let field = |within: usize| encoding.u32_at(bytes, at.checked_add(within)?);
+        let (Some(count), Some(file), Some(aux), Some(next)) =
+            (at.checked_add(2).and_then(|at| encoding.u16_at(bytes, at)), field(4), field(8), field(12))
+        else {
+            return Ok(false);
+        };
+        mark("vn_file of a version need", u64::from(file))?;
+        let Some(mut aux_at) = step(at, aux) else { return Ok(false) };
+        for _ in 0..count {
+            let field = |within: usize| encoding.u32_at(bytes, aux_at.checked_add(within)?);
+            let (Some(name), Some(aux_next)) = (field(8), field(12)) else { return Ok(false) };
+            mark("vna_name of a version need", u64::from(name))?;
+            if !budget.spend() {
+                return Ok(false);
+            }
+            let Some(next_at) = step(aux_at, aux_next) else { return Ok(false) };
+            aux_at = next_at;
+        }
+        if next == 0 {
+            return Ok(true);
+        }
+        let Some(next_at) = step(at, next) else { return Ok(false) };
+        at = next_at;
+    }
+    Ok(false)
+}
+
+/// Walks DT_VERDEF; `false` when it cannot be followed.
+fn mark_version_definitions(
+    view: &ElfView<'_>,
+    mark: &mut impl FnMut(&'static str, u64) -> Result<(), ParseError>,
+) -> Result<bool, ParseError> {
+    let Some(address) = view.dynamic.value(dt::DT_VERDEF) else { return Ok(true) };
+    let Some(bytes) = version_table(view, address) else { return Ok(false) };
+    let encoding = view.encoding;
+    let mut at = 0_usize;
+    let mut budget = Budget::of(bytes);
+    while budget.spend() {
+        let field = |within: usize| encoding.u32_at(bytes, at.checked_add(within)?);
+        let (Some(count), Some(aux), Some(next)) =
+            (at.checked_add(6).and_then(|at| encoding.u16_at(bytes, at)), field(12), field(16))
+        else {
+            return Ok(false);
+        };
+        let Some(mut aux_at) = step(at, aux) else { return Ok(false) };
+        for _ in 0..count {
+            let field = |within: usize| encoding.u32_at(bytes, aux_at.checked_add(within)?);
+            let (Some(name), Some(aux_next)) = (field(0), field(4)) else { return Ok(false) };
+            mark("vda_name of a version definition", u64::from(name))?;
+            if !budget.spend() {
+                return Ok(false);
+            }
+            let Some(next_at) = step(aux_at, aux_next) else { return Ok(false) };
+            aux_at = next_at;
+        }
+        if next == 0 {
+            return Ok(true);
+        }
+        let Some(next_at) = step(at, next) else { return Ok(false) };
+        at = next_at;
+    }
+    Ok(false)
+}
+
+fn version_table<'a>(view: &ElfView<'a>, address: u64) -> Option<&'a [u8]> {
+    load_map::file_range_from(&view.segments, Address::new(address))?.of(view.bytes)
+}
+
+fn step(at: usize, by: u32) -> Option<usize> {
+    at.checked_add(usize::try_from(by).ok()?)
+}
+
+/// Records are at least eight bytes apart in any table that a linker writes, so a walk that takes more steps than that
+/// goes in circles.
+struct Budget(u64);
+
+impl Budget {
+    fn of(bytes: &[u8]) -> Self {
+        Self(len64(bytes).checked_div(8).unwrap_or(0))
+    }
+
+    fn spend(&mut self) -> bool {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// A string of the table that reads `wanted` already, whoever it belongs to.
+#[must_use]
+pub fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
+    let mut with_nul = wanted.to_vec();
+    with_nul.push(0);
+    table.find(&with_nul).and_then(|at| u64::try_from(at).ok()).map(StringOffset::new)
+}

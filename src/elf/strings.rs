@@ -1,0 +1,133 @@
+//! The dynamic string table, and which of its bytes somebody still refers to.
+
+use bstr::{BStr, ByteSlice};
+
+use super::dynamic::Dynamic;
+use super::error::{Field, ParseError};
+use super::load_map;
+use super::record::{Section, Segment, dt, sht};
+use super::units::{Address, FileRange, StringOffset, len64};
+
+/// The table that DT_STRTAB names.
+#[derive(Clone, Debug)]
+pub struct StringTable<'a> {
+    /// Its bytes, the last of which is NUL.
+    pub bytes: &'a [u8],
+    /// Where they lie in the file.
+    pub range: FileRange,
+    /// DT_STRTAB.
+    pub address: Address,
+    /// Index of its section header, where there are section headers.
+    pub section: Option<usize>,
+    /// DT_STRSZ and `sh_size` agree; where they do not, readers see different tables, so nothing in it is free.
+    pub sizes_agree: bool,
+}
+
+impl<'a> StringTable<'a> {
+    pub(super) fn parse(
+        bytes: &'a [u8],
+        segments: &[Segment],
+        sections: &[Section],
+        dynamic: &Dynamic,
+    ) -> Result<Self, ParseError> {
+        let address = dynamic.value(dt::DT_STRTAB).unwrap_or(0);
+        let address = Address::new(address);
+        let Some(size) = dynamic.value(dt::DT_STRSZ) else {
+            return Err(ParseError::Count {
+                what: "DT_STRSZ",
+                found: 0,
+                expected: "one, because there is a DT_STRTAB",
+            });
+        };
+        let outside = |size: u64| ParseError::Contradiction {
+            field: Field::single("DT_STRTAB"),
+            value: address.get(),
+            relation: "is not in the file part of one PT_LOAD with its size,",
+            bound: size,
+        };
+        let range = load_map::file_range(segments, address, size).ok_or_else(|| outside(size))?;
+        let section = find_section(sections, address, range)?;
+        let section_size = section.and_then(|index| sections.get(index)).map_or(size, |section| section.size);
+        let longest = size.max(section_size);
+        let range = load_map::file_range(segments, address, longest).ok_or_else(|| outside(longest))?;
+        let table = range.of(bytes).ok_or_else(|| outside(longest))?;
+        if table.last() != Some(&0) {
+            let last = table.last().copied().map_or(0, u64::from);
+            return Err(ParseError::value("the last byte of the string table (DT_STRTAB, DT_STRSZ)", last, "NUL"));
+        }
+        let strings = Self { bytes: table, range, address, section, sizes_agree: size == section_size };
+        for entry in &dynamic.entries {
+            if is_string_tag(entry.tag) && strings.get(StringOffset::new(entry.value)).is_none() {
+                return Err(strings.reference_error("d_val of a dynamic string tag", entry.value));
+            }
+        }
+        Ok(strings)
+    }
+
+    /// The string at an offset, without its NUL; `None` past the end of the table.
+    #[must_use]
+    pub fn get(&self, offset: StringOffset) -> Option<&'a BStr> {
+        let rest = self.bytes.get(usize::try_from(offset.get()).ok()?..)?;
+        let end = rest.find_byte(0)?;
+        rest.get(..end).map(ByteSlice::as_bstr)
+    }
+
+    /// The table's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        len64(self.bytes)
+    }
+
+    pub(super) fn reference_error(&self, name: &'static str, value: u64) -> ParseError {
+        ParseError::Contradiction {
+            field: Field::single(name),
+            value,
+            relation: "is not below the size of the string table,",
+            bound: self.size(),
+        }
+    }
+}
+
+/// With section headers, exactly one of them must describe the table: another reader would find other strings.
+fn find_section(sections: &[Section], address: Address, range: FileRange) -> Result<Option<usize>, ParseError> {
+    if sections.len() <= 1 {
+        return Ok(None);
+    }
+    let matches = |section: &Section| {
+        section.kind == sht::SHT_STRTAB
+            && section.is_alloc()
+            && section.address == address
+            && section.offset == range.start()
+    };
+    let mut found = sections.iter().enumerate().filter(|(_, section)| matches(section)).map(|(index, _)| index);
+    match (found.next(), found.count()) {
+        (Some(index), 0) => Ok(Some(index)),
+        (first, more) => Err(ParseError::Count {
+            what: "allocated SHT_STRTAB sections at DT_STRTAB's address and offset",
+            found: more.saturating_add(usize::from(first.is_some())),
+            expected: "exactly one",
+        }),
+    }
+}
+
+/// Tags whose value is an offset into the string table (gABI 5.4; glibc elf/elf.h for the GNU and Sun ones).
+#[must_use]
+pub fn is_string_tag(tag: u64) -> bool {
+    const DT_CONFIG: u64 = 0x6fff_fefa;
+    const DT_DEPAUDIT: u64 = 0x6fff_fefb;
+    const DT_AUDIT: u64 = 0x6fff_fefc;
+    const DT_AUXILIARY: u64 = 0x7fff_fffd;
+    const DT_FILTER: u64 = 0x7fff_ffff;
+    matches!(
+        tag,
+        dt::DT_NEEDED
+            | dt::DT_SONAME
+            | dt::DT_RPATH
+            | dt::DT_RUNPATH
+            | DT_CONFIG
+            | DT_DEPAUDIT
+            | DT_AUDIT
+            | DT_AUXILIARY
+            | DT_FILTER
+    )
+}

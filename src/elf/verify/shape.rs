@@ -1,0 +1,333 @@
+//! An object as the *other* parser reads it: `object`'s raw types, through an [`Image`].
+//!
+//! Shares nothing with [`super::super::view`], so that a mistake there cannot confirm itself.
+
+use std::borrow::Cow;
+
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::endian::Endianness;
+use object::pod;
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
+
+use super::VerifyError;
+use crate::elf::image::Image;
+use crate::elf::units::{FileOffset, FileRange, len64};
+
+/// A program header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub kind: u32,
+    pub flags: u32,
+    pub offset: u64,
+    pub address: u64,
+    pub file_size: u64,
+    pub memory_size: u64,
+    pub align: u64,
+}
+
+impl Segment {
+    pub(super) fn is_load(&self) -> bool {
+        self.kind == elf::PT_LOAD.0
+    }
+
+    pub(super) fn file_end(&self) -> u64 {
+        self.offset.saturating_add(self.file_size)
+    }
+
+    pub(super) fn memory_end(&self) -> u64 {
+        self.address.saturating_add(self.memory_size)
+    }
+}
+
+/// A section header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub name: u32,
+    pub kind: u32,
+    pub flags: u64,
+    pub address: u64,
+    pub offset: u64,
+    pub size: u64,
+    pub link: u32,
+    pub info: u32,
+}
+
+impl Section {
+    pub(super) fn is_alloc(&self) -> bool {
+        self.flags & elf::SHF_ALLOC.0 != 0
+    }
+
+    pub(super) fn has_bytes(&self) -> bool {
+        self.kind != elf::SHT_NOBITS.0 && self.kind != elf::SHT_NULL.0 && self.size > 0
+    }
+}
+
+/// The parts of an object that an edit may touch, and what names them.
+#[derive(Debug)]
+pub(super) struct Shape<'i, 'a> {
+    pub image: &'i Image<'a>,
+    /// e_ident, e_type, e_machine, e_version, e_entry, e_flags, e_ehsize, e_phentsize, e_shentsize, e_shnum, e_shstrndx.
+    pub constant_header: (Vec<u8>, [u64; 10]),
+    pub header_size: u64,
+    pub table_offset: u64,
+    pub table_size: u64,
+    pub section_table_offset: u64,
+    pub section_table_size: u64,
+    pub segments: Vec<Segment>,
+    pub sections: Vec<Section>,
+    /// (tag, value) up to DT_NULL.
+    pub dynamic: Vec<(u64, u64)>,
+    pub dynamic_offset: u64,
+    /// The whole of PT_DYNAMIC in the file.
+    pub dynamic_size: u64,
+    pub symbol_size: u64,
+    is_64: bool,
+    endian: Endianness,
+}
+
+impl<'i, 'a> Shape<'i, 'a> {
+    pub(super) fn parse(image: &'i Image<'a>) -> Result<Self, VerifyError> {
+        let ident = read(image, 0, 16)?;
+        match ident.get(4) {
+            Some(2) => Self::parse_class::<FileHeader64<Endianness>>(image),
+            Some(1) => Self::parse_class::<FileHeader32<Endianness>>(image),
+            _ => Err(VerifyError::Unreadable("EI_CLASS")),
+        }
+    }
+
+    fn parse_class<Elf: FileHeader<Endian = Endianness>>(image: &'i Image<'a>) -> Result<Self, VerifyError> {
+        let header_size = size_of_64::<Elf>();
+        let bytes = read(image, 0, header_size)?;
+        let header = record::<Elf>(&bytes)?;
+        let endian = header.endian().map_err(|_| VerifyError::Unreadable("EI_DATA"))?;
+        let table_offset: u64 = header.e_phoff(endian).into();
+        let section_table_offset: u64 = header.e_shoff(endian).into();
+        let segments = records::<Elf::ProgramHeader>(image, table_offset, u64::from(header.e_phnum(endian)))?;
+        let segments: Vec<Segment> = segments.iter().map(|segment| parse_segment(segment, endian)).collect();
+        let section_count = if section_table_offset == 0 { 0 } else { u64::from(header.e_shnum(endian)) };
+        let sections = records::<Elf::SectionHeader>(image, section_table_offset, section_count)?;
+        let sections: Vec<Section> = sections.iter().map(|section| parse_section(section, endian)).collect();
+        let highest = if size_of_64::<Elf::Sym>() == 24 { u64::MAX } else { u64::from(u32::MAX) };
+        let Some(dynamic_segment) = segments.iter().find(|segment| segment.kind == elf::PT_DYNAMIC.0).cloned() else {
+            return Err(VerifyError::Unreadable("PT_DYNAMIC"));
+        };
+        let count = dynamic_segment.file_size.checked_div(size_of_64::<Elf::Dyn>()).unwrap_or(0);
+        let entries = records::<Elf::Dyn>(image, dynamic_segment.offset, count)?;
+        let entries = entries.iter().map(|entry| {
+            let value: u64 = entry.d_val(endian).into();
+            (entry.d_tag(endian).0.cast_unsigned() & highest, value)
+        });
+        let dynamic: Vec<(u64, u64)> = entries.take_while(|(tag, _)| *tag != 0).collect();
+        if u64::try_from(dynamic.len()).is_ok_and(|len| len >= count) {
+            return Err(VerifyError::Unreadable("DT_NULL"));
+        }
+        let entry: u64 = header.e_entry(endian).into();
+        Ok(Self {
+            image,
+            constant_header: (
+                bytes.get(..16).unwrap_or_default().to_vec(),
+                [
+                    u64::from(header.e_type(endian).0),
+                    u64::from(header.e_machine(endian).0),
+                    u64::from(header.e_version(endian)),
+                    entry,
+                    u64::from(header.e_flags(endian).0),
+                    u64::from(header.e_ehsize(endian)),
+                    u64::from(header.e_phentsize(endian)),
+                    u64::from(header.e_shentsize(endian)),
+                    u64::from(header.e_shnum(endian)),
+                    u64::from(header.e_shstrndx(endian).0),
+                ],
+            ),
+            header_size,
+            table_offset,
+            table_size: size_of_64::<Elf::ProgramHeader>().saturating_mul(u64::from(header.e_phnum(endian))),
+            section_table_offset,
+            section_table_size: size_of_64::<Elf::SectionHeader>().saturating_mul(section_count),
+            segments,
+            sections,
+            dynamic,
+            dynamic_offset: dynamic_segment.offset,
+            dynamic_size: dynamic_segment.file_size,
+            symbol_size: size_of_64::<Elf::Sym>(),
+            is_64: size_of_64::<Elf::Sym>() == 24,
+            endian,
+        })
+    }
+
+    /// The value of a tag; the last one counts.
+    pub(super) fn value(&self, tag: u64) -> Option<u64> {
+        self.dynamic.iter().rev().find(|(found, _)| *found == tag).map(|(_, value)| *value)
+    }
+
+    /// The PT_LOAD whose file part holds an address range.
+    pub(super) fn load_at(&self, address: u64, len: u64) -> Option<&Segment> {
+        self.segments.iter().filter(|segment| segment.is_load()).find(|load| {
+            let within = address.checked_sub(load.address);
+            within.and_then(|within| within.checked_add(len)).is_some_and(|end| end <= load.file_size)
+        })
+    }
+
+    /// The file offset at which an address is mapped.
+    pub(super) fn offset_of(&self, address: u64, len: u64) -> Option<u64> {
+        let load = self.load_at(address, len)?;
+        load.offset.checked_add(address.checked_sub(load.address)?)
+    }
+
+    /// The bytes of the dynamic string table.
+    pub(super) fn strings(&self) -> Result<Cow<'a, [u8]>, VerifyError> {
+        let (address, size) = (self.value(u64::from(5_u8)), self.value(u64::from(10_u8)));
+        let (Some(address), Some(size)) = (address, size) else { return Err(VerifyError::Unreadable("DT_STRTAB")) };
+        let offset = self.offset_of(address, size).ok_or(VerifyError::Unreadable("DT_STRTAB"))?;
+        read(self.image, offset, size)
+    }
+
+    /// `st_name` of every dynamic symbol; empty when no table tells how many there are.
+    pub(super) fn symbol_names(&self) -> Result<Vec<u32>, VerifyError> {
+        if self.is_64 {
+            self.names_of::<FileHeader64<Endianness>>()
+        } else {
+            self.names_of::<FileHeader32<Endianness>>()
+        }
+    }
+
+    fn names_of<Elf: FileHeader<Endian = Endianness>>(&self) -> Result<Vec<u32>, VerifyError> {
+        let Some(address) = self.value(6) else { return Ok(Vec::new()) };
+        let section = self.sections.iter().find(|s| s.kind == elf::SHT_DYNSYM.0 && s.address == address);
+        let count = match section {
+            Some(section) => section.size.checked_div(self.symbol_size).unwrap_or(0),
+            None => self.hash_count().unwrap_or(0),
+        };
+        let size = count.saturating_mul(self.symbol_size);
+        let offset = self.offset_of(address, size).ok_or(VerifyError::Unreadable("DT_SYMTAB"))?;
+        let symbols = records::<Elf::Sym>(self.image, offset, count)?;
+        Ok(symbols.iter().map(|symbol| symbol.st_name(self.endian)).collect())
+    }
+
+    fn hash_count(&self) -> Option<u64> {
+        use object::read::elf::{GnuHashTable, HashTable};
+        let tail = |tag: u64| {
+            let address = self.value(tag)?;
+            let load = self.load_at(address, 1)?;
+            let within = address.checked_sub(load.address)?;
+            read(self.image, load.offset.checked_add(within)?, load.file_size.checked_sub(within)?).ok()
+        };
+        if let Some(bytes) = tail(4) {
+            let table = HashTable::<FileHeader64<Endianness>>::parse(self.endian, &bytes).ok()?;
+            return Some(u64::from(table.symbol_table_length()));
+        }
+        let bytes = tail(0x6fff_fef5)?;
+        if self.is_64 {
+            let table = GnuHashTable::<FileHeader64<Endianness>>::parse(self.endian, &bytes).ok()?;
+            table.symbol_table_length(self.endian).map(u64::from)
+        } else {
+            let table = GnuHashTable::<FileHeader32<Endianness>>::parse(self.endian, &bytes).ok()?;
+            table.symbol_table_length(self.endian).map(u64::from)
+        }
+    }
+
+    /// The string offsets in the version needs and definitions, in table order.
+    pub(super) fn version_names(&self) -> Vec<u32> {
+        let mut names = Vec::new();
+        self.walk_versions(0x6fff_fffe, false, &mut names);
+        self.walk_versions(0x6fff_fffc, true, &mut names);
+        names
+    }
+
+    /// Stops where a record is cut off: the planner refuses such tables where it matters.
+    fn walk_versions(&self, tag: u64, definitions: bool, names: &mut Vec<u32>) -> Option<()> {
+        let address = self.value(tag)?;
+        let load = self.load_at(address, 1)?;
+        let within = address.checked_sub(load.address)?;
+        let start = load.offset.checked_add(within)?;
+        let bytes = read(self.image, start, load.file_size.checked_sub(within)?).ok()?;
+        let endian = self.endian;
+        let mut at = 0_usize;
+        for _ in 0..len64(&bytes) >> 3 {
+            let rest = bytes.get(at..)?;
+            let (count, aux, next) = if definitions {
+                let (record, _) = pod::from_bytes::<elf::Verdef<Endianness>>(rest).ok()?;
+                (record.vd_cnt.get(endian), record.vd_aux.get(endian), record.vd_next.get(endian))
+            } else {
+                let (record, _) = pod::from_bytes::<elf::Verneed<Endianness>>(rest).ok()?;
+                names.push(record.vn_file.get(endian));
+                (record.vn_cnt.get(endian), record.vn_aux.get(endian), record.vn_next.get(endian))
+            };
+            let mut aux_at = at.checked_add(usize::try_from(aux).ok()?)?;
+            for _ in 0..count {
+                let rest = bytes.get(aux_at..)?;
+                let (name, aux_next) = if definitions {
+                    let (record, _) = pod::from_bytes::<elf::Verdaux<Endianness>>(rest).ok()?;
+                    (record.vda_name.get(endian), record.vda_next.get(endian))
+                } else {
+                    let (record, _) = pod::from_bytes::<elf::Vernaux<Endianness>>(rest).ok()?;
+                    (record.vna_name.get(endian), record.vna_next.get(endian))
+                };
+                names.push(name);
+                aux_at = aux_at.checked_add(usize::try_from(aux_next).ok()?)?;
+            }
+            if next == 0 {
+                return Some(());
+            }
+            at = at.checked_add(usize::try_from(next).ok()?)?;
+        }
+        None
+    }
+
+    /// The end of everything that a header describes.
+    pub(super) fn content_end(&self) -> u64 {
+        let tables = [
+            self.header_size,
+            self.table_offset.saturating_add(self.table_size),
+            self.section_table_offset.saturating_add(self.section_table_size),
+        ];
+        let segments = self.segments.iter().map(Segment::file_end);
+        let sections = self.sections.iter().filter(|s| s.has_bytes()).map(|s| s.offset.saturating_add(s.size));
+        tables.into_iter().chain(segments).chain(sections).max().unwrap_or(0)
+    }
+}
+
+/// The bytes of a range of an image.
+pub(super) fn read<'a>(image: &Image<'a>, offset: u64, len: u64) -> Result<Cow<'a, [u8]>, VerifyError> {
+    let range = FileRange::new(FileOffset::new(offset), len);
+    range.and_then(|range| image.read(range)).ok_or(VerifyError::PastEnd { offset, len })
+}
+
+fn size_of_64<T>() -> u64 {
+    u64::try_from(std::mem::size_of::<T>()).unwrap_or(u64::MAX)
+}
+
+fn record<T: pod::Pod + Copy>(bytes: &[u8]) -> Result<T, VerifyError> {
+    pod::from_bytes::<T>(bytes).map(|(record, _)| *record).map_err(|()| VerifyError::Unreadable("the ELF header"))
+}
+
+fn records<T: pod::Pod + Copy>(image: &Image<'_>, offset: u64, count: u64) -> Result<Vec<T>, VerifyError> {
+    let bytes = read(image, offset, size_of_64::<T>().saturating_mul(count))?;
+    let records = pod::slice_from_all_bytes::<T>(&bytes).map_err(|()| VerifyError::Unreadable("a table"))?;
+    Ok(records.to_vec())
+}
+
+fn parse_segment<P: ProgramHeader<Endian = Endianness>>(segment: &P, endian: Endianness) -> Segment {
+    Segment {
+        kind: segment.p_type(endian).0,
+        flags: segment.p_flags(endian).0,
+        offset: segment.p_offset(endian).into(),
+        address: segment.p_vaddr(endian).into(),
+        file_size: segment.p_filesz(endian).into(),
+        memory_size: segment.p_memsz(endian).into(),
+        align: segment.p_align(endian).into(),
+    }
+}
+
+fn parse_section<S: SectionHeader<Endian = Endianness>>(section: &S, endian: Endianness) -> Section {
+    Section {
+        name: section.sh_name(endian),
+        kind: section.sh_type(endian).0,
+        flags: section.sh_flags(endian).0,
+        address: section.sh_addr(endian).into(),
+        offset: section.sh_offset(endian).into(),
+        size: section.sh_size(endian).into(),
+        link: section.sh_link(endian),
+        info: section.sh_info(endian),
+    }
+}

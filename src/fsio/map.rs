@@ -1,0 +1,191 @@
+//! Opening a file, telling from its first bytes whether it is ELF, and mapping it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use rustix::fs::{Mode, OFlags};
+
+use crate::elf::view::has_magic;
+
+/// A file-system error with the path it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What was tried.
+    pub action: &'static str,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn new(path: &Path, action: &'static str, source: impl Into<io::Error>) -> Self {
+        Self { path: path.to_owned(), action, source: source.into() }
+    }
+}
+
+/// Which file, and in which state: enough to notice that somebody else changed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Device and inode.
+    pub inode: (u64, u64),
+    /// Size in bytes.
+    pub len: u64,
+    /// Last change of the contents, in seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// Last change of contents or attributes.
+    pub changed: (i64, i64),
+    /// Permissions and type.
+    pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Names of the inode.
+    pub links: u64,
+}
+
+impl Identity {
+    /// Reads an open file's state.
+    ///
+    /// # Errors
+    /// What `fstat` says.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            inode: (meta.dev(), meta.ino()),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            mode: meta.mode(),
+            owner: (meta.uid(), meta.gid()),
+            links: meta.nlink(),
+        })
+    }
+
+    /// Whether the contents are those of another reading; names and attributes may have changed.
+    #[must_use]
+    pub fn same_contents(&self, other: &Self) -> bool {
+        (self.inode, self.len, self.modified) == (other.inode, other.len, other.modified)
+    }
+}
+
+/// An open, mapped file.
+#[derive(Debug)]
+pub struct Opened {
+    /// Where it was opened.
+    pub path: PathBuf,
+    /// The file, open for reading only.
+    pub file: File,
+    /// Its state when it was mapped.
+    pub identity: Identity,
+    map: Option<Mmap>,
+}
+
+/// What the first bytes say.
+#[derive(Debug)]
+pub enum Sniffed {
+    /// Not an ELF file.
+    NotElf,
+    /// An ELF file, mapped.
+    Elf(Opened),
+}
+
+impl Opened {
+    /// The file's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
+    }
+
+    /// Gives the mapping back; the file stays open.
+    pub(super) fn unmap(&mut self) {
+        self.map = None;
+    }
+
+    /// Maps the file as it is now.
+    pub(super) fn remap(&mut self) -> Result<(), FileError> {
+        self.identity = Identity::of(&self.file).map_err(|e| FileError::new(&self.path, "read its attributes", e))?;
+        self.map = map(&self.file, self.identity.len).map_err(|e| FileError::new(&self.path, "map it", e))?;
+        Ok(())
+    }
+}
+
+/// Opens a file and reads the first bytes; only an ELF file is mapped.
+///
+/// A symbolic link is not followed: the walker never meets one it should follow, and an argument is resolved before.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be opened, read or mapped.
+pub fn sniff(path: &Path) -> Result<Sniffed, FileError> {
+    let file = open_read_only(path)?;
+    let mut start = [0_u8; 4];
+    if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
+        || !has_magic(&start)
+    {
+        return Ok(Sniffed::NotElf);
+    }
+    finish_opening(path, file).map(Sniffed::Elf)
+}
+
+/// Opens and maps a file whatever it holds.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be opened or mapped.
+pub fn open(path: &Path) -> Result<Opened, FileError> {
+    finish_opening(path, open_read_only(path)?)
+}
+
+/// Whether a file starts like an ELF file.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be opened or read.
+pub fn is_elf(path: &Path) -> Result<bool, FileError> {
+    let file = open_read_only(path)?;
+    let mut start = [0_u8; 4];
+    let read = read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))?;
+    Ok(read == start.len() && has_magic(&start))
+}
+
+fn open_read_only(path: &Path) -> Result<File, FileError> {
+    // A FIFO that took a file's place since the walk must not block, a terminal must not become ours.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))?;
+    Ok(File::from(file))
+}
+
+fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0_usize;
+    while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, u64::try_from(filled).unwrap_or(0)) {
+            Ok(0) => break,
+            Ok(read) => filled = filled.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
+    let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
+    let map = map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?;
+    Ok(Opened { path: path.to_owned(), file, identity, map })
+}
+
+/// Maps a whole file; an empty one cannot be mapped.
+pub(super) fn map(file: &File, len: u64) -> io::Result<Option<Mmap>> {
+    if len == 0 {
+        return Ok(None);
+    }
+    let mut options = memmap2::MmapOptions::new();
+    options.len(usize::try_from(len).map_err(io::Error::other)?);
+    // SAFETY: the mapping is read-only and private to this process. Another process could still write to or truncate
+    // the file: reads then see other bytes, which the parser treats as hostile anyway and the comparison of identities
+    // before and after an edit reports, or end in SIGBUS before anything was written. This process unmaps a file
+    // before it writes to it.
+    #[expect(unsafe_code, reason = "the one mapping: gigabytes of library must not be copied to read a few headers")]
+    unsafe { options.map(file) }.map(Some)
+}

@@ -1,0 +1,13 @@
+//! All input and output on files: the only place that opens, maps, writes, renames or restores one.
+
+mod commit;
+mod copy;
+mod in_place;
+mod map;
+mod replace;
+mod store;
+
+pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert};
+pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
+pub use map::{FileError, Identity, Opened, Sniffed, is_elf, open, sniff};
+pub use store::{Store, StoreRefusal};

@@ -1,0 +1,150 @@
+//! A patched copy in the same directory takes the file's name in one step.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
+
+use super::commit::{
+    Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, save_again, write_patches,
+};
+use super::copy::copy_contents;
+use super::map::{FileError, Opened, map};
+use crate::elf::image::Image;
+use crate::elf::plan::{Change, Plan};
+use crate::elf::units::FileRange;
+use crate::elf::verify::verify;
+
+/// Why the file could not be replaced.
+pub(super) enum Failure {
+    /// No file can be made beside it.
+    NoDirectory(FileError),
+    /// A copy cannot be given to its owner.
+    NoOwner(FileError),
+    /// Anything else.
+    Edit(EditError),
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        Self::Edit(error)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Edit(EditError::File(error))
+    }
+}
+
+/// The temporary file is removed on every way out but the last.
+pub(super) fn write(
+    opened: &Opened,
+    plan: &Plan,
+    change: &Change,
+    note: Option<FileRange>,
+    durability: Durability,
+) -> Result<Committed, Failure> {
+    let path = opened.path.as_path();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    let made = builder.prefix(".cuda-runpath-").tempfile_in(directory);
+    let temporary = made.map_err(|error| make_failure(path, error))?;
+    let copy = temporary.as_file();
+    own(opened, copy)?;
+    copy_contents(&opened.file, copy, opened.identity.len).map_err(|e| FileError::new(path, "copy it", e))?;
+    write_patches(&opened.file, copy, &plan.patches).map_err(|e| FileError::new(path, "write its copy", e))?;
+    if plan.new_len != plan.old_len {
+        copy.set_len(plan.new_len).map_err(|e| FileError::new(path, "write its copy", e))?;
+    }
+    check(opened, copy, plan, change, note)?;
+    let notes = keep_attributes(opened, copy)?;
+    if durability == Durability::Synced {
+        copy.sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
+    }
+    let read = |e| FileError::new(path, "read it", e);
+    let before = save(&opened.file, plan).map_err(read)?;
+    let after = save_again(copy, &before).map_err(read)?;
+    check_unchanged(opened, &opened.file)?;
+    check_same_name(opened)?;
+    persist(temporary, path)?;
+    if durability == Durability::Synced {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|e| FileError::new(path, "sync its directory", e))?;
+    }
+    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after };
+    Ok(Committed { how: How::Replaced, notes, undo })
+}
+
+fn make_failure(path: &Path, error: std::io::Error) -> Failure {
+    let refused =
+        matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS));
+    let error = FileError::new(path, "make a temporary file beside it", error);
+    if refused { Failure::NoDirectory(error) } else { error.into() }
+}
+
+/// Gives the copy the owner before anything is in it; a copy that belongs to somebody else is not the same file.
+fn own(opened: &Opened, copy: &File) -> Result<(), Failure> {
+    let (user, group) = opened.identity.owner;
+    let now = copy.metadata().map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
+    if (now.uid(), now.gid()) == (user, group) {
+        return Ok(());
+    }
+    let changed = rustix::fs::fchown(copy, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+    changed.map_err(|e| Failure::NoOwner(FileError::new(&opened.path, "keep its owner", e)))
+}
+
+fn check(opened: &Opened, copy: &File, plan: &Plan, change: &Change, note: Option<FileRange>) -> Result<(), EditError> {
+    let mapped = map(copy, plan.new_len).map_err(|e| FileError::new(&opened.path, "map its copy", e))?;
+    let before = Image::of(opened.bytes());
+    let after = Image::of(mapped.as_deref().unwrap_or_default());
+    // The writes are compared byte for byte first: the verifier only looks where the plan wrote.
+    let wanted = Image::planned(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
+    for range in wanted.changed() {
+        if wanted.read(range) != after.read(range) {
+            return Err(EditError::ChangedMeanwhile);
+        }
+    }
+    verify(&before, &wanted, change, note)?;
+    Ok(())
+}
+
+/// Mode and extended attributes (ACLs and file capabilities among them).
+fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError> {
+    let mut notes = Vec::new();
+    let mut names = vec![0_u8; 64 * 1024];
+    let listed = rustix::fs::flistxattr(&opened.file, &mut names[..]).unwrap_or(0);
+    for name in names.get(..listed).unwrap_or_default().split_inclusive(|byte| *byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        let mut value = vec![0_u8; 64 * 1024];
+        let kept = rustix::fs::fgetxattr(&opened.file, name, &mut value[..]).and_then(|len| {
+            let value = value.get(..len).unwrap_or_default();
+            rustix::fs::fsetxattr(copy, name, value, rustix::fs::XattrFlags::empty())
+        });
+        if kept.is_err() {
+            notes.push(Note::AttributeLost(name.to_string_lossy().into_owned()));
+        }
+    }
+    let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
+    rustix::fs::fchmod(copy, mode).map_err(|e| FileError::new(&opened.path, "keep its mode", e))?;
+    Ok(notes)
+}
+
+/// Somebody who put another file there meanwhile must not lose it.
+fn check_same_name(opened: &Opened) -> Result<(), EditError> {
+    let now = std::fs::symlink_metadata(&opened.path);
+    let now = now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
+    if (now.dev(), now.ino()) == opened.identity.inode { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+}
+
+fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), Failure> {
+    match temporary.persist(path) {
+        Ok(_) => Ok(()),
+        // The temporary file goes with the error.
+        Err(failed) => Err(make_failure(path, failed.error)),
+    }
+}

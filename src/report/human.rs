@@ -1,0 +1,254 @@
+//! Text for people: changed and failing files, then one summary line; more with `-v`.
+
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use bstr::{BString, ByteSlice};
+
+use super::summary::{FixRun, Mode, Summary};
+use super::text::{self, Escape};
+use crate::tree::{Change, Facts, FileReport, Outcome, ShowReport, Skip};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const QUIET: Style = Style::new().dimmed();
+const TITLE: Style = Style::new().bold();
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Failures only.
+    Quiet,
+    /// Changed and failing files, and a summary.
+    Normal,
+    /// Skips and conforming objects too, and how each change is made.
+    Verbose,
+    /// Every write, and files that are not ELF.
+    All,
+}
+
+/// The human format.
+#[derive(Clone, Copy, Debug)]
+pub struct Human {
+    /// How much is told.
+    pub detail: Detail,
+    /// How names are written.
+    pub escape: Escape,
+}
+
+impl Human {
+    /// Prints a run of `fix`: results to `out`, failures to `err`.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn print_fix(&self, run: &FixRun, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for report in &run.files {
+            self.file(report, run.mode, out, err)?;
+        }
+        if let Some(copy) = run.copy.as_ref().filter(|_| self.detail >= Detail::Normal) {
+            let original = copy.original.display();
+            let (entries, files) = (copy.entries, copy.files.len());
+            writeln!(out, "{entries} search path entries and {files} files of the copy still refer to {original}")?;
+            for path in &copy.files {
+                write!(out, "  ")?;
+                self.path(out, path)?;
+                writeln!(out)?;
+            }
+        }
+        if self.detail >= Detail::Normal {
+            let summary = Summary::of(&run.files);
+            let changed = if run.mode.writes() { "fixed" } else { "to fix" };
+            write!(out, "{} files, {} ELF: {} {changed}, ", summary.files, summary.elf, summary.changed)?;
+            write!(out, "{} already right, ", summary.conforming)?;
+            if summary.skipped > 0 {
+                write!(out, "{} skipped, ", summary.skipped)?;
+            }
+            writeln!(out, "{} failed", summary.failed)?;
+        }
+        if run.no_consumer {
+            writeln!(err, "{BAD}error:{BAD:#} no object asks for a driver library (--require-consumer)")?;
+        }
+        out.flush()?;
+        err.flush()
+    }
+
+    fn file(&self, report: &FileReport, mode: Mode, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        match &report.outcome {
+            Outcome::Changed(change) if self.detail >= Detail::Normal => self.change(&report.path, change, mode, out),
+            Outcome::Conforms { path, .. } if self.detail >= Detail::Verbose => {
+                write!(out, "{QUIET}already right{QUIET:#} ")?;
+                self.path(out, &report.path)?;
+                write!(out, ": ")?;
+                self.search_path(out, path.as_ref())?;
+                writeln!(out)
+            }
+            Outcome::Skipped(skip) => self.skip(&report.path, skip, out),
+            Outcome::Failed(error) => {
+                write!(err, "{BAD}error:{BAD:#} ")?;
+                self.path(err, &report.path)?;
+                writeln!(err, ": {}", text::with_sources(error))
+            }
+            Outcome::Changed(_) | Outcome::Conforms { .. } => Ok(()),
+        }
+    }
+
+    fn change(&self, path: &Path, change: &Change, mode: Mode, out: &mut dyn Write) -> io::Result<()> {
+        if mode == Mode::Diff {
+            return self.difference(path, change, out);
+        }
+        let verb = if change.how.is_some() { "fixed" } else { "would fix" };
+        write!(out, "{GOOD}{verb}{GOOD:#} ")?;
+        self.path(out, path)?;
+        write!(out, ": {} ", tag_name(change.tag_before, change.tag_after))?;
+        self.search_path(out, change.before.as_ref())?;
+        write!(out, " -> ")?;
+        self.search_path(out, change.after.as_ref())?;
+        writeln!(out)?;
+        for note in &change.notes {
+            writeln!(out, "  {QUIET}note: {note}{QUIET:#}")?;
+        }
+        if self.detail >= Detail::Verbose {
+            let (strategy, slot) = (change.strategy.name(), change.slot.name());
+            write!(out, "  {QUIET}strategy {strategy}, entry {slot}, {} bytes written", change.written)?;
+            write!(out, ", file grows by {}", change.growth)?;
+            writeln!(out, "{}{QUIET:#}", change.how.map_or(String::new(), |how| format!(", {}", how.name())))?;
+            for (stage, offset, len) in &change.patches {
+                writeln!(out, "    {QUIET}{:<8} {offset:#x} +{len}{QUIET:#}", stage.name())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One line for each tag, as `diff -u` would show a listing of the tags.
+    fn difference(&self, path: &Path, change: &Change, out: &mut dyn Write) -> io::Result<()> {
+        for (mark, style) in [("---", TITLE), ("+++", TITLE)] {
+            write!(out, "{style}{mark} ")?;
+            self.path(out, path)?;
+            writeln!(out, "{style:#}")?;
+        }
+        for (mark, style, tag, path) in
+            [("-", BAD, change.tag_before, &change.before), ("+", GOOD, change.tag_after, &change.after)]
+        {
+            if let Some(path) = path {
+                write!(out, "{style}{mark}{} ", tag.to_uppercase())?;
+                text::name(out, path, self.escape)?;
+                writeln!(out, "{style:#}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&self, path: &Path, skip: &Skip, out: &mut dyn Write) -> io::Result<()> {
+        let wanted = if skip.is_not_elf() { Detail::All } else { Detail::Verbose };
+        if self.detail < wanted {
+            return Ok(());
+        }
+        write!(out, "{QUIET}skipped{QUIET:#} ")?;
+        self.path(out, path)?;
+        write!(out, ": ")?;
+        self.reason(out, skip)?;
+        writeln!(out)
+    }
+
+    fn reason(&self, out: &mut dyn Write, skip: &Skip) -> io::Result<()> {
+        match skip {
+            Skip::NotApplicable(reason) => out.write_all(reason.reason().as_bytes()),
+            Skip::OtherMachine => out.write_all(b"for another machine"),
+            Skip::NoConsumer => out.write_all(b"asks for no driver library"),
+            Skip::SameFile(first) => {
+                out.write_all(b"another name of ")?;
+                self.path(out, first)
+            }
+        }
+    }
+
+    /// Prints what `show` found: facts to `out`, failures to `err`.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn print_show(&self, reports: &[ShowReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for report in reports {
+            match &report.facts {
+                Ok(Ok(facts)) => self.facts(&report.path, facts, out)?,
+                Ok(Err(skip)) => self.skip(&report.path, skip, out)?,
+                Err(error) => {
+                    write!(err, "{BAD}error:{BAD:#} ")?;
+                    self.path(err, &report.path)?;
+                    writeln!(err, ": {}", text::with_sources(error))?;
+                }
+            }
+        }
+        out.flush()?;
+        err.flush()
+    }
+
+    fn facts(&self, path: &Path, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+        if self.detail == Detail::Quiet {
+            return Ok(());
+        }
+        write!(out, "{TITLE}")?;
+        self.path(out, path)?;
+        let endian = if facts.is_big_endian { "big-endian " } else { "" };
+        writeln!(out, "{TITLE:#}: {}-bit {endian}{} {}", facts.object.class, facts.object.machine, facts.kind)?;
+        for (label, value) in [("interpreter", &facts.interpreter), ("soname", &facts.soname)] {
+            if let Some(value) = value {
+                write!(out, "  {label:<12} ")?;
+                text::name(out, value, self.escape)?;
+                writeln!(out)?;
+            }
+        }
+        let tag = match facts.tag {
+            "none" => "no search path".to_owned(),
+            "both" => "RUNPATH (and DT_RPATH, which is ignored)".to_owned(),
+            tag => tag.to_uppercase(),
+        };
+        writeln!(out, "  {tag}")?;
+        for entry in &facts.entries {
+            write!(out, "    {:<9} ", entry.class.name())?;
+            text::name(out, &entry.entry, self.escape)?;
+            writeln!(out)?;
+        }
+        for (label, names) in [("needs", &facts.needed)] {
+            if !names.is_empty() {
+                write!(out, "  {label:<12} ")?;
+                text::name(out, &bstr::join(" ", names), self.escape)?;
+                writeln!(out)?;
+            }
+        }
+        if !facts.requests.is_empty() {
+            let requests = facts.requests.iter().map(|request| format!("{} ({})", request.soname, request.kind.name()));
+            writeln!(out, "  {:<12} {}", "driver", requests.collect::<Vec<_>>().join(", "))?;
+        }
+        if facts.has_cache_note {
+            writeln!(out, "  {:<12} .note.nixos.ldcache answers for the search path", "cache")?;
+        }
+        match &facts.room {
+            Ok(room) => {
+                let (strategy, slot) = (room.strategy.name(), room.slot.name());
+                writeln!(out, "  {:<12} {strategy} (entry {slot}, file grows by {})", "room", room.growth)
+            }
+            Err(error) => writeln!(out, "  {:<12} {error}", "room"),
+        }
+    }
+
+    fn path(&self, out: &mut dyn Write, path: &Path) -> io::Result<()> {
+        text::name(out, path.as_os_str().as_bytes(), self.escape)
+    }
+
+    fn search_path(&self, out: &mut dyn Write, path: Option<&BString>) -> io::Result<()> {
+        match path {
+            None => out.write_all(b"(none)"),
+            Some(path) if path.is_empty() => out.write_all(b"(empty)"),
+            Some(path) => text::name(out, path.as_bytes(), self.escape),
+        }
+    }
+}
+
+fn tag_name(before: &'static str, after: &'static str) -> &'static str {
+    match (before, after) {
+        ("rpath", "rpath") | (_, "rpath") => "RPATH",
+        _ => "RUNPATH",
+    }
+}

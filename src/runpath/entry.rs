@@ -1,0 +1,259 @@
+//! One component of a search path: what it is called and which role its name gives it.
+
+use std::fmt;
+
+use bstr::{BStr, BString, ByteSlice};
+
+/// A directory that the policy may write into a search path.
+///
+/// Absolute or starting with `$ORIGIN`, without `:` and NUL, without trailing slashes: anything else would be read by
+/// the loader as another entry, as a shorter string or as a path relative to the current directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Directory(BString);
+
+/// Why a name cannot be a search path entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// An empty entry makes the loader search the current directory (`glibc elf/dl-load.c`).
+    #[error("an empty directory would make the loader search the current directory")]
+    Empty,
+    /// `:` separates entries and NUL ends the string; neither can be quoted.
+    #[error("directory {name:?} contains {found:?}, which a search path cannot hold")]
+    Separator {
+        /// The name as given.
+        name: BString,
+        /// The byte that cannot be part of an entry.
+        found: char,
+    },
+    /// A relative entry is resolved against the current directory of whoever starts the program.
+    #[error("directory {0:?} is neither absolute nor does it start with $ORIGIN")]
+    Relative(BString),
+}
+
+impl Directory {
+    /// Checks a name and brings it to its canonical spelling (no trailing slash).
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when the loader would not read the name as one fixed directory.
+    pub fn new(name: impl Into<BString>) -> Result<Self, DirectoryError> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(DirectoryError::Empty);
+        }
+        for (byte, found) in [(b':', ':'), (b'\0', '\0')] {
+            if name.contains(&byte) {
+                return Err(DirectoryError::Separator { name, found });
+            }
+        }
+        if !name.starts_with(b"/") && !starts_with_origin(name.as_bstr()) {
+            return Err(DirectoryError::Relative(name));
+        }
+        Ok(Self(BString::from(without_trailing_slashes(name.as_bstr()))))
+    }
+
+    /// The canonical spelling.
+    #[must_use]
+    pub fn as_bstr(&self) -> &BStr {
+        self.0.as_bstr()
+    }
+
+    /// Whether an entry names this directory; a trailing slash does not make another one.
+    #[must_use]
+    pub fn is_named_by(&self, entry: &BStr) -> bool {
+        without_trailing_slashes(entry) == self.0
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The role that an entry's name gives it, for people and for `show`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryClass {
+    /// A `cuda_compat` directory, given or recognised.
+    Compat,
+    /// The driver directory of this object's ELF class.
+    Driver,
+    /// A link-time directory whose libcuda only returns error 34.
+    Stub,
+    /// Another directory in a Nix store.
+    Store,
+    /// Starts with `$ORIGIN`.
+    Origin,
+    /// A directory of the Filesystem Hierarchy Standard or the stock CUDA toolkit.
+    Fhs,
+    /// Any other absolute directory.
+    Absolute,
+    /// Neither absolute nor `$ORIGIN`: depends on the current directory.
+    Relative,
+    /// The current directory.
+    Empty,
+}
+
+impl EntryClass {
+    /// The word used in every output format.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compat => "compat",
+            Self::Driver => "driver",
+            Self::Stub => "stub",
+            Self::Store => "store",
+            Self::Origin => "origin",
+            Self::Fhs => "fhs",
+            Self::Absolute => "absolute",
+            Self::Relative => "relative",
+            Self::Empty => "empty",
+        }
+    }
+
+    /// Classifies an entry by its name alone; given directories are the policy's business and come first there.
+    #[must_use]
+    pub fn by_name(entry: &BStr) -> Self {
+        if entry.is_empty() {
+            Self::Empty
+        } else if is_recognised_compat(entry) {
+            Self::Compat
+        } else if is_stub_directory(entry) {
+            Self::Stub
+        } else if starts_with_origin(entry) {
+            Self::Origin
+        } else if !entry.starts_with(b"/") {
+            Self::Relative
+        } else if store_name(entry).is_some() {
+            Self::Store
+        } else if is_fhs(entry) {
+            Self::Fhs
+        } else {
+            Self::Absolute
+        }
+    }
+}
+
+/// Whether an entry's store name says that it belongs to `cuda_compat`.
+///
+/// Recognised even when it was not given, so that the actions commute: running *driver* after *compat* never puts the
+/// driver in front.
+#[must_use]
+pub fn is_recognised_compat(entry: &BStr) -> bool {
+    store_name(entry).is_some_and(|name| name.contains_str("cuda_compat"))
+}
+
+/// Whether an entry's name is that of a link-time stub directory.
+///
+/// `*-cuda*/stubs`, `*-cuda*-stubs/lib*`, `*/lib/stubs`, `*/lib64/stubs` and `*/targets/*/lib/stubs`.
+#[must_use]
+pub fn is_stub_directory(entry: &BStr) -> bool {
+    let components: Vec<&[u8]> = components(entry).collect();
+    match components.as_slice() {
+        [before @ .., parent, last] if *last == b"stubs" => {
+            matches!(*parent, b"lib" | b"lib64") || before.iter().chain([parent]).any(|c| c.contains_str("-cuda"))
+        }
+        [.., parent, last] => last.starts_with(b"lib") && parent.ends_with(b"-stubs") && parent.contains_str("-cuda"),
+        _ => false,
+    }
+}
+
+/// The component below a directory called `store` (`/nix/store/<hash>-<name>`, also in a private store).
+fn store_name(entry: &BStr) -> Option<&[u8]> {
+    let mut rest = components(entry);
+    if !entry.starts_with(b"/") {
+        return None;
+    }
+    rest.find(|component| *component == b"store")?;
+    rest.next()
+}
+
+fn is_fhs(entry: &BStr) -> bool {
+    let mut rest = components(entry);
+    match (rest.next(), rest.next(), rest.next()) {
+        (Some(b"usr"), Some(b"local"), Some(third)) => third.starts_with(b"lib") || third.starts_with(b"cuda"),
+        (Some(b"usr"), Some(second), _) => second.starts_with(b"lib"),
+        (Some(first), _, _) => matches!(first, b"lib" | b"lib32" | b"lib64" | b"libx32"),
+        _ => false,
+    }
+}
+
+fn starts_with_origin(entry: &BStr) -> bool {
+    [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
+        .into_iter()
+        .any(|token| entry.strip_prefix(token).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
+}
+
+fn components(entry: &BStr) -> impl Iterator<Item = &[u8]> {
+    entry.split_str("/").filter(|component| !component.is_empty())
+}
+
+fn without_trailing_slashes(entry: &BStr) -> &[u8] {
+    let trimmed = entry.trim_end_with(|c| c == '/');
+    // "/" itself is a directory, not an empty entry.
+    if trimmed.is_empty() && !entry.is_empty() { b"/" } else { trimmed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stub_directories_are_known_by_name() {
+        for stub in [
+            "/nix/store/abc-cuda12.8-cuda_cudart-12.8.90/lib/stubs",
+            "/nix/store/abc-cuda12.8-cuda_cudart-12.8.90/lib/stubs/",
+            "/nix/store/abc-cuda12.8-cuda_cudart-12.8.90-stubs/lib",
+            "/nix/store/abc-cuda12.8-cuda_cudart-12.8.90-stubs/lib64",
+            "/nix/store/abc-cuda12.8/stubs",
+            "/usr/local/cuda/lib64/stubs",
+            "/opt/cuda/targets/x86_64-linux/lib/stubs",
+        ] {
+            assert!(is_stub_directory(stub.into()), "{stub}");
+        }
+        for other in
+            ["", "stubs", "/opt/stubs", "/lib/stubs2", "/a-stubs/lib", "/nix/store/a-cudart-stubs/share", "$ORIGIN"]
+        {
+            assert!(!is_stub_directory(other.into()), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_store_name_makes_a_recognised_compat() {
+        assert!(is_recognised_compat("/nix/store/abc-cuda12.8-cuda_compat-12.8.39/compat".into()));
+        assert!(is_recognised_compat("/private/nix/store/abc-cuda_compat-orin/compat_orin/".into()));
+        for other in
+            ["/opt/cuda_compat/lib", "/nix/store/abc-app/cuda_compat", "store/x-cuda_compat/compat", "/nix/store"]
+        {
+            assert!(!is_recognised_compat(other.into()), "{other}");
+        }
+    }
+
+    #[test]
+    fn directories_are_checked_and_canonical() {
+        assert_eq!(Directory::new("/run/opengl-driver/lib//").unwrap().as_bstr(), "/run/opengl-driver/lib");
+        assert_eq!(Directory::new("/").unwrap().as_bstr(), "/");
+        assert!(Directory::new("$ORIGIN/../lib").is_ok());
+        assert_eq!(Directory::new(""), Err(DirectoryError::Empty));
+        assert!(matches!(Directory::new("/a:/b"), Err(DirectoryError::Separator { found: ':', .. })));
+        assert!(matches!(Directory::new("/a\0"), Err(DirectoryError::Separator { found: '\0', .. })));
+        assert!(matches!(Directory::new("lib"), Err(DirectoryError::Relative(_))));
+        assert!(matches!(Directory::new("$ORIGINAL"), Err(DirectoryError::Relative(_))));
+    }
+
+    #[test]
+    fn every_name_has_a_class() {
+        for (entry, class) in [
+            ("", EntryClass::Empty),
+            ("lib", EntryClass::Relative),
+            ("$ORIGIN/../lib", EntryClass::Origin),
+            ("${ORIGIN}", EntryClass::Origin),
+            ("/nix/store/abc-gcc/lib", EntryClass::Store),
+            ("/usr/lib/x86_64-linux-gnu", EntryClass::Fhs),
+            ("/usr/local/cuda-12.8/lib64", EntryClass::Fhs),
+            ("/lib64", EntryClass::Fhs),
+            ("/opt/x", EntryClass::Absolute),
+        ] {
+            assert_eq!(EntryClass::by_name(entry.into()), class, "{entry}");
+        }
+    }
+}

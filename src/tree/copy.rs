@@ -1,0 +1,56 @@
+//! A patched copy of a tree that must not be written, and what in it still points back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::discover::{Found, Root};
+use super::run::run;
+use crate::fsio::{self, CopyError, FileError};
+
+/// A copied tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOfTree {
+    /// The copy, as the root of the edits.
+    pub root: Root,
+}
+
+/// Copies the tree or file that a root names into a directory that is new or empty.
+///
+/// # Errors
+/// [`CopyError`]; what was copied until then stays for a look.
+pub fn copy_tree(source: &Root, target: &Path) -> Result<CopyOfTree, CopyError> {
+    fsio::prepare_target(&source.real, target)?;
+    let mut copy = target.to_owned();
+    if source.real.is_dir() {
+        let mut first_names = fsio::FirstNames::new();
+        for entry in WalkDir::new(&source.real).min_depth(1).sort_by_file_name() {
+            let entry = entry.map_err(|error| {
+                let path = error.path().unwrap_or(&source.real).to_owned();
+                FileError { path, action: "read it", source: io::Error::from(error) }
+            })?;
+            let Ok(below) = entry.path().strip_prefix(&source.real) else { continue };
+            fsio::copy_entry(entry.path(), &target.join(below), &mut first_names)?;
+        }
+    } else {
+        copy.push(source.real.file_name().unwrap_or_default());
+        fsio::copy_file(&source.real, &copy)?;
+    }
+    let real = copy.canonicalize();
+    let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
+    Ok(CopyOfTree { root: Root { given: copy, real } })
+}
+
+/// The files of a list whose bytes contain a path, as a Nix store scan would find it.
+#[must_use]
+pub fn references_to(files: &[Found], path: &Path, jobs: usize) -> Vec<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let needle = bstr::Finder::new(path.as_os_str().as_bytes());
+    let hits = run(files, jobs, |found| {
+        // A file that cannot be read was reported by the edit.
+        let opened = fsio::open(&found.real).ok()?;
+        needle.find(opened.bytes()).map(|_| found.shown.clone())
+    });
+    hits.into_iter().flatten().collect()
+}

@@ -1,0 +1,236 @@
+//! One file from its first bytes to its result, and a tree of them.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, ByteSlice};
+
+use super::discover::Found;
+use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
+use super::run::run;
+use crate::cuda;
+use crate::elf::dynamic::PathTags;
+use crate::elf::image::Image;
+use crate::elf::ldcache;
+use crate::elf::plan::{self, Atomicity, PathTag, Plan};
+use crate::elf::units::FileRange;
+use crate::elf::verify::verify;
+use crate::elf::view::{ElfView, NotApplicable, Subject};
+use crate::fsio::{self, Opened, Sniffed, Store, WriteMode};
+use crate::runpath::{Actions, Decision, Directory, Policy, Setting, TagPolicy, decide, is_recognised_compat};
+
+/// Whether files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Only say what would be done.
+    Nothing,
+    /// Do it.
+    Files(WriteMode),
+}
+
+/// Everything that decides about a file, beside the file.
+#[derive(Clone, Debug)]
+pub struct FixSettings {
+    /// Policy for 64-bit objects.
+    pub policy_64: Policy,
+    /// Policy for 32-bit objects.
+    pub policy_32: Policy,
+    /// Which tag holds the path.
+    pub tag: TagPolicy,
+    /// Only objects that ask for a driver library.
+    pub only_consumers: bool,
+    /// Find out who asks for a driver library, without skipping the others.
+    pub count_consumers: bool,
+    /// Only objects of this machine.
+    pub machine: Option<String>,
+    /// Whether to write, and how.
+    pub writing: Writing,
+    /// What may not be written.
+    pub store: Store,
+}
+
+/// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
+enum Step {
+    Done(FileReport),
+    Linked((u64, u64)),
+}
+
+/// Does every file of a list; the reports are in its order.
+pub fn fix(files: &[Found], settings: &FixSettings, jobs: usize, done: &(dyn Fn() + Sync)) -> Vec<FileReport> {
+    let steps = run(files, jobs, |found| {
+        let step = first_look(found, settings);
+        done();
+        step
+    });
+    // Names of one inode must be done one after the other: the first one in path order stands for all.
+    let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    let pairs = files.iter().zip(steps);
+    pairs
+        .map(|(found, step)| match step {
+            Step::Done(report) => report,
+            Step::Linked(inode) => match first_names.get(&inode) {
+                Some(first) => report(found, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
+                None => {
+                    first_names.insert(inode, found.shown.clone());
+                    match fsio::open(&found.real) {
+                        Ok(opened) => fix_opened(found, opened, settings),
+                        Err(error) => report(found, None, Outcome::Failed(error.into())),
+                    }
+                }
+            },
+        })
+        .collect()
+}
+
+fn first_look(found: &Found, settings: &FixSettings) -> Step {
+    match fsio::sniff(&found.real) {
+        Err(error) => Step::Done(report(found, None, Outcome::Failed(error.into()))),
+        Ok(Sniffed::NotElf) => {
+            let skip = Skip::NotApplicable(NotApplicable::NotElf);
+            Step::Done(report(found, None, Outcome::Skipped(skip)))
+        }
+        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => Step::Linked(opened.identity.inode),
+        Ok(Sniffed::Elf(opened)) => Step::Done(fix_opened(found, opened, settings)),
+    }
+}
+
+fn report(found: &Found, object: Option<Object>, outcome: Outcome) -> FileReport {
+    FileReport { path: found.shown.clone(), real: found.real.clone(), object, outcome }
+}
+
+fn fix_opened(found: &Found, opened: Opened, settings: &FixSettings) -> FileReport {
+    let mut object = None;
+    let outcome = fix_object(found, opened, settings, &mut object);
+    report(found, object, outcome.unwrap_or_else(Outcome::Failed))
+}
+
+/// A change that is decided and planned, and no longer borrows the file.
+struct Planned {
+    change: plan::Change,
+    plan: Plan,
+    note: Option<FileRange>,
+    report: Change,
+}
+
+fn fix_object(
+    found: &Found,
+    opened: Opened,
+    settings: &FixSettings,
+    object: &mut Option<Object>,
+) -> Result<Outcome, FixError> {
+    let planned = match plan_object(found, &opened, settings, object)? {
+        Ok(planned) => planned,
+        Err(outcome) => return Ok(outcome),
+    };
+    let Planned { change, plan, note, mut report } = planned;
+    match settings.writing {
+        Writing::Nothing => {
+            let before = Image::of(opened.bytes());
+            let after = Image::planned(opened.bytes(), &plan).ok_or(fsio::EditError::ChangedMeanwhile)?;
+            verify(&before, &after, &change, note)?;
+        }
+        Writing::Files(mode) => {
+            settings.store.check(&found.real)?;
+            let committed = fsio::commit(opened, &plan, &change, note, mode)?;
+            report.how = Some(committed.how);
+            report.notes.extend(committed.notes.iter().map(fsio::Note::text));
+            report.undo = Some(committed.undo);
+        }
+    }
+    Ok(Outcome::Changed(Box::new(report)))
+}
+
+/// Reads, decides and plans; the inner error is an outcome that needs no plan.
+fn plan_object(
+    found: &Found,
+    opened: &Opened,
+    settings: &FixSettings,
+    object: &mut Option<Object>,
+) -> Result<Result<Planned, Outcome>, FixError> {
+    let view = match Subject::parse(opened.bytes())? {
+        Subject::Object(view) => view,
+        Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
+    };
+    let seen = object.insert(Object {
+        class: if view.encoding.is_64 { 64 } else { 32 },
+        machine: view.machine_name(),
+        is_consumer: None,
+    });
+    if settings.machine.as_deref().is_some_and(|wanted| wanted != seen.machine) {
+        return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
+    }
+    if settings.only_consumers || settings.count_consumers {
+        let asks = !cuda::requests(&view).is_empty();
+        seen.is_consumer = Some(asks);
+        if settings.only_consumers && !asks {
+            return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
+        }
+    }
+    let policy = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
+    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&found.real, policy)) else {
+        let path = view.search_path().map(ToOwned::to_owned);
+        return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().name() }));
+    };
+    let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
+    let plan = plan::plan(&view, &change, atomicity)?;
+    let report = describe(&view, &change, &plan);
+    let note = ldcache::find(&view).map(|note| note.range);
+    Ok(Ok(Planned { change, plan, note, report }))
+}
+
+/// Compat is never put into the path of a file that lies in a compat directory.
+fn setting_of(real: &Path, policy: &Policy) -> Setting {
+    let Some(parent) = real.parent() else { return Setting::Ordinary };
+    let parent: &BStr = parent.as_os_str().as_bytes().as_bstr();
+    let given = policy.compat.iter().any(|compat: &Directory| compat.is_named_by(parent));
+    if given || is_recognised_compat(parent) { Setting::InsideCompat } else { Setting::Ordinary }
+}
+
+/// The policy's answer, with the tag that goes with it; `None` when everything is as it should be.
+fn decide_change(view: &ElfView<'_>, policy: &Policy, tag: TagPolicy, setting: Setting) -> Option<plan::Change> {
+    let tags = view.path_tags();
+    let only_rpath = matches!(tags, PathTags::Rpath(_));
+    let target = match tag {
+        TagPolicy::Runpath => PathTag::Runpath,
+        TagPolicy::Rpath => PathTag::Rpath,
+        TagPolicy::Keep if only_rpath => PathTag::Rpath,
+        TagPolicy::Keep => PathTag::Runpath,
+    };
+    match decide(view.search_path(), policy, setting) {
+        Decision::Set(path) => Some(plan::Change::Set { tag: target, path: path.to_bstring() }),
+        Decision::Remove => Some(plan::Change::Remove),
+        Decision::Conforms => {
+            let current = if only_rpath { PathTag::Rpath } else { PathTag::Runpath };
+            let path = view.search_path().filter(|_| current != target && renames_tags(policy, tag))?;
+            Some(plan::Change::Set { tag: target, path: path.to_owned() })
+        }
+    }
+}
+
+/// Actions that put something in front say what the path is, and with it the tag; the others only repair entries.
+fn renames_tags(policy: &Policy, tag: TagPolicy) -> bool {
+    tag == TagPolicy::Rpath || matches!(policy.actions, Actions::Compose { compat, driver, .. } if compat || driver)
+}
+
+fn describe(view: &ElfView<'_>, change: &plan::Change, plan: &Plan) -> Change {
+    let range = |patch: &plan::Patch| patch.range().map(|range| (patch.stage, range.start().get(), range.len()));
+    Change {
+        before: view.search_path().map(ToOwned::to_owned),
+        after: change.path().map(ToOwned::to_owned),
+        tag_before: view.path_tags().name(),
+        tag_after: match change {
+            plan::Change::Set { tag: PathTag::Runpath, .. } => "runpath",
+            plan::Change::Set { tag: PathTag::Rpath, .. } => "rpath",
+            plan::Change::Remove => "none",
+        },
+        strategy: plan.strategy,
+        slot: plan.slot,
+        patches: plan.patches.iter().filter_map(range).collect(),
+        written: plan.written(),
+        growth: plan.growth(),
+        how: None,
+        notes: plan.warnings.iter().map(|warning| warning.text().to_owned()).collect(),
+        undo: None,
+    }
+}

@@ -1,0 +1,15 @@
+//! Whole trees: a sorted list of files, then every file on its own, in parallel, results in path order.
+
+mod copy;
+mod discover;
+mod fix;
+mod outcome;
+mod run;
+mod show;
+
+pub use copy::{CopyOfTree, copy_tree, references_to};
+pub use discover::{Failure, Found, Listing, Root, RootError, discover};
+pub use fix::{FixSettings, Writing, fix};
+pub use outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
+pub use run::run;
+pub use show::{Facts, Room, ShowReport, ShownEntry, show};

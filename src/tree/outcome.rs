@@ -1,0 +1,141 @@
+//! What became of a file: a change, a skip and a failure are three things.
+
+use std::io;
+use std::path::PathBuf;
+
+use bstr::BString;
+
+use crate::elf::error::ParseError;
+use crate::elf::plan::{PlanError, Slot, Stage, Strategy};
+use crate::elf::verify::VerifyError;
+use crate::elf::view::NotApplicable;
+use crate::fsio::{EditError, FileError, How, StoreRefusal, Undo};
+
+/// One file's result.
+#[derive(Debug)]
+pub struct FileReport {
+    /// The path below the argument as given.
+    pub path: PathBuf,
+    /// The canonical path.
+    pub real: PathBuf,
+    /// What kind of object it is, as far as that was read.
+    pub object: Option<Object>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What an object is, before anything else about it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// 32 or 64.
+    pub class: u8,
+    /// The machine's conventional name.
+    pub machine: &'static str,
+    /// Whether it asks for a driver library; unknown when nobody wanted to know.
+    pub is_consumer: Option<bool>,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its path was changed, or would be.
+    Changed(Box<Change>),
+    /// Its path is what it should be.
+    Conforms {
+        /// The path; `None` without a tag.
+        path: Option<BString>,
+        /// The path tags that it has.
+        tag: &'static str,
+    },
+    /// It is not for this program.
+    Skipped(Skip),
+    /// Something is wrong with it or with writing it; it is as it was.
+    Failed(FixError),
+}
+
+/// A changed path.
+#[derive(Debug)]
+pub struct Change {
+    /// The path before; `None` without a tag.
+    pub before: Option<BString>,
+    /// The path after; `None` when the tag went.
+    pub after: Option<BString>,
+    /// The path tags before.
+    pub tag_before: &'static str,
+    /// The path tag after.
+    pub tag_after: &'static str,
+    /// Where the string went.
+    pub strategy: Strategy,
+    /// Which dynamic entry holds it.
+    pub slot: Slot,
+    /// The writes: stage, file offset and bytes.
+    pub patches: Vec<(Stage, u64, u64)>,
+    /// Bytes written.
+    pub written: u64,
+    /// Bytes that the file grew by.
+    pub growth: u64,
+    /// How it was written; `None` when it only would be.
+    pub how: Option<How>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// How to take it back; `None` when nothing was written.
+    pub undo: Option<Undo>,
+}
+
+/// Why a file was left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// It has no search path, or must not have one.
+    NotApplicable(NotApplicable),
+    /// Another machine or class than the wanted one.
+    OtherMachine,
+    /// It asks for no driver library and only those that do were wanted.
+    NoConsumer,
+    /// Another name of a file that was already done.
+    SameFile(PathBuf),
+}
+
+impl Skip {
+    /// The word used in every output format.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotApplicable(reason) => reason.name(),
+            Self::OtherMachine => "other-machine",
+            Self::NoConsumer => "no-consumer",
+            Self::SameFile(_) => "same-file",
+        }
+    }
+
+    /// Whether the file is not even ELF: then it is counted, not listed.
+    #[must_use]
+    pub fn is_not_elf(&self) -> bool {
+        *self == Self::NotApplicable(NotApplicable::NotElf)
+    }
+}
+
+/// Why a file could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum FixError {
+    /// It could not be walked.
+    #[error("cannot read it")]
+    Walk(#[source] io::Error),
+    /// It could not be opened, read or mapped.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is ELF and contradicts itself.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// There is no safe place for the path.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan would not make the object that was wanted.
+    #[error("refused, because the planned edit is wrong")]
+    Verify(#[from] VerifyError),
+    /// The edit failed and was taken back.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// It is in the Nix store.
+    #[error(transparent)]
+    Store(#[from] StoreRefusal),
+}

@@ -1,0 +1,138 @@
+//! What an object says about its own search, without deciding anything.
+
+use std::path::PathBuf;
+
+use bstr::{BString, ByteSlice};
+
+use super::discover::Found;
+use super::outcome::{FixError, Object, Skip};
+use super::run::run;
+use crate::cuda::{self, Request};
+use crate::elf::ldcache;
+use crate::elf::plan::{self, Atomicity, Slot, Strategy};
+use crate::elf::view::{ElfView, NotApplicable, Subject};
+use crate::fsio::{self, Sniffed};
+use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
+
+/// One file's facts.
+#[derive(Debug)]
+pub struct ShowReport {
+    /// The path below the argument as given.
+    pub path: PathBuf,
+    /// The facts, why there are none, or what is wrong with the file.
+    pub facts: Result<Result<Box<Facts>, Skip>, FixError>,
+}
+
+/// What an object says about its search.
+#[derive(Debug)]
+pub struct Facts {
+    /// Class and machine.
+    pub object: Object,
+    /// Most significant byte first.
+    pub is_big_endian: bool,
+    /// ET_EXEC, ET_DYN with or without PT_INTERP.
+    pub kind: &'static str,
+    /// PT_INTERP.
+    pub interpreter: Option<BString>,
+    /// DT_SONAME.
+    pub soname: Option<BString>,
+    /// Which path tags there are.
+    pub tag: &'static str,
+    /// The path that the loader uses.
+    pub path: Option<BString>,
+    /// Its entries.
+    pub entries: Vec<ShownEntry>,
+    /// DT_NEEDED.
+    pub needed: Vec<BString>,
+    /// Driver libraries that it asks for.
+    pub requests: Vec<Request>,
+    /// Whether it has a `.note.nixos.ldcache`.
+    pub has_cache_note: bool,
+    /// Where a longer path would go.
+    pub room: Result<Room, String>,
+}
+
+/// An entry of a search path.
+#[derive(Debug)]
+pub struct ShownEntry {
+    /// The entry.
+    pub entry: BString,
+    /// Its class.
+    pub class: EntryClass,
+}
+
+/// Where a path with the driver directory in front would go.
+#[derive(Debug)]
+pub struct Room {
+    /// Where the string goes.
+    pub strategy: Strategy,
+    /// Which dynamic entry holds it.
+    pub slot: Slot,
+    /// Bytes that the file would grow by.
+    pub growth: u64,
+    /// Bytes that would be written.
+    pub written: u64,
+}
+
+/// Reads every file of a list; `policies` are those for 64-bit and for 32-bit objects.
+pub fn show(files: &[Found], policies: (&Policy, &Policy), jobs: usize) -> Vec<ShowReport> {
+    run(files, jobs, |found| ShowReport { path: found.shown.clone(), facts: show_one(found, policies) })
+}
+
+fn show_one(found: &Found, policies: (&Policy, &Policy)) -> Result<Result<Box<Facts>, Skip>, FixError> {
+    let opened = match fsio::sniff(&found.real)? {
+        Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
+        Sniffed::Elf(opened) => opened,
+    };
+    match Subject::parse(opened.bytes())? {
+        Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),
+        Subject::Object(view) => {
+            let policy = if view.encoding.is_64 { policies.0 } else { policies.1 };
+            Ok(Ok(Box::new(facts(&view, policy))))
+        }
+    }
+}
+
+fn facts(view: &ElfView<'_>, policy: &Policy) -> Facts {
+    let path = view.search_path();
+    let requests = cuda::requests(view);
+    let entries = path.map(SearchPath::parse).unwrap_or_default();
+    let entries = entries.entries().map(|entry| ShownEntry { entry: entry.to_owned(), class: policy.classify(entry) });
+    Facts {
+        object: Object {
+            class: if view.encoding.is_64 { 64 } else { 32 },
+            machine: view.machine_name(),
+            is_consumer: Some(!requests.is_empty()),
+        },
+        is_big_endian: view.encoding.is_big_endian,
+        kind: match (view.header.e_type == goblin::elf::header::ET_EXEC, view.has_interpreter()) {
+            (true, _) => "executable",
+            (false, true) => "pie",
+            (false, false) => "library",
+        },
+        interpreter: view.interpreter().map(ToOwned::to_owned),
+        soname: view.soname().map(ToOwned::to_owned),
+        tag: view.path_tags().name(),
+        path: path.map(ToOwned::to_owned),
+        entries: entries.collect(),
+        needed: view.needed().map(ToOwned::to_owned).collect(),
+        requests,
+        has_cache_note: ldcache::find(view).is_some(),
+        room: room(view, policy),
+    }
+}
+
+/// Plans the most common edit: the driver directory in front of what is there.
+fn room(view: &ElfView<'_>, policy: &Policy) -> Result<Room, String> {
+    let driver = policy.driver.first().map_or("/".as_bytes().as_bstr(), Directory::as_bstr);
+    let old = view.search_path().map(SearchPath::parse).unwrap_or_default();
+    let entries = std::iter::once(driver).chain(old.entries().filter(|entry| !entry.is_empty()));
+    let path: SearchPath = entries.collect();
+    let change = plan::Change::Set { tag: plan::PathTag::Runpath, path: path.to_bstring() };
+    match plan::plan(view, &change, Atomicity::Replace) {
+        Ok(plan) => {
+            Ok(Room { strategy: plan.strategy, slot: plan.slot, growth: plan.growth(), written: plan.written() })
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
