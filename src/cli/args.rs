@@ -24,25 +24,25 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Human, global = true, value_name = "FORMAT")]
+    #[arg(long, value_enum, default_value_t = Format::Human, global = true, help_heading = "Output", value_name = "FORMAT")]
     pub format: Format,
     /// Short for --format json
-    #[arg(long, global = true, conflicts_with = "format")]
+    #[arg(long, global = true, help_heading = "Output", conflicts_with = "format")]
     pub json: bool,
     /// Print failures only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print skipped files and how each change is made; twice: files that are not ELF too
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Output")]
     pub verbose: u8,
     /// Use colours (NO_COLOR and CLICOLOR are honoured)
-    #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t = When::Auto, global = true, help_heading = "Output", value_name = "WHEN")]
     pub color: When,
     /// Show progress on a terminal's standard error
-    #[arg(long, value_enum, default_value_t = Progress::Auto, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t = Progress::Auto, global = true, help_heading = "Output", value_name = "WHEN")]
     pub progress: Progress,
     /// Threads [default: NIX_BUILD_CORES, else one for each CPU]
-    #[arg(short, long, global = true, value_name = "N")]
+    #[arg(short, long, global = true, help_heading = "Output", value_name = "N")]
     pub jobs: Option<usize>,
 }
 
@@ -90,13 +90,13 @@ pub(super) struct Inputs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Read paths from FILE, one a line ("-" for standard input)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub files_from: Option<PathBuf>,
     /// Paths of --files-from end with NUL instead of a newline
-    #[arg(short = '0', long, requires = "files_from")]
+    #[arg(short = '0', long, requires = "files_from", help_heading = "Files")]
     pub null: bool,
     /// Leave out files and directories that match, by path below PATH or by name (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub exclude: Vec<String>,
 }
 

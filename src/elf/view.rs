@@ -188,6 +188,16 @@ impl<'a> ElfView<'a> {
         self.segments.iter().any(|segment| segment.kind == pt::PT_INTERP)
     }
 
+    /// What people call such an object: `executable` (ET_EXEC), `pie` (ET_DYN with PT_INTERP) or `library`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match (self.header.e_type == header::ET_EXEC, self.has_interpreter()) {
+            (true, _) => "executable",
+            (false, true) => "pie",
+            (false, false) => "library",
+        }
+    }
+
     /// The file bytes of the program header table.
     #[must_use]
     pub fn table_range(&self) -> Option<FileRange> {

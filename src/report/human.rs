@@ -60,7 +60,8 @@ impl Human {
         if self.detail >= Detail::Normal {
             let summary = Summary::of(&run.files);
             let changed = if run.mode.writes() { "fixed" } else { "to fix" };
-            write!(out, "{} files, {} ELF: {} {changed}, ", summary.files, summary.elf, summary.changed)?;
+            let files = if summary.files == 1 { "file" } else { "files" };
+            write!(out, "{} {files}, {} ELF: {} {changed}, ", summary.files, summary.elf, summary.changed)?;
             write!(out, "{} already right, ", summary.conforming)?;
             if summary.skipped > 0 {
                 write!(out, "{} skipped, ", summary.skipped)?;

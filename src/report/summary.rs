@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::tree::{FileReport, Outcome};
+use crate::tree::{FileReport, FixError, Outcome};
 
 /// What the run did with changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct FixRun {
 /// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Regular files.
+    /// Regular files that were read.
     pub files: usize,
     /// Files with ELF magic.
     pub elf: usize,
@@ -94,8 +94,14 @@ impl Summary {
     /// Counts.
     #[must_use]
     pub fn of(files: &[FileReport]) -> Self {
-        let mut summary = Self { files: files.len(), ..Self::default() };
+        let mut summary = Self::default();
         for report in files {
+            if let Outcome::Failed(FixError::Walk(_) | FixError::File(_) | FixError::Store(_)) = report.outcome {
+                // Nobody saw what it is.
+                increment(&mut summary.failed);
+                continue;
+            }
+            increment(&mut summary.files);
             match &report.outcome {
                 Outcome::Skipped(skip) if skip.is_not_elf() => continue,
                 Outcome::Skipped(_) => increment(&mut summary.skipped),

@@ -105,11 +105,7 @@ fn facts(view: &ElfView<'_>, policy: &Policy) -> Facts {
             is_consumer: Some(!requests.is_empty()),
         },
         is_big_endian: view.encoding.is_big_endian,
-        kind: match (view.header.e_type == goblin::elf::header::ET_EXEC, view.has_interpreter()) {
-            (true, _) => "executable",
-            (false, true) => "pie",
-            (false, false) => "library",
-        },
+        kind: view.kind(),
         interpreter: view.interpreter().map(ToOwned::to_owned),
         soname: view.soname().map(ToOwned::to_owned),
         tag: view.path_tags().name(),
