@@ -121,3 +121,38 @@ fn survives(item: &[u8], kept: &[&BStr], old_path: &SearchPath) -> bool {
     let listed = old_path.entries().any(|entry| entry == directory);
     !listed || kept.iter().any(|entry| *entry == directory)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(old_path: &str, new_path: &str, descriptor: &str) -> Option<String> {
+        let path = |text: &str| SearchPath::parse(text.into());
+        let bytes = new_descriptor(descriptor.as_bytes(), &path(old_path), &path(new_path))?;
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn new_directories_in_front_become_hints() {
+        assert_eq!(
+            rewritten("/l:/m", "/c:/d:/l:/m", "liba.so\0=/l/liba.so\0libb.so\0?/m:=/m/libb.so\0\0").unwrap(),
+            "liba.so\0?/c:?/d:=/l/liba.so\0libb.so\0?/c:?/d:?/m:=/m/libb.so\0\0"
+        );
+    }
+
+    #[test]
+    fn what_was_found_through_a_dropped_directory_goes() {
+        assert_eq!(
+            rewritten("/stubs:/l", "/d:/l", "libcuda.so.1\0=/stubs/libcuda.so.1\0liba.so\0=/l/liba.so\0\0").unwrap(),
+            "libcuda.so.1\0?/d\0liba.so\0?/d:=/l/liba.so\0\0"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_expressed_is_dropped() {
+        // A new directory behind an old one, a changed order, a descriptor without its end.
+        assert_eq!(rewritten("/l", "/l:/d", "liba.so\0=/l/liba.so\0\0"), None);
+        assert_eq!(rewritten("/l:/m", "/m:/l", "liba.so\0=/l/liba.so\0\0"), None);
+        assert_eq!(rewritten("/l", "/d:/l", "liba.so"), None);
+    }
+}

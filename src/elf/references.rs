@@ -15,7 +15,7 @@ use super::view::ElfView;
 /// One bit for each byte of the string table: somebody other than the search path tags reads it.
 #[derive(Clone, Debug)]
 pub struct References {
-    used: Vec<bool>,
+    used: Bits,
 }
 
 impl References {
@@ -24,10 +24,10 @@ impl References {
     /// # Errors
     /// [`ParseError`] when a reference points past the table: then nobody can say what the table holds.
     pub fn collect(view: &ElfView<'_>) -> Result<Self, ParseError> {
-        let mut starts = vec![false; view.strings.bytes.len()];
+        let mut starts = Bits::clear(view.strings.bytes.len());
         let mut mark = |name: &'static str, offset: u64| {
-            let slot = usize::try_from(offset).ok().and_then(|offset| starts.get_mut(offset));
-            slot.map(|slot| *slot = true).ok_or_else(|| view.strings.reference_error(name, offset))
+            let set = usize::try_from(offset).ok().and_then(|offset| starts.set(offset));
+            set.ok_or_else(|| view.strings.reference_error(name, offset))
         };
         // The empty string at 0 is every unnamed symbol's name.
         mark("the empty string", 0)?;
@@ -44,7 +44,7 @@ impl References {
         complete &= mark_version_needs(view, &mut mark)?;
         complete &= mark_version_definitions(view, &mut mark)?;
         if !complete {
-            return Ok(Self { used: vec![true; view.strings.bytes.len()] });
+            return Ok(Self { used: Bits::all(view.strings.bytes.len()) });
         }
         Ok(Self { used: spread(starts, view.strings.bytes) })
     }
@@ -52,42 +52,88 @@ impl References {
     /// Whether nobody reads any of these bytes.
     #[must_use]
     pub fn is_free(&self, offset: StringOffset, len: u64) -> bool {
-        let range = usize::try_from(offset.get()).ok().zip(usize::try_from(len).ok());
-        let bytes = range.and_then(|(start, len)| self.used.get(start..start.checked_add(len)?));
-        bytes.is_some_and(|bytes| !bytes.contains(&true))
+        let Some((start, len)) = usize::try_from(offset.get()).ok().zip(usize::try_from(len).ok()) else {
+            return false;
+        };
+        let Some(end) = start.checked_add(len).filter(|end| *end <= self.used.len) else { return false };
+        self.used.next(start, true) >= end
     }
 
     /// Declares bytes used that nobody refers to.
     pub fn reserve(&mut self, offset: StringOffset, len: u64) {
         let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        self.used.iter_mut().skip(start).take(len).for_each(|used| *used = true);
+        (start..start.saturating_add(len)).map_while(|index| self.used.set(index)).for_each(drop);
     }
 
     /// The first run of at least `len` bytes that nobody reads.
     #[must_use]
     pub fn free_run(&self, len: u64) -> Option<StringOffset> {
         let len = usize::try_from(len).ok()?;
-        let mut at = 0_usize;
-        for run in self.used.chunk_by(|a, b| a == b) {
-            if run.len() >= len && run.first() == Some(&false) {
-                return Some(StringOffset::new(u64::try_from(at).ok()?));
+        let mut start = self.used.next(0, false);
+        while start < self.used.len {
+            let end = self.used.next(start, true);
+            if end.checked_sub(start)? >= len {
+                return Some(StringOffset::new(u64::try_from(start).ok()?));
             }
-            at = at.checked_add(run.len())?;
+            start = self.used.next(end, false);
         }
         None
     }
 }
 
 /// A string reaches from where somebody refers to it to its NUL.
-fn spread(mut starts: Vec<bool>, bytes: &[u8]) -> Vec<bool> {
-    let mut inside = false;
-    for (used, byte) in starts.iter_mut().zip(bytes) {
-        inside |= *used;
-        *used = inside;
-        inside &= *byte != 0;
+fn spread(mut starts: Bits, bytes: &[u8]) -> Bits {
+    let mut at = starts.next(0, true);
+    while at < starts.len {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let len = rest.find_byte(0).unwrap_or(rest.len());
+        let end = at.saturating_add(len).saturating_add(1);
+        (at..end).map_while(|index| starts.set(index)).for_each(drop);
+        at = starts.next(end, true);
     }
     starts
+}
+
+/// A bit for each byte of a table that can have millions.
+#[derive(Clone, Debug)]
+struct Bits {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bits {
+    fn clear(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    fn all(len: usize) -> Self {
+        Self { words: vec![u64::MAX; len.div_ceil(64)], len }
+    }
+
+    /// `None` past the end.
+    fn set(&mut self, index: usize) -> Option<()> {
+        if index >= self.len {
+            return None;
+        }
+        *self.words.get_mut(index >> 6)? |= 1_u64 << (index & 63);
+        Some(())
+    }
+
+    /// The first index at or behind `from` whose bit has this value; the length when there is none.
+    fn next(&self, from: usize, value: bool) -> usize {
+        let mut index = from;
+        while index < self.len {
+            let word = self.words.get(index >> 6).copied().unwrap_or(0);
+            let wanted = if value { word } else { !word } & (u64::MAX << (index & 63));
+            if wanted != 0 {
+                let bit = usize::try_from(wanted.trailing_zeros()).unwrap_or(0);
+                return ((index & !63) | bit).min(self.len);
+            }
+            index = (index & !63).saturating_add(64);
+        }
+        self.len
+    }
 }
 
 /// Whether a section or tag that this program does not know could refer to the table.

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::ground::Ground;
-use super::{Rung, Slot};
+use super::{Content, Patch, Rung, Slot, Stage};
 use crate::elf::record::{Segment, dt, pt, sht};
 use crate::elf::units::{Address, Alignment, FileOffset, len64};
 use crate::elf::view::load_delta;
@@ -120,10 +120,10 @@ impl Block {
 
     /// Puts the string table at the end and the PT_LOAD into the draft, behind the last one.
     pub(super) fn close<'g>(mut self, mut draft: Draft<'g>) -> Rung<'g> {
-        let table = draft.copy_of_table();
-        let (offset, address) = self.push(&table, Alignment::ONE)?;
-        draft.place_table(offset, address, len64(&table));
-        let size = len64(&self.bytes);
+        let (offset, address) = self.push(&[], Alignment::ONE)?;
+        let table_size = draft.write_table(offset)?;
+        draft.place_table(offset, address, table_size);
+        let size = len64(&self.bytes).checked_add(table_size).ok_or("the new segment would be too large")?;
         let end = self.address.plus(size).ok_or("an address does not fit")?;
         if end.get() > draft.ground.view.encoding.highest() {
             return Err("the addresses leave no room for another segment");
@@ -140,15 +140,11 @@ impl Block {
         };
         let behind = draft.segments.iter().rposition(Segment::is_load).and_then(|last| last.checked_add(1));
         draft.segments.insert(behind.ok_or("there is no PT_LOAD")?, load);
-        // Behind the placeholder of the dynamic section, which is written over it.
-        draft.patches.insert(
-            0,
-            super::Patch {
-                stage: super::Stage::Content,
-                offset: self.offset,
-                content: super::Content::Bytes(self.bytes),
-            },
-        );
+        if !self.bytes.is_empty() {
+            // In front of everything that is written over its placeholders.
+            let content = Content::Bytes(self.bytes);
+            draft.patches.insert(0, Patch { stage: Stage::Content, offset: self.offset, content });
+        }
         draft.new_len = draft.new_len.max(self.offset.plus(size).ok_or("an offset does not fit")?.get());
         Ok(draft)
     }

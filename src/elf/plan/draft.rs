@@ -89,18 +89,23 @@ impl<'g> Draft<'g> {
         }
     }
 
-    /// The bytes of a copy of the string table with the new path at its end, its old path scrubbed.
-    pub(super) fn copy_of_table(&mut self) -> Vec<u8> {
+    /// Writes a copy of the string table with the new path at its end, its old path scrubbed; returns its size.
+    ///
+    /// The table is copied from the file itself: it can have tens of megabytes.
+    pub(super) fn write_table(&mut self, offset: FileOffset) -> Result<u64, &'static str> {
         let ground = self.ground;
-        let mut table = ground.table_without_old_tail().to_vec();
-        for (offset, len) in self.scrub_runs() {
-            let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
-            let len = usize::try_from(len).unwrap_or(usize::MAX);
-            table.iter_mut().skip(start).take(len).for_each(|byte| *byte = 0);
+        let kept = len64(ground.table_without_old_tail());
+        let old = FileRange::new(ground.view.strings.range.start(), kept).ok_or("an offset does not fit")?;
+        self.patches.push(Patch { stage: Stage::Content, offset, content: Content::CopyOf(old) });
+        self.path = StringOffset::new(kept);
+        let end = offset.plus(kept).ok_or("an offset does not fit")?;
+        self.add_content(end, ground.wanted.clone())?;
+        for (scrubbed, len) in self.scrub_runs().into_iter().filter(|(scrubbed, _)| scrubbed.get() < kept) {
+            let at = offset.plus(scrubbed.get()).ok_or("an offset does not fit")?;
+            let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
+            self.add_content(at, vec![0; zeros])?;
         }
-        self.path = StringOffset::new(len64(&table));
-        table.extend_from_slice(&ground.wanted);
-        table
+        ground.new_table_size().ok_or("the table would be too large")
     }
 
     /// Says where the copy of the string table is.

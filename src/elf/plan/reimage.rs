@@ -7,7 +7,7 @@ use super::ground::Ground;
 use super::in_table::needs_slot;
 use super::{Content, Patch, Rung, Stage};
 use crate::elf::record::{Segment, sht};
-use crate::elf::units::{Alignment, FileOffset, FileRange, len64};
+use crate::elf::units::{Alignment, FileOffset, FileRange};
 
 /// A copy of the segment this small is cheaper than moving anything.
 const SMALL: u64 = 64 * 1024;
@@ -57,11 +57,10 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
     let mut draft = Draft::new(ground);
     draft.copied.push((old, new_offset));
     draft.patches.push(Patch { stage: Stage::Content, offset: new_offset, content: Content::CopyOf(old) });
-    let table = draft.copy_of_table();
     let table_offset = new_offset.plus(load.memory_size).ok_or("an offset does not fit")?;
     let table_address = load.address.plus(load.memory_size).ok_or("an address does not fit")?;
     // The zero-initialised memory between them stays a hole in the file.
-    draft.add_content(table_offset, table.clone())?;
+    draft.write_table(table_offset)?;
     shift_segments(&mut draft, index, old, new_offset)?;
     shift_sections(&mut draft, load, old, new_offset)?;
     if let Some(new) = draft.segments.get_mut(index) {
@@ -70,7 +69,7 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
         new.memory_size = size;
         new.align = alignment.get();
     }
-    draft.place_table(table_offset, table_address, len64(&table));
+    draft.place_table(table_offset, table_address, table_size);
     Ok(draft)
 }
 

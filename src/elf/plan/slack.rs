@@ -50,8 +50,7 @@ pub(super) fn slack<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     let offset = load.file_range().ok_or("an offset does not fit")?.end();
     let address = load.address.plus(load.file_size).ok_or("an address does not fit")?;
     let mut draft = Draft::new(ground);
-    let table = draft.copy_of_table();
-    draft.add_content(offset, table)?;
+    draft.write_table(offset)?;
     stretch(&mut draft, index, size)?;
     draft.place_table(offset, address, size);
     Ok(draft)
