@@ -132,13 +132,13 @@ pub(super) struct FixArgs {
     pub machine: Option<String>,
 
     /// Say what would be done; write nothing
-    #[arg(long, help_heading = "Writing", conflicts_with_all = ["in_place", "output", "receipt", "revert"])]
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["output", "receipt", "revert"])]
     pub dry_run: bool,
     /// As --dry-run, and exit with 1 when something would change
-    #[arg(long, help_heading = "Writing", conflicts_with_all = ["dry_run", "in_place", "output", "receipt", "revert"])]
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["dry_run", "output", "receipt", "revert"])]
     pub check: bool,
     /// Show changes as differences; write nothing
-    #[arg(long, help_heading = "Writing", conflicts_with_all = ["in_place", "output", "receipt", "revert"])]
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["output", "receipt", "revert"])]
     pub diff: bool,
     /// Write to the files themselves, in an order in which every step loads (fast; for fresh build outputs)
     #[arg(long, help_heading = "Writing", conflicts_with = "revert")]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
@@ -22,15 +22,15 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let fix_settings = settings::fix(args)?;
     let exclude = settings::exclude(&args.inputs)?;
     let (mut roots, mut failures) = resolve(settings::roots(&args.inputs)?);
-    let copy = match &args.output {
+    let copied = match &args.output {
         None => None,
         Some(target) => {
             let [original] = roots.as_slice() else { bail!("--output takes exactly one PATH") };
             let original = original.clone();
-            let copied =
-                tree::copy_tree(&original, target).with_context(|| format!("--output {}", target.display()))?;
+            let copied = tree::copy_tree(&original, target, &fix_settings.store)
+                .with_context(|| format!("--output {}", target.display()))?;
             roots = vec![copied.root];
-            Some(original)
+            Some((original, copied.links))
         }
     };
     if mode(args).writes() {
@@ -45,7 +45,10 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(mut file) = receipt {
         file.write_all(Receipt::of(&files).to_text()?.as_bytes()).context("cannot write the receipt")?;
     }
-    let copy = copy.and_then(|original| copy_notes(&original, &listing.files, &files, &fix_settings, global));
+    let copy = copied.and_then(|(original, links)| {
+        let store_path = fix_settings.store.path_of(&original.real)?;
+        Some(copy_notes(store_path, links, &listing.files, &files, global))
+    });
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
         FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
@@ -116,15 +119,14 @@ fn with_progress(files: &[Found], settings: &FixSettings, global: &Global) -> Ve
     reports
 }
 
-/// What in the copy still points to the original, where that is a store path.
+/// What in the copy still points to the original store path.
 fn copy_notes(
-    original: &Root,
+    store_path: PathBuf,
+    links: Vec<(PathBuf, PathBuf)>,
     files: &[Found],
     reports: &[FileReport],
-    settings: &FixSettings,
     global: &Global,
-) -> Option<CopyNotes> {
-    let store_path = settings.store.path_of(&original.real)?;
+) -> CopyNotes {
     let prefix = std::os::unix::ffi::OsStrExt::as_bytes(store_path.as_os_str());
     let entries = reports.iter().filter_map(|report| match &report.outcome {
         Outcome::Changed(change) => change.after.as_ref(),
@@ -132,8 +134,10 @@ fn copy_notes(
         Outcome::Skipped(_) | Outcome::Failed(_) => None,
     });
     let entries = entries.flat_map(|path| path.split_str(":")).filter(|entry| entry.starts_with(prefix)).count();
-    let files = tree::references_to(files, &store_path, settings::jobs(global));
-    Some(CopyNotes { original: store_path, entries, files })
+    let mut referring = tree::references_to(files, &store_path, settings::jobs(global));
+    referring.extend(links.into_iter().filter(|(_, to)| to.starts_with(&store_path)).map(|(link, _)| link));
+    referring.sort();
+    CopyNotes { original: store_path, entries, files: referring }
 }
 
 fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {

@@ -73,8 +73,10 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         machine: args.machine.clone(),
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
-        } else if args.in_place || args.output.is_some() {
+        } else if args.output.is_some() {
             // A copy that nobody uses yet needs no second one.
+            Writing::Files(WriteMode::OwnCopy)
+        } else if args.in_place {
             Writing::Files(WriteMode::InPlace)
         } else {
             Writing::Files(WriteMode::Replace)

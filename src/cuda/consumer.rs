@@ -115,10 +115,11 @@ fn search(
     }
 }
 
-/// Where constants and variables are: data sections, or every PT_LOAD without code when there are no sections.
+/// Where constants and variables are: data sections, or every PT_LOAD when there are no sections (a linker that does not
+/// separate code puts constants beside it).
 fn data_ranges(view: &ElfView<'_>) -> Vec<FileRange> {
     if view.sections.is_empty() {
-        let loads = view.segments.iter().filter(|segment| segment.is_load() && !segment.is_executable());
+        let loads = view.segments.iter().filter(|segment| segment.is_load());
         return loads.filter_map(|load| load.file_range()).collect();
     }
     let executable = u64::from(sht::SHF_EXECINSTR);

@@ -131,7 +131,7 @@ impl<'a> Subject<'a> {
             return Ok(Self::NotApplicable(NotApplicable::DebugFile));
         }
         let sections = parse_sections(bytes, encoding, &header)?;
-        if sections.iter().any(|s| s.kind == sht::SHT_NOBITS && s.size > 0 && s.address == dynamic_segment.address) {
+        if dynamic_is_stripped(&sections, dynamic_segment) {
             return Ok(Self::NotApplicable(NotApplicable::DebugFile));
         }
         check_section_ranges(&sections, len64(bytes))?;
@@ -342,6 +342,14 @@ fn find_dynamic(segments: &[Segment]) -> Result<Option<(usize, &Segment)>, Parse
         0 => Ok(first),
         more => Err(ParseError::Count { what: "PT_DYNAMIC", found: more.saturating_add(1), expected: "at most one" }),
     }
+}
+
+/// Debug files keep the section header of `.dynamic`, as SHT_NOBITS. `.tbss` takes no memory, so its address may be the
+/// same in any object.
+fn dynamic_is_stripped(sections: &[Section], segment: &Segment) -> bool {
+    let at_dynamic = |s: &&Section| s.address == segment.address && s.size > 0 && s.is_alloc() && !s.is_tls();
+    let mut here = sections.iter().filter(at_dynamic).peekable();
+    here.peek().is_some() && here.all(|section| section.kind == sht::SHT_NOBITS)
 }
 
 fn check_section_ranges(sections: &[Section], file_len: u64) -> Result<(), ParseError> {

@@ -18,6 +18,8 @@ pub enum WriteMode {
     Replace,
     /// Ordered writes to the file itself.
     InPlace,
+    /// The same, for a copy that this program made: all names of the inode are in the copy.
+    OwnCopy,
 }
 
 /// Whether a power cut right after success may undo the edit.
@@ -97,6 +99,8 @@ pub struct Undo {
     pub before: Vec<Saved>,
     /// The same ranges as they are now.
     pub after: Vec<Saved>,
+    /// When the edit was made, by the file's own clock: seconds and nanoseconds.
+    pub modified: (i64, i64),
 }
 
 /// A successful edit.
@@ -176,7 +180,7 @@ pub fn commit(
     let links = opened.identity.links;
     if links > 1 {
         let read_only = opened.identity.mode & 0o222 == 0;
-        if read_only && opened.identity.modified.0 == 1 {
+        if mode != WriteMode::OwnCopy && read_only && opened.identity.modified.0 == 1 {
             return Err(EditError::LinkedToStore(links));
         }
         let durability = if mode == WriteMode::Replace { Durability::Synced } else { Durability::Cached };
@@ -189,7 +193,7 @@ pub fn commit(
     }
     match mode {
         WriteMode::Replace => replace_or_in_place(opened, plan, change, note),
-        WriteMode::InPlace => in_place_or_replace(opened, plan, change, note),
+        WriteMode::InPlace | WriteMode::OwnCopy => in_place_or_replace(opened, plan, change, note),
     }
 }
 
@@ -262,13 +266,22 @@ pub fn revert(mut opened: Opened, undo: &Undo) -> Result<(), EditError> {
     if opened.identity.len != undo.new_len {
         return Err(EditError::NotAsReceipt("its size differs"));
     }
+    if opened.identity.modified != undo.modified {
+        return Err(EditError::NotAsReceipt("it was modified later"));
+    }
     for after in &undo.after {
         let range = FileRange::new(after.offset, crate::elf::units::len64(&after.bytes));
         if range.and_then(|range| range.of(opened.bytes())) != Some(after.bytes.as_slice()) {
             return Err(EditError::NotAsReceipt("bytes that the edit wrote differ"));
         }
     }
-    in_place::restore_from(&mut opened, undo)
+    match in_place::restore_from(&mut opened, undo) {
+        Err(in_place::Failure::Running | in_place::Failure::NotWritable(_)) if opened.identity.links == 1 => {
+            replace::restore_from(&opened, undo)
+        }
+        Err(failure) => Err(failure.into_edit_error(opened.identity.links)),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Writes a plan's patches to a file, one write each, in order; returns how many bytes.

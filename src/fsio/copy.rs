@@ -10,6 +10,7 @@ use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::map::FileError;
+use super::store::{Store, StoreRefusal};
 
 /// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.
 pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Result<()> {
@@ -74,6 +75,9 @@ pub enum CopyError {
     /// Something is where the copy should go.
     #[error("{0} exists and is not an empty directory; the copy would mix with what is there")]
     Occupied(PathBuf),
+    /// The copy would go into the Nix store.
+    #[error(transparent)]
+    Store(#[from] StoreRefusal),
     /// The copy would contain itself.
     #[error("{0} lies inside the tree that is to be copied")]
     Inside(PathBuf),
@@ -83,56 +87,68 @@ pub enum CopyError {
 ///
 /// # Errors
 /// [`CopyError`] when something is there already or the copy would contain itself.
-pub fn prepare_target(source: &Path, target: &Path) -> Result<(), CopyError> {
+pub fn prepare_target(source: &Path, target: &Path, store: &Store) -> Result<(), CopyError> {
     let error = |action, error| FileError::new(target, action, error);
-    let is_empty = match std::fs::read_dir(target) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(target).map_err(|e| error("make the directory", e))?;
-            true
-        }
-        Err(_) => false,
-    };
-    if !is_empty {
-        return Err(CopyError::Occupied(target.to_owned()));
-    }
-    let canonical = target.canonicalize().map_err(|e| error("resolve it", e))?;
+    let canonical = canonical_future(target).map_err(|e| error("resolve it", e))?;
     if canonical.starts_with(source) {
         return Err(CopyError::Inside(target.to_owned()));
     }
-    Ok(())
+    store.check(&canonical)?;
+    match std::fs::read_dir(target) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(CopyError::Occupied(target.to_owned())),
+        },
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            Ok(std::fs::create_dir_all(target).map_err(|e| error("make the directory", e))?)
+        }
+        Err(_) => Err(CopyError::Occupied(target.to_owned())),
+    }
+}
+
+/// The canonical path that a file will have once the directories that are still missing are made.
+fn canonical_future(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    for existing in absolute.ancestors() {
+        if let Ok(canonical) = existing.canonicalize() {
+            let missing = absolute.strip_prefix(existing).map_err(io::Error::other)?;
+            return Ok(if missing.as_os_str().is_empty() { canonical } else { canonical.join(missing) });
+        }
+    }
+    Ok(absolute)
 }
 
 /// The names that were copied already, by inode, so that hard links stay hard links.
 pub type FirstNames = HashMap<(u64, u64), PathBuf>;
 
 /// Copies one entry of a tree: symbolic links as links, hard links as hard links, modes and times kept; directories of
-/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out.
+/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a symbolic
+/// link points to.
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
-pub fn copy_entry(source: &Path, copy: &Path, first_names: &mut FirstNames) -> Result<(), FileError> {
+pub fn copy_entry(source: &Path, copy: &Path, first_names: &mut FirstNames) -> Result<Option<PathBuf>, FileError> {
     let meta = std::fs::symlink_metadata(source).map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if meta.is_dir() {
         std::fs::create_dir(copy).map_err(|e| wrote("make the directory", e))?;
         let mode = Mode::from_raw_mode((meta.mode() & 0o7777) | 0o700);
-        return rustix::fs::chmod(copy, mode).map_err(|e| wrote("set its mode", e.into()));
-    }
-    if meta.file_type().is_symlink() {
+        rustix::fs::chmod(copy, mode).map_err(|e| wrote("set its mode", e.into()))?;
+    } else if meta.file_type().is_symlink() {
         let points_to = std::fs::read_link(source).map_err(|e| FileError::new(source, "read the link", e))?;
-        return std::os::unix::fs::symlink(points_to, copy).map_err(|e| wrote("make the link", e));
-    }
-    if !meta.is_file() {
-        return Ok(());
-    }
-    if meta.nlink() > 1 {
-        if let Some(first) = first_names.get(&(meta.dev(), meta.ino())) {
-            return std::fs::hard_link(first, copy).map_err(|e| wrote("make the link", e));
+        std::os::unix::fs::symlink(&points_to, copy).map_err(|e| wrote("make the link", e))?;
+        return Ok(Some(points_to));
+    } else if meta.is_file() {
+        let inode = (meta.dev(), meta.ino());
+        match first_names.get(&inode) {
+            Some(first) => std::fs::hard_link(first, copy).map_err(|e| wrote("make the link", e))?,
+            None => copy_file(source, copy)?,
         }
-        first_names.insert((meta.dev(), meta.ino()), copy.to_owned());
+        if meta.nlink() > 1 {
+            first_names.entry(inode).or_insert_with(|| copy.to_owned());
+        }
     }
-    copy_file(source, copy)
+    Ok(None)
 }
 
 /// Copies one file with its mode and times.

@@ -81,7 +81,9 @@ pub(super) fn write(
     if capability.is_some() && self::capability(&file) != capability {
         notes.push(Note::AttributeLost("security.capability".to_owned()));
     }
-    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before: saved, after };
+    let now =
+        Identity::of(&file).map_err(|e| EditError::File(FileError::new(&opened.path, "read its attributes", e)))?;
+    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before: saved, after, modified: now.modified };
     Ok(Committed { how: How::InPlace, notes, undo })
 }
 
@@ -151,7 +153,7 @@ fn restore(file: &File, old: &Identity, saved: &[Saved], failure: EditError) -> 
     }
 }
 
-fn write_back(file: &File, old_len: u64, saved: &[Saved]) -> io::Result<()> {
+pub(super) fn write_back(file: &File, old_len: u64, saved: &[Saved]) -> io::Result<()> {
     for old in saved.iter().rev() {
         file.write_all_at(&old.bytes, old.offset.get())?;
     }
@@ -162,13 +164,14 @@ fn write_back(file: &File, old_len: u64, saved: &[Saved]) -> io::Result<()> {
 }
 
 /// Takes an edit back whose state was checked by the caller.
-pub(super) fn restore_from(opened: &mut Opened, undo: &Undo) -> Result<(), EditError> {
-    let file = open_for_writing(opened, Writable::MakeIt).map_err(|error| error.into_edit_error(1))?;
+pub(super) fn restore_from(opened: &mut Opened, undo: &Undo) -> Result<(), Failure> {
+    let file = open_for_writing(opened, Writable::MakeIt)?;
     check_unchanged(opened, &file)?;
     let old = opened.identity;
     opened.unmap();
     let written = write_back(&file, undo.old_len, &undo.before).and_then(|()| keep_mode(&file, &old));
-    written.and_then(|()| file.sync_all()).map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)))
+    let synced = written.and_then(|()| file.sync_all());
+    synced.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)).into())
 }
 
 /// Writing drops set-user-ID and set-group-ID unless root does it.

@@ -13,7 +13,7 @@ use super::commit::{
     Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, save_again, write_patches,
 };
 use super::copy::copy_contents;
-use super::map::{FileError, Opened, map};
+use super::map::{FileError, Identity, Opened, map};
 use crate::elf::image::Image;
 use crate::elf::plan::{Change, Plan};
 use crate::elf::units::FileRange;
@@ -41,7 +41,7 @@ impl From<FileError> for Failure {
     }
 }
 
-/// The temporary file is removed on every way out but the last.
+/// Writes the patched copy and gives it the name.
 pub(super) fn write(
     opened: &Opened,
     plan: &Plan,
@@ -50,34 +50,68 @@ pub(super) fn write(
     durability: Durability,
 ) -> Result<Committed, Failure> {
     let path = opened.path.as_path();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    let made = builder.prefix(".cuda-runpath-").tempfile_in(directory);
-    let temporary = made.map_err(|error| make_failure(path, error))?;
+    let temporary = copy_beside(opened)?;
     let copy = temporary.as_file();
-    own(opened, copy)?;
-    copy_contents(&opened.file, copy, opened.identity.len).map_err(|e| FileError::new(path, "copy it", e))?;
     write_patches(&opened.file, copy, &plan.patches).map_err(|e| FileError::new(path, "write its copy", e))?;
     if plan.new_len != plan.old_len {
         copy.set_len(plan.new_len).map_err(|e| FileError::new(path, "write its copy", e))?;
     }
     check(opened, copy, plan, change, note)?;
     let notes = keep_attributes(opened, copy)?;
-    if durability == Durability::Synced {
-        copy.sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
-    }
     let read = |e| FileError::new(path, "read it", e);
     let before = save(&opened.file, plan).map_err(read)?;
     let after = save_again(copy, &before).map_err(read)?;
+    let modified = Identity::of(copy).map_err(read)?.modified;
+    take_name(opened, temporary, durability)?;
+    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after, modified };
+    Ok(Committed { how: How::Replaced, notes, undo })
+}
+
+/// Takes an edit back in a copy, for a file that itself cannot be written.
+pub(super) fn restore_from(opened: &Opened, undo: &Undo) -> Result<(), EditError> {
+    let restore = || {
+        let temporary = copy_beside(opened)?;
+        let written = super::in_place::write_back(temporary.as_file(), undo.old_len, &undo.before);
+        written.map_err(|e| FileError::new(&opened.path, "write its copy", e))?;
+        keep_attributes(opened, temporary.as_file())?;
+        take_name(opened, temporary, Durability::Synced)
+    };
+    restore().map_err(|failure: Failure| match failure {
+        Failure::NoDirectory(error) | Failure::NoOwner(error) => EditError::File(error),
+        Failure::Edit(error) => error,
+    })
+}
+
+/// The file again, under a temporary name in the same directory. It goes with the value.
+fn copy_beside(opened: &Opened) -> Result<NamedTempFile, Failure> {
+    let path = opened.path.as_path();
+    let made = tempfile::Builder::new().prefix(".cuda-runpath-").tempfile_in(directory_of(path));
+    let temporary = made.map_err(|error| make_failure(path, error))?;
+    own(opened, temporary.as_file())?;
+    let copied = copy_contents(&opened.file, temporary.as_file(), opened.identity.len);
+    copied.map_err(|e| FileError::new(path, "copy it", e))?;
+    Ok(temporary)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a finished copy the file's name, if that still leads to the file.
+fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<(), Failure> {
+    let path = opened.path.as_path();
+    if durability == Durability::Synced {
+        temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
+    }
     check_unchanged(opened, &opened.file)?;
     check_same_name(opened)?;
-    persist(temporary, path)?;
+    // A temporary file that could not be renamed goes with the error.
+    temporary.persist(path).map_err(|failed| make_failure(path, failed.error))?;
     if durability == Durability::Synced {
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        let synced = File::open(directory_of(path)).and_then(|directory| directory.sync_all());
         synced.map_err(|e| FileError::new(path, "sync its directory", e))?;
     }
-    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after };
-    Ok(Committed { how: How::Replaced, notes, undo })
+    Ok(())
 }
 
 fn make_failure(path: &Path, error: std::io::Error) -> Failure {
@@ -139,12 +173,4 @@ fn check_same_name(opened: &Opened) -> Result<(), EditError> {
     let now = std::fs::symlink_metadata(&opened.path);
     let now = now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
     if (now.dev(), now.ino()) == opened.identity.inode { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
-}
-
-fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), Failure> {
-    match temporary.persist(path) {
-        Ok(_) => Ok(()),
-        // The temporary file goes with the error.
-        Err(failed) => Err(make_failure(path, failed.error)),
-    }
 }

@@ -29,6 +29,8 @@ struct FileReceipt {
     path_hex: String,
     old_length: u64,
     new_length: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
     before: Vec<SavedHex>,
     after: Vec<SavedHex>,
 }
@@ -75,6 +77,7 @@ impl Receipt {
             path_hex: hex(report.real.as_os_str().as_bytes()),
             old_length: undo.old_len,
             new_length: undo.new_len,
+            modified: undo.modified,
             before: undo.before.iter().map(saved_hex).collect(),
             after: undo.after.iter().map(saved_hex).collect(),
         });
@@ -112,6 +115,7 @@ impl Receipt {
                 new_len: file.new_length,
                 before: saved(file.before, "before")?,
                 after: saved(file.after, "after")?,
+                modified: file.modified,
             };
             Ok(Reverted { path: PathBuf::from(OsString::from_vec(path)), undo })
         };

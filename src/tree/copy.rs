@@ -7,22 +7,25 @@ use walkdir::WalkDir;
 
 use super::discover::{Found, Root};
 use super::run::run;
-use crate::fsio::{self, CopyError, FileError};
+use crate::fsio::{self, CopyError, FileError, Store};
 
 /// A copied tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOfTree {
     /// The copy, as the root of the edits.
     pub root: Root,
+    /// Symbolic links in the copy, with what they point to.
+    pub links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Copies the tree or file that a root names into a directory that is new or empty.
 ///
 /// # Errors
 /// [`CopyError`]; what was copied until then stays for a look.
-pub fn copy_tree(source: &Root, target: &Path) -> Result<CopyOfTree, CopyError> {
-    fsio::prepare_target(&source.real, target)?;
+pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTree, CopyError> {
+    fsio::prepare_target(&source.real, target, store)?;
     let mut copy = target.to_owned();
+    let mut links = Vec::new();
     if source.real.is_dir() {
         let mut first_names = fsio::FirstNames::new();
         for entry in WalkDir::new(&source.real).min_depth(1).sort_by_file_name() {
@@ -31,7 +34,10 @@ pub fn copy_tree(source: &Root, target: &Path) -> Result<CopyOfTree, CopyError> 
                 FileError { path, action: "read it", source: io::Error::from(error) }
             })?;
             let Ok(below) = entry.path().strip_prefix(&source.real) else { continue };
-            fsio::copy_entry(entry.path(), &target.join(below), &mut first_names)?;
+            let copied = target.join(below);
+            if let Some(points_to) = fsio::copy_entry(entry.path(), &copied, &mut first_names)? {
+                links.push((copied, points_to));
+            }
         }
     } else {
         copy.push(source.real.file_name().unwrap_or_default());
@@ -39,7 +45,7 @@ pub fn copy_tree(source: &Root, target: &Path) -> Result<CopyOfTree, CopyError> 
     }
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
-    Ok(CopyOfTree { root: Root { given: copy, real } })
+    Ok(CopyOfTree { root: Root { given: copy, real }, links })
 }
 
 /// The files of a list whose bytes contain a path, as a Nix store scan would find it.

@@ -38,8 +38,9 @@ fn changes(view: &ElfView<'_>, choice: [u8; 2]) -> Vec<Change> {
     let long = format!("/{}", "d".repeat(usize::from(choice[1]) * 2 + 1));
     let mut paths = vec![BString::from(long.clone()), BString::from("/a")];
     if let Some(old) = view.search_path() {
+        let old = SearchPath::parse(old);
         let entries = std::iter::once(BString::from(long));
-        let entries = entries.chain(SearchPath::parse(old).entries().filter(|e| !e.is_empty()).map(BString::from));
+        let entries = entries.chain(old.entries().filter(|entry| !entry.is_empty()).map(BString::from));
         paths.push(entries.collect::<SearchPath>().to_bstring());
     }
     let mut changes: Vec<Change> = paths.into_iter().map(|path| Change::Set { tag, path }).collect();

@@ -107,7 +107,8 @@ fn the_verifier_does_not_use_the_planners_parser() {
             continue;
         }
         seen += 1;
-        for word in ["goblin", "super::view", "elf::view", "super::record", "elf::record", "load_map", "super::dynamic"] {
+        for word in ["goblin", "super::view", "elf::view", "super::record", "elf::record", "load_map", "super::dynamic"]
+        {
             let line = code(&text).find(|line| line.contains(word) && !line.contains("object::"));
             assert!(line.is_none(), "{}: {}", path.display(), line.unwrap_or_default());
         }

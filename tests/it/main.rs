@@ -1,1 +1,23 @@
-//! The one integration binary.
+//! The one integration binary: it drives the program from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests build their own input; a panic here is a failed test"
+)]
+#![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
+
+mod elfgen;
+mod files;
+mod fixtures;
+mod generated;
+mod hostile;
+mod layering;
+mod linkers;
+mod readme;
+mod support;

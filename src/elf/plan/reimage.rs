@@ -101,19 +101,20 @@ fn shift_sections(draft: &mut Draft<'_>, load: &Segment, old: FileRange, new: Fi
         if !section.is_alloc() || section.kind == sht::SHT_NULL {
             continue;
         }
-        let Some(within) = section.address.since(load.address) else { continue };
         let is_bss = section.kind == sht::SHT_NOBITS;
-        let in_file = section.file_range().is_some_and(|range| !is_bss && old.covers(range));
-        if is_bss && section.is_tls() {
-            if old.start() <= section.offset && section.offset <= old.end() {
-                let within = section.offset.since(old.start()).ok_or("an offset does not fit")?;
-                section.offset = new.plus(within).ok_or("an offset does not fit")?;
-            }
-        } else if in_file || (is_bss && within < load.memory_size) {
-            section.offset = new.plus(within).ok_or("an offset does not fit")?;
-            if is_bss {
-                section.kind = sht::SHT_PROGBITS;
-            }
+        let takes_memory = is_bss && !section.is_tls();
+        let within = if takes_memory {
+            let within = section.address.since(load.address);
+            within.filter(|within| within.checked_add(section.size).is_some_and(|end| end <= load.memory_size))
+        } else {
+            // By its offset: an address that contradicts it is the file's own business.
+            let range = section.file_range().filter(|range| old.covers(*range));
+            range.and_then(|range| range.start().since(old.start()))
+        };
+        let Some(within) = within else { continue };
+        section.offset = new.plus(within).ok_or("an offset does not fit")?;
+        if takes_memory {
+            section.kind = sht::SHT_PROGBITS;
         }
     }
     Ok(())

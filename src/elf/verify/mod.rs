@@ -442,6 +442,9 @@ fn sections(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileRange]) -> 
         if !same {
             return Err(broken(6, "every section keeps its name, type and flags", index));
         }
+        if after.has_bytes() && after.offset.saturating_add(after.size) > new.image.len() {
+            return Err(broken(6, "every section lies in the file", index));
+        }
         if before.is_alloc() {
             let was_mapped = !before.has_bytes() || is_mapped(old, before);
             if was_mapped && after.has_bytes() && !is_mapped(new, after) {

@@ -1,0 +1,429 @@
+//! Builds the sources of `fixtures/` and runs what comes out.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+/// What `libdep.so` in the old and in the new directory returns, and so what a program exits with.
+pub(crate) const OLD: i32 = 11;
+pub(crate) const NEW: i32 = 22;
+/// Exit code when the loader, or the host program, does not find a library.
+pub(crate) const NOT_FOUND: i32 = 127;
+
+/// The linkers that `cc -fuse-ld=` may know, with the program each needs.
+pub(crate) const LINKERS: [(&str, &str); 4] =
+    [("bfd", "ld.bfd"), ("gold", "ld.gold"), ("lld", "ld.lld"), ("mold", "mold")];
+
+/// What a fixture becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shape {
+    /// ET_EXEC with an interpreter.
+    Exec,
+    /// ET_DYN with an interpreter.
+    Pie,
+    /// ET_DYN without.
+    Library,
+    /// ET_EXEC without a dynamic section.
+    Static,
+    /// ET_DYN with a dynamic section and without an interpreter.
+    StaticPie,
+}
+
+impl Shape {
+    fn compile(self) -> &'static str {
+        match self {
+            Self::Exec | Self::Static => "-fno-pie",
+            Self::Pie | Self::StaticPie => "-fPIE",
+            Self::Library => "-fPIC",
+        }
+    }
+
+    fn link(self) -> &'static [&'static str] {
+        match self {
+            Self::Exec => &["-no-pie"],
+            Self::Pie => &["-pie"],
+            Self::Library => &["-shared", "-Wl,-soname,libuser.so"],
+            Self::Static => &["-static", "-no-pie"],
+            Self::StaticPie => &["-static-pie"],
+        }
+    }
+}
+
+/// The search path that a file is linked with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OldPath {
+    /// DT_RUNPATH with the old directory.
+    Runpath,
+    /// DT_RPATH with the old directory.
+    Rpath,
+    /// Neither.
+    None,
+    /// DT_RUNPATH with the old directory before the new one.
+    Both,
+}
+
+/// One file to link.
+pub(crate) struct Link<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) shape: Shape,
+    pub(crate) linker: &'a str,
+    /// 0: what the compiler makes by default; 32: `-m32`.
+    pub(crate) bits: u8,
+    pub(crate) path: OldPath,
+    pub(crate) defines: &'a [&'a str],
+    pub(crate) flags: &'a [&'a str],
+}
+
+impl<'a> Link<'a> {
+    pub(crate) fn new(source: &'a str, shape: Shape) -> Self {
+        Self { source, shape, linker: "", bits: 0, path: OldPath::Runpath, defines: &[], flags: &[] }
+    }
+
+    pub(crate) fn linker(mut self, linker: &'a str) -> Self {
+        self.linker = linker;
+        self
+    }
+
+    pub(crate) fn path(mut self, path: OldPath) -> Self {
+        self.path = path;
+        self
+    }
+
+    pub(crate) fn defines(mut self, defines: &'a [&'a str]) -> Self {
+        self.defines = defines;
+        self
+    }
+
+    pub(crate) fn flags(mut self, flags: &'a [&'a str]) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Links the file to `out`, or gives the linker's own words.
+    pub(crate) fn try_to(&self, out: &Path) -> Result<(), String> {
+        let directives = directives(self.source);
+        let mut command = cc(self.bits);
+        command.args(self.shape.link());
+        if !self.linker.is_empty() {
+            command.arg(format!("-fuse-ld={}", self.linker));
+        }
+        command.args(["-Wl,--build-id", "-Wl,--no-as-needed", "-o"]).arg(out);
+        command.arg(object(self.source, self.shape.compile(), self.bits, self.defines));
+        let deps = deps(self.bits);
+        match directives.get("needs").map(String::as_str) {
+            Some("dep") => {
+                command.arg("-L").arg(&deps.old).arg("-ldep");
+            }
+            Some("user") => {
+                // Its own dependency is the loader's business, not the linker's.
+                command.arg(reference_library(self.bits)).arg("-Wl,--unresolved-symbols=ignore-in-shared-libs");
+            }
+            Some(other) => panic!("{}: unknown `needs: {other}`", self.source),
+            None => {}
+        }
+        if let Some(flags) = directives.get("ldflags") {
+            command.args(flags.split_whitespace());
+        }
+        let old = deps.old.to_str().unwrap();
+        let new = deps.new.to_str().unwrap();
+        match self.path {
+            OldPath::Runpath => command.args(["-Wl,--enable-new-dtags", &format!("-Wl,-rpath,{old}")]),
+            OldPath::Rpath => command.args(["-Wl,--disable-new-dtags", &format!("-Wl,-rpath,{old}")]),
+            OldPath::Both => command.args(["-Wl,--enable-new-dtags", &format!("-Wl,-rpath,{old}:{new}")]),
+            OldPath::None => &mut command,
+        };
+        command.args(self.flags);
+        let output = command.output().unwrap();
+        if output.status.success() { Ok(()) } else { Err(format!("{command:?}\n{}", text(&output.stderr))) }
+    }
+
+    /// Links the file to `out`.
+    pub(crate) fn to(&self, out: &Path) {
+        self.try_to(out).unwrap_or_else(|message| panic!("{message}"));
+    }
+}
+
+/// The two directories that both hold a `libdep.so`.
+pub(crate) struct Deps {
+    pub(crate) old: PathBuf,
+    pub(crate) new: PathBuf,
+}
+
+/// Builds `libdep.so` twice, once per process and word size.
+pub(crate) fn deps(bits: u8) -> &'static Deps {
+    static NATIVE: OnceLock<Deps> = OnceLock::new();
+    static NARROW: OnceLock<Deps> = OnceLock::new();
+    let cell = if bits == 32 { &NARROW } else { &NATIVE };
+    cell.get_or_init(|| {
+        let build = |name: &str, number: i32| {
+            let folder = build_folder().join(format!("{name}{bits}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            let define = format!("-DDEP_NUMBER={number}");
+            let status = cc(bits)
+                .args(["-shared", "-Wl,-soname,libdep.so", "-o"])
+                .arg(folder.join("libdep.so"))
+                .arg(object("dep.c", "-fPIC", bits, &[&define]))
+                .status()
+                .unwrap();
+            assert!(status.success(), "libdep.so does not link");
+            folder
+        };
+        Deps { old: build("old", OLD), new: build("new", NEW) }
+    })
+}
+
+/// A program that loads the library given as its argument, or (`linked_host.c`) is linked with a `libuser.so`.
+pub(crate) fn host(source: &str, bits: u8) -> PathBuf {
+    static MADE: Cache = Cache::new();
+    MADE.get((source.to_owned(), bits), || {
+        let out = build_folder().join(format!("{source}.{bits}"));
+        Link { bits, ..Link::new(source, Shape::Pie).path(OldPath::None) }.to(&out);
+        out
+    })
+}
+
+fn reference_library(bits: u8) -> PathBuf {
+    static MADE: Cache = Cache::new();
+    MADE.get((String::new(), bits), || {
+        let out = build_folder().join(format!("libuser{bits}.so"));
+        Link { bits, ..Link::new("user_library.c", Shape::Library).path(OldPath::None) }.to(&out);
+        out
+    })
+}
+
+/// Whether 32-bit programs can be built and run here.
+pub(crate) fn has_32_bits() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let source = build_folder().join("probe.c");
+        let out = build_folder().join("probe");
+        std::fs::write(&source, "#include <stdio.h>\nint main(void) { return 3; }\n").unwrap();
+        let built = cc(32).arg(&source).arg("-o").arg(&out).stderr(std::process::Stdio::null()).status();
+        built.is_ok_and(|status| status.success()) && run(&mut Command::new(out)).code == 3
+    })
+}
+
+/// Compiles a source once per set of flags; links of every kind share the object.
+fn object(source: &str, code: &str, bits: u8, defines: &[&str]) -> PathBuf {
+    static MADE: Cache = Cache::new();
+    let flags = format!("{source} {code} {}", defines.join(" "));
+    MADE.get((flags.clone(), bits), || {
+        let name: String = flags.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let out = build_folder().join(format!("{name}.{bits}.o"));
+        let mut command = cc(bits);
+        command.args(["-c", "-O1", "-g", code]).args(defines);
+        command.arg(fixtures().join(source)).arg("-o").arg(&out);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}\n{}", text(&output.stderr));
+        out
+    })
+}
+
+/// The `//# name: value` lines on top of a fixture; every fixture must say what it is for.
+pub(crate) fn directives(source: &str) -> HashMap<String, String> {
+    let path = fixtures().join(source);
+    let content = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let found: HashMap<_, _> = content
+        .lines()
+        .map_while(|line| line.strip_prefix("//# "))
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    for name in ["purpose", "kind"] {
+        assert!(found.contains_key(name), "{source} has no `//# {name}:` line on top");
+    }
+    found
+}
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn cc(bits: u8) -> Command {
+    let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    if bits == 32 {
+        command.arg("-m32");
+    }
+    command
+}
+
+/// A map whose values are made once, by one thread each, while other values can be made meanwhile.
+struct Cache(Mutex<Option<CacheMap>>);
+
+type CacheMap = HashMap<(String, u8), Arc<OnceLock<PathBuf>>>;
+
+impl Cache {
+    const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn get(&self, key: (String, u8), make: impl FnOnce() -> PathBuf) -> PathBuf {
+        let cell = {
+            let mut map = self.0.lock().unwrap();
+            Arc::clone(map.get_or_insert_with(HashMap::new).entry(key).or_default())
+        };
+        cell.get_or_init(make).clone()
+    }
+}
+
+/// The folder of this process for what several tests share.
+///
+/// Rust runs no destructors of statics, so each process removes what finished processes left.
+pub(crate) fn build_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.strip_prefix("fixtures-")) else {
+                continue;
+            };
+            if !Path::new("/proc").join(pid).exists() {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = base.join(format!("fixtures-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}
+
+/// How a program ended.
+pub(crate) struct Ended {
+    /// The exit code, or 1000 plus the signal.
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+impl Ended {
+    pub(crate) fn out(&self) -> String {
+        text(&self.stdout)
+    }
+
+    pub(crate) fn err(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Everything said, for a failed assertion.
+    pub(crate) fn said(&self) -> String {
+        format!("exit {}\n--- stdout\n{}--- stderr\n{}", self.code, self.out(), self.err())
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let code = output.status.code().unwrap_or_else(|| 1000 + output.status.signal().unwrap_or(0));
+        Self { code, stdout: output.stdout, stderr: output.stderr }
+    }
+}
+
+/// Runs a command to its end.
+///
+/// A file that this process just wrote can be "busy" for a moment: a child that another thread is starting still holds
+/// the descriptor until it executes.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    for _ in 0..200 {
+        match command.output() {
+            Ok(output) => return output.into(),
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            // A file that the kernel refuses to execute is an answer too.
+            Err(e) => {
+                return Ended { code: 2000, stdout: Vec::new(), stderr: format!("{command:?}: {e}\n").into_bytes() };
+            }
+        }
+    }
+    panic!("{command:?} stays busy")
+}
+
+/// A command without the caller's settings of the dynamic loader.
+pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD").env("LC_ALL", "C");
+    command
+}
+
+/// Runs a program, or a library through the host program, with `library_path` as LD_LIBRARY_PATH.
+pub(crate) fn run_file(file: &Path, shape: Shape, bits: u8, symbol: &str, library_path: Option<&Path>) -> Ended {
+    let mut command = if shape == Shape::Library {
+        let mut command = clean(host("host.c", bits));
+        command.arg(file).arg(symbol);
+        command
+    } else {
+        clean(file)
+    };
+    if let Some(folder) = library_path {
+        command.env("LD_LIBRARY_PATH", folder);
+    }
+    run(&mut command)
+}
+
+/// Bytes as text, for messages only.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `fix --driver NEW` for this word size, with more arguments to come.
+pub(crate) fn fix(bits: u8) -> Command {
+    let mut command = crate::support::binary();
+    command.arg("fix").arg("--driver").arg(&deps(bits).new);
+    command
+}
+
+/// The one JSON document that a run prints.
+pub(crate) fn json(ended: &Ended) -> serde_json::Value {
+    serde_json::from_slice(&ended.stdout).unwrap_or_else(|e| panic!("not one JSON document: {e}\n{}", ended.said()))
+}
+
+/// Zeroes the section header fields of the ELF header: what remains is all that a loader reads. With `truncate`, what
+/// lies behind the last segment goes too.
+pub(crate) fn drop_section_headers(file: &Path, truncate: bool) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let narrow = bytes[4] == 1;
+    // gABI 4.2 "ELF Header": e_shoff, then e_shnum and e_shstrndx at the end.
+    let (shoff, counts) = if narrow { (32..36, 48..52) } else { (40..48, 60..64) };
+    bytes[shoff].fill(0);
+    bytes[counts].fill(0);
+    if truncate {
+        let half = |at: usize| usize::from(u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap()));
+        let word = |at: usize| {
+            let size = if narrow { 4 } else { 8 };
+            let mut value = [0; 8];
+            // The machines that these tests build for are little-endian.
+            value[..size].copy_from_slice(&bytes[at..at + size]);
+            usize::try_from(u64::from_le_bytes(value)).unwrap()
+        };
+        // gABI 5.1 "Program Header": p_offset and p_filesz.
+        let (table, count, size, offset, filesz) =
+            if narrow { (word(28), half(44), 32, 4, 16) } else { (word(32), half(56), 56, 8, 32) };
+        let ends = (0..count).map(|index| table + index * size).map(|at| word(at + offset) + word(at + filesz));
+        let end = ends.max().unwrap();
+        bytes.truncate(end);
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Runs `work` on every item in a few threads and gives the failures' texts.
+pub(crate) fn for_all<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), String> + Sync) -> Vec<String> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    if let Err(failure) = work(item) {
+                        failures.lock().unwrap().push(failure);
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().unwrap()
+}
