@@ -32,7 +32,7 @@ impl Dynamic {
         let slots = segment.file_size.checked_div(size).unwrap_or(0);
         if slots > MOST_ENTRIES {
             return Err(ParseError::Contradiction {
-                field: Field::of("program header", index, "p_filesz of PT_DYNAMIC"),
+                field: Field::of("program header", index, "p_filesz").of_kind("PT_DYNAMIC"),
                 value: segment.file_size,
                 relation: "holds more entries than",
                 bound: MOST_ENTRIES,

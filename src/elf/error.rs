@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// A field of an ELF record, as a message names it: `program header 3 p_filesz`.
+/// A field of an ELF record, as a message names it: `program header 3 (PT_LOAD) p_filesz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     record: Option<(&'static str, usize)>,
+    kind: &'static str,
     name: &'static str,
 }
 
@@ -13,13 +14,19 @@ impl Field {
     /// A field that exists once, such as `e_phoff` or `DT_STRTAB`.
     #[must_use]
     pub const fn single(name: &'static str) -> Self {
-        Self { record: None, name }
+        Self { record: None, kind: "", name }
     }
 
     /// A field of a table's entry.
     #[must_use]
     pub const fn of(record: &'static str, index: usize, name: &'static str) -> Self {
-        Self { record: Some((record, index)), name }
+        Self { record: Some((record, index)), kind: "", name }
+    }
+
+    /// The same, with what kind of entry it is: `program header 3 (PT_DYNAMIC) p_filesz`.
+    #[must_use]
+    pub const fn of_kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
     }
 }
 
@@ -27,6 +34,9 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((record, index)) = self.record {
             write!(f, "{record} {index} ")?;
+            if !self.kind.is_empty() {
+                write!(f, "({}) ", self.kind)?;
+            }
         }
         f.write_str(self.name)
     }

@@ -11,7 +11,7 @@ use super::units::{Address, Alignment, FileRange};
 pub(super) fn check(segments: &[Segment], encoding: Encoding, file_len: u64) -> Result<(), ParseError> {
     let mut last_end = 0;
     for (index, segment) in segments.iter().enumerate() {
-        let field = |name| Field::of("program header", index, name);
+        let field = |name| Field::of("program header", index, name).of_kind(segment.kind_name());
         if segment.file_size > 0 {
             let end = segment.offset.get().saturating_add(segment.file_size);
             if end > file_len {

@@ -114,6 +114,24 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The type's name, for messages.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            pt::PT_LOAD => "PT_LOAD",
+            pt::PT_DYNAMIC => "PT_DYNAMIC",
+            pt::PT_INTERP => "PT_INTERP",
+            pt::PT_NOTE => "PT_NOTE",
+            pt::PT_PHDR => "PT_PHDR",
+            pt::PT_TLS => "PT_TLS",
+            pt::PT_GNU_EH_FRAME => "PT_GNU_EH_FRAME",
+            pt::PT_GNU_STACK => "PT_GNU_STACK",
+            pt::PT_GNU_RELRO => "PT_GNU_RELRO",
+            pt::PT_GNU_PROPERTY => "PT_GNU_PROPERTY",
+            _ => "another type",
+        }
+    }
+
     /// Whether the loader maps it.
     #[must_use]
     pub fn is_load(&self) -> bool {

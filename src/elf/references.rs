@@ -5,7 +5,7 @@
 
 use bstr::ByteSlice;
 
-use super::error::ParseError;
+use super::error::{Field, ParseError};
 use super::load_map;
 use super::record::{dt, sht};
 use super::strings::is_string_tag;
@@ -37,12 +37,18 @@ impl References {
                 mark("d_val of a dynamic string tag", entry.value)?;
             }
         }
+        check_symbol_section(view)?;
         match dynamic_symbols(view) {
             Some(range) => mark_symbol_names(view, range, &mut mark)?,
+            None if has_unreadable_symbols(view) => return Err(unreadable(view, "DT_SYMTAB", dt::DT_SYMTAB)),
             None => complete = false,
         }
-        complete &= mark_version_needs(view, &mut mark)?;
-        complete &= mark_version_definitions(view, &mut mark)?;
+        if !mark_version_needs(view, &mut mark)? {
+            return Err(unreadable(view, "DT_VERNEED", dt::DT_VERNEED));
+        }
+        if !mark_version_definitions(view, &mut mark)? {
+            return Err(unreadable(view, "DT_VERDEF", dt::DT_VERDEF));
+        }
         if !complete {
             return Ok(Self { used: Bits::all(view.strings.bytes.len()) });
         }
@@ -161,6 +167,31 @@ fn is_known_tag(tag: u64, machine: u16) -> bool {
         0x7000_0000..=0x7000_000f => matches!(machine, EM_X86_64 | EM_AARCH64 | EM_PPC | EM_PPC64 | EM_RISCV),
         _ => false,
     }
+}
+
+/// Whether there is a table of symbols, and one that should tell its length, and yet the symbols cannot be found. Without
+/// any table that tells the length nobody knows who reads the strings, which is not an error.
+fn has_unreadable_symbols(view: &ElfView<'_>) -> bool {
+    let has = |tag| view.dynamic.value(tag).is_some();
+    let has_section = view.sections.iter().any(|section| section.kind == sht::SHT_DYNSYM);
+    has(dt::DT_SYMTAB) && (has_section || has(dt::DT_HASH) || has(dt::DT_GNU_HASH))
+}
+
+fn unreadable(view: &ElfView<'_>, name: &'static str, tag: u64) -> ParseError {
+    let expected = "the address of a table that can be followed to its end in the file part of one PT_LOAD";
+    ParseError::value(name, view.dynamic.value(tag).unwrap_or(0), expected)
+}
+
+/// The loader finds symbols by DT_SYMTAB, everybody else by SHT_DYNSYM: which names are in use depends on who is right.
+fn check_symbol_section(view: &ElfView<'_>) -> Result<(), ParseError> {
+    let Some(address) = view.dynamic.value(dt::DT_SYMTAB) else { return Ok(()) };
+    let mut sections = view.sections.iter().filter(|section| section.kind == sht::SHT_DYNSYM).peekable();
+    let Some(first) = sections.peek().map(|section| section.address.get()) else { return Ok(()) };
+    if sections.any(|section| section.address.get() == address) {
+        return Ok(());
+    }
+    let relation = "is not the address of the SHT_DYNSYM section,";
+    Err(ParseError::Contradiction { field: Field::single("DT_SYMTAB"), value: address, relation, bound: first })
 }
 
 /// The file bytes of the dynamic symbol table, whose length no tag tells.

@@ -42,7 +42,7 @@ impl<'a> StringTable<'a> {
         let outside = |size: u64| ParseError::Contradiction {
             field: Field::single("DT_STRTAB"),
             value: address.get(),
-            relation: "is not in the file part of one PT_LOAD with its size,",
+            relation: "is not in the file part of one PT_LOAD together with DT_STRSZ bytes,",
             bound: size,
         };
         let range = load_map::file_range(segments, address, size).ok_or_else(|| outside(size))?;

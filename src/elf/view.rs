@@ -370,13 +370,13 @@ fn check_mapped(segments: &[Segment], index: usize, segment: &Segment) -> Result
     match mapped {
         Some(range) if range.start() == segment.offset => Ok(()),
         Some(range) => Err(ParseError::Contradiction {
-            field: Field::of("program header", index, "p_offset of PT_DYNAMIC"),
+            field: Field::of("program header", index, "p_offset").of_kind("PT_DYNAMIC"),
             value: segment.offset.get(),
             relation: "differs from where its address is mapped,",
             bound: range.start().get(),
         }),
         None => Err(ParseError::Value {
-            field: Field::of("program header", index, "p_vaddr of PT_DYNAMIC"),
+            field: Field::of("program header", index, "p_vaddr").of_kind("PT_DYNAMIC"),
             value: segment.address.get(),
             expected: "an address in the file part of one PT_LOAD",
         }),

@@ -102,9 +102,14 @@ impl Human {
         let verb = if change.how.is_some() { "fixed" } else { "would fix" };
         write!(out, "{GOOD}{verb}{GOOD:#} ")?;
         self.path(out, path)?;
-        write!(out, ": {} ", tag_name(change.tag_before, change.tag_after))?;
+        let (before, after) = (change.tag_before, change.tag_after);
+        let first = if matches!(before, "none" | "both") { after } else { before };
+        write!(out, ": {} ", first.to_uppercase())?;
         self.search_path(out, change.before.as_ref())?;
         write!(out, " -> ")?;
+        if first != after && after != "none" {
+            write!(out, "{} ", after.to_uppercase())?;
+        }
         self.search_path(out, change.after.as_ref())?;
         writeln!(out)?;
         for note in &change.notes {
@@ -244,12 +249,5 @@ impl Human {
             Some(path) if path.is_empty() => out.write_all(b"(empty)"),
             Some(path) => text::name(out, path.as_bytes(), self.escape),
         }
-    }
-}
-
-fn tag_name(before: &'static str, after: &'static str) -> &'static str {
-    match (before, after) {
-        ("rpath", "rpath") | (_, "rpath") => "RPATH",
-        _ => "RUNPATH",
     }
 }

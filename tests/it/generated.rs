@@ -74,7 +74,7 @@ fn report(failures: &[String]) {
 
 #[test]
 fn both_write_modes_keep_every_layout_and_agree() {
-    let trees = [Tree::new(), Tree::new()];
+    let trees = [Tree::in_memory(), Tree::new()];
     let before = write_all(&trees[0]);
     write_all(&trees[1]);
     let mut failures = Vec::new();

@@ -68,7 +68,7 @@ fn judge(test: &str, lists: impl IntoIterator<Item = Vec<Case>>) {
 }
 
 fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
-    let tree = Tree::new();
+    let tree = Tree::in_memory();
     let good = victim("rung-e-slack");
     let goods = [tree.file("0-good", &good), tree.file("z-good", &good)];
     let before: Vec<(PathBuf, Snapshot)> = cases

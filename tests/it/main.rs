@@ -16,6 +16,7 @@ mod elfgen;
 mod files;
 mod fixtures;
 mod generated;
+mod goldens;
 mod hostile;
 mod layering;
 mod linkers;

@@ -165,6 +165,12 @@ impl Tree {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
+    /// The same in memory where there is such a file system: the default write mode waits for the disk after every file, and
+    /// tests with thousands of files have nothing to learn from that.
+    pub(crate) fn in_memory() -> Self {
+        tempfile::tempdir_in("/dev/shm").map_or_else(|_| Self::new(), |folder| Self { folder })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -198,12 +204,14 @@ pub(crate) fn compile(name: &str, source: &str, test: &str) -> Option<PathBuf> {
     if !require("cc", test) {
         return None;
     }
-    let folder = std::env::temp_dir().join(format!("cuda-runpath-it-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder for compiled helpers");
-    let (input, output) = (folder.join(format!("{name}.c")), folder.join(name));
+    // Built beside and renamed: another test run may be using the last one.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let fresh = folder.join(format!("{name}.{}", std::process::id()));
+    let (input, output) = (fresh.with_extension(format!("{}.c", std::process::id())), folder.join(name));
     std::fs::write(&input, source).expect("a source file");
     let run: Run =
-        command("cc").arg("-O1").arg("-o").arg(&output).arg(&input).arg("-ldl").output().expect("cc starts").into();
+        command("cc").arg("-O1").arg("-o").arg(&fresh).arg(&input).arg("-ldl").output().expect("cc starts").into();
     assert_eq!(run.code, Some(0), "cc failed: {}", run.stderr);
+    std::fs::rename(&fresh, &output).and_then(|()| std::fs::remove_file(&input)).expect("a compiled helper");
     Some(output)
 }

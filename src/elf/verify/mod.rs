@@ -79,6 +79,7 @@ pub fn verify(
     let old_strings = old.strings()?;
     let new_strings = new.strings()?;
     dynamic(&old, &new, &old_strings, &new_strings)?;
+    symbols(&old, &new, &changed)?;
     names(&old, &old_strings, &new_strings)?;
     sections(&old, &new, &changed)?;
     payload(&old, &new, &changed)?;
@@ -369,6 +370,21 @@ fn same_table(old: &Shape<'_, '_>, new: &Shape<'_, '_>, old_address: u64, new_ad
 fn text(strings: &[u8], offset: u64) -> Option<&BStr> {
     let rest = strings.get(usize::try_from(offset).ok()?..)?;
     Some(rest.get(..rest.find_byte(0)?)?.as_bstr())
+}
+
+/// Invariant 5, symbols: the records are the same; only looked at where something was written.
+fn symbols(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileRange]) -> Result<(), VerifyError> {
+    let Some((offset, size)) = old.symbol_table() else { return Ok(()) };
+    let now = new.symbol_table();
+    let Some((new_offset, _)) = now.filter(|(_, new_size)| *new_size == size) else {
+        return Err(broken(5, "there are as many symbols", offset));
+    };
+    let range = FileRange::new(FileOffset::new(offset), size);
+    let touched = range.is_some_and(|range| changed.iter().any(|change| change.intersects(range)));
+    if (touched || offset != new_offset) && read(old.image, offset, size)? != read(new.image, new_offset, size)? {
+        return Err(broken(5, "every symbol is the same", offset));
+    }
+    Ok(())
 }
 
 /// Invariant 5, names: every symbol and version name resolves to the same text.

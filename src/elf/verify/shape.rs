@@ -174,6 +174,10 @@ impl<'i, 'a> Shape<'i, 'a> {
         load.offset.checked_add(address.checked_sub(load.address)?)
     }
 
+    fn machine(&self) -> u64 {
+        self.constant_header.1.get(1).copied().unwrap_or(0)
+    }
+
     /// The bytes of the dynamic string table.
     pub(super) fn strings(&self) -> Result<Cow<'a, [u8]>, VerifyError> {
         let (address, size) = (self.value(u64::from(5_u8)), self.value(u64::from(10_u8)));
@@ -191,15 +195,21 @@ impl<'i, 'a> Shape<'i, 'a> {
         }
     }
 
-    fn names_of<Elf: FileHeader<Endian = Endianness>>(&self) -> Result<Vec<u32>, VerifyError> {
-        let Some(address) = self.value(6) else { return Ok(Vec::new()) };
+    /// The file bytes of the dynamic symbol table; `None` when no table tells how long it is.
+    pub(super) fn symbol_table(&self) -> Option<(u64, u64)> {
+        let address = self.value(6)?;
         let section = self.sections.iter().find(|s| s.kind == elf::SHT_DYNSYM.0 && s.address == address);
         let count = match section {
-            Some(section) => section.size.checked_div(self.symbol_size).unwrap_or(0),
-            None => self.hash_count().unwrap_or(0),
+            Some(section) => section.size.checked_div(self.symbol_size)?,
+            None => self.hash_count()?,
         };
-        let size = count.saturating_mul(self.symbol_size);
-        let offset = self.offset_of(address, size).ok_or(VerifyError::Unreadable("DT_SYMTAB"))?;
+        let size = count.checked_mul(self.symbol_size)?;
+        Some((self.offset_of(address, size)?, size))
+    }
+
+    fn names_of<Elf: FileHeader<Endian = Endianness>>(&self) -> Result<Vec<u32>, VerifyError> {
+        let Some((offset, size)) = self.symbol_table() else { return Ok(Vec::new()) };
+        let count = size.checked_div(self.symbol_size).unwrap_or(0);
         let symbols = records::<Elf::Sym>(self.image, offset, count)?;
         Ok(symbols.iter().map(|symbol| symbol.st_name(self.endian)).collect())
     }
@@ -213,6 +223,12 @@ impl<'i, 'a> Shape<'i, 'a> {
             read(self.image, load.offset.checked_add(within)?, load.file_size.checked_sub(within)?).ok()
         };
         if let Some(bytes) = tail(4) {
+            // 64-bit s390 and Alpha have 64-bit hash words, which object does not read.
+            if self.is_64 && matches!(self.machine(), 22 | 0x9026) {
+                let count = bytes.get(8..16).and_then(|word| word.try_into().ok());
+                let big = self.endian == Endianness::Big;
+                return count.map(|word| if big { u64::from_be_bytes(word) } else { u64::from_le_bytes(word) });
+            }
             let table = HashTable::<FileHeader64<Endianness>>::parse(self.endian, &bytes).ok()?;
             return Some(u64::from(table.symbol_table_length()));
         }

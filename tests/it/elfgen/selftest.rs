@@ -198,16 +198,6 @@ fn loader_runs_every_preset_of_this_machine() {
     assert!(count >= 30 || !cfg!(all(target_arch = "x86_64", target_os = "linux")), "{count} presets ran");
 }
 
-/// Writes every preset into the folder that `CUDA_RUNPATH_PRESETS` names, to look at one with other tools.
-#[test]
-#[ignore = "writes files for a person to look at"]
-fn write_presets() {
-    let folder = PathBuf::from(std::env::var_os("CUDA_RUNPATH_PRESETS").expect("CUDA_RUNPATH_PRESETS names a folder"));
-    for (name, spec) in presets() {
-        std::fs::write(folder.join(name), spec.build()).expect("a writable folder");
-    }
-}
-
 /// The comparison must accept what is right and see what is wrong, or the tests that rely on it say nothing.
 #[test]
 fn comparison_sees_every_kind_of_damage() {

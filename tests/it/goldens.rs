@@ -1,0 +1,125 @@
+//! What every subcommand prints, as files to read. `SNAPSHOTS=overwrite cargo test goldens` writes them anew.
+
+use snapbox::assert_data_eq;
+
+use crate::elfgen;
+use crate::support::{Run, Tree, binary};
+
+const COMPAT: &str = "/nix/store/00000000000000000000000000000000-cuda12.8-cuda_compat-12.8.39/compat";
+
+/// A tree whose bytes are the same on every machine.
+fn tree() -> Tree {
+    let tree = Tree::new();
+    let presets = elfgen::presets();
+    let preset = |name: &str| presets.iter().find(|(found, _)| *found == name).unwrap().1.build();
+    for (path, name) in [
+        ("bin/.app-wrapped", "rung-e-slack-pie"),
+        ("lib/libbig.so", "exec-32-be"),
+        ("lib/libfour.so", "rung-b-overwrite"),
+        ("lib/libsix.so", "rung-f-empty-note"),
+        ("lib/libtail.so", "rung-a-share"),
+        ("lib/static-pie", "skip-static-pie"),
+    ] {
+        tree.file(format!("tree/{path}"), &preset(name));
+    }
+    let mut cut = preset("rung-b-overwrite");
+    cut.truncate(700);
+    tree.file("tree/lib/libcut.so", &cut);
+    tree.file("tree/share/notes.txt", b"not ELF\n");
+    tree
+}
+
+fn run(tree: &Tree, arguments: &str) -> Run {
+    binary().args(arguments.split(' ')).current_dir(tree.path()).output().unwrap().into()
+}
+
+/// Both streams and the exit code, as somebody at a terminal would see them.
+fn transcript(tree: &Tree, arguments: &str) -> String {
+    let run = run(tree, arguments);
+    let mut text = format!("$ cuda-runpath {arguments}\n{}", run.stdout);
+    if !run.stderr.is_empty() {
+        text += &format!("-- standard error\n{}", run.stderr);
+    }
+    text + &format!("-- exit {}\n", run.code.unwrap())
+}
+
+#[test]
+fn fix_for_people() {
+    let tree = tree();
+    let compat = format!("fix --compat {COMPAT} tree");
+    let transcripts = [
+        transcript(&tree, &format!("{compat} --dry-run -vv")),
+        transcript(&tree, &format!("{compat} --diff -q")),
+        transcript(&tree, &format!("{compat} --diff")),
+        transcript(&tree, &format!("{compat} --check --exclude libcut.so")),
+        transcript(&tree, &format!("{compat} --in-place")),
+        transcript(&tree, &format!("{compat} --in-place -v")),
+        transcript(&tree, &format!("{compat} --check --exclude libcut.so")),
+        transcript(&tree, "fix tree --tag rpath --actions stubs --color always --exclude lib"),
+    ];
+    assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/fix.txt"].raw());
+}
+
+#[test]
+fn fix_for_programs() {
+    let tree = tree();
+    let transcript = transcript(&tree, &format!("fix --json --compat {COMPAT} --in-place tree"));
+    assert_data_eq!(transcript, snapbox::file!["goldens/fix.json.txt"].raw());
+}
+
+#[test]
+fn show_for_people_and_programs() {
+    let tree = tree();
+    let transcripts = [transcript(&tree, "show tree -vv"), transcript(&tree, "show tree --json")];
+    assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/show.txt"].raw());
+}
+
+#[test]
+fn wrong_usage() {
+    let tree = tree();
+    let transcripts = [
+        "fix",
+        "fix missing tree/share",
+        "fix tree --compat relative/directory",
+        "fix tree --driver /a:/b",
+        "fix tree --actions compat,order-only",
+        "fix tree --actions everything",
+        "fix tree --actions compat",
+        "fix tree --dry-run --check",
+        "fix tree --output tree",
+        "fix tree --revert receipt",
+        "fix --revert tree/share/notes.txt",
+        "fix tree --exclude [",
+        "fix --files-from missing",
+        "unfix tree",
+        "man unfix",
+    ];
+    let transcripts: Vec<String> = transcripts.iter().map(|arguments| transcript(&tree, arguments)).collect();
+    assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/usage.txt"].raw());
+}
+
+#[test]
+fn help_and_version() {
+    let tree = Tree::new();
+    let commands = ["--help", "fix --help", "fix -h", "show --help", "completions --help", "man --help", "--version"];
+    let transcripts: Vec<String> = commands.iter().map(|arguments| transcript(&tree, arguments)).collect();
+    assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/help.txt"].raw());
+}
+
+/// Generated text: that it is there, and is of the kind it should be.
+#[test]
+fn completions_and_manual() {
+    let tree = Tree::new();
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef cuda-runpath"), ("fish", "complete -c cuda-runpath")]
+    {
+        let run = run(&tree, &format!("completions {shell}"));
+        run.assert_code(0, shell);
+        assert!(run.stdout.contains(sign) && run.stdout.contains("only-consumers"), "{shell}");
+    }
+    for (page, sign) in [("man", "cuda\\-runpath\\-fix"), ("man fix", "\\-\\-in\\-place")] {
+        let run = run(&tree, page);
+        run.assert_code(0, page);
+        assert!(run.stdout.contains(".TH") && run.stdout.contains(sign), "{page}: {}", run.stdout);
+    }
+}
