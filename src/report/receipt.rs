@@ -45,7 +45,7 @@ struct SavedHex {
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
     /// Not the JSON that a receipt is.
-    #[error("not a receipt: {0}")]
+    #[error("not a receipt")]
     Json(#[from] serde_json::Error),
     /// Of another version.
     #[error("the receipt has schema {0:?}, expected {SCHEMA:?}")]
