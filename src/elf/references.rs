@@ -209,8 +209,10 @@ pub fn dynamic_symbols(view: &ElfView<'_>) -> Option<FileRange> {
 
 fn count_by_hash(view: &ElfView<'_>) -> Option<u64> {
     const DT_MIPS_SYMTABNO: u64 = 0x7000_0011;
-    if view.header.e_machine == goblin::elf::header::EM_MIPS {
-        return view.dynamic.value(DT_MIPS_SYMTABNO);
+    if view.header.e_machine == goblin::elf::header::EM_MIPS
+        && let Some(count) = view.dynamic.value(DT_MIPS_SYMTABNO)
+    {
+        return Some(count);
     }
     if let Some(address) = view.dynamic.value(dt::DT_HASH) {
         return count_by_sysv_hash(view, Address::new(address));

@@ -20,5 +20,6 @@ mod goldens;
 mod hostile;
 mod layering;
 mod linkers;
+mod prefixes;
 mod readme;
 mod support;
