@@ -13,12 +13,16 @@ use cuda_runpath::elf::view::Subject;
 use crate::fixtures::{LINKERS, Link, NEW, OLD, OldPath, Shape, deps, for_all, run_file};
 use crate::support::{Tree, require};
 
-const FLAGS: [&[&str]; 5] = [
+const LARGE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/large_data.c");
+
+const FLAGS: [&[&str]; 7] = [
     &[],
     &["-Wl,-z,noseparate-code"],
     &["-Wl,-z,max-page-size=0x200000"],
     &["-Wl,--hash-style=sysv", "-Wl,-z,now"],
     &["-s"],
+    &[LARGE_DATA],
+    &[LARGE_DATA, "-Wl,--hash-style=sysv"],
 ];
 
 #[test]
@@ -49,10 +53,11 @@ fn every_prefix_of_the_writes_loads() {
         let Ok(Subject::Object(view)) = Subject::parse(&bytes) else {
             return Err(format!("{linker} {flags:?}: no object"));
         };
-        // Longer than the old path, and short enough to go over it.
+        // Longer than the old path, longer than any padding, and short enough to go over it.
         let new = deps(0).new.to_str().unwrap();
-        let long = format!("{new}:{}", view.search_path().unwrap());
-        for wanted in [long.as_str(), new] {
+        let old = view.search_path().unwrap();
+        let (long, longest) = (format!("{new}:{old}"), format!("{new}:/{}:{old}", "x/".repeat(2100)));
+        for wanted in [long.as_str(), longest.as_str(), new] {
             let change = Change::Set { tag: PathTag::Runpath, path: wanted.into() };
             let plan = plan(&view, &change, Atomicity::Prefixes).map_err(|e| format!("{linker} {flags:?}: {e}"))?;
             *seen.lock().unwrap().entry(plan.strategy.name()).or_insert(0) += 1;
@@ -63,7 +68,7 @@ fn every_prefix_of_the_writes_loads() {
     });
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     let seen = seen.into_inner().unwrap();
-    for strategy in ["overwrite", "slack", "slot", "reimage"] {
+    for strategy in ["overwrite", "slack", "slot", "reimage", "make-room"] {
         assert!(seen.contains_key(strategy), "no plan used {strategy}: {seen:?}");
     }
 }

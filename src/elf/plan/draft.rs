@@ -6,7 +6,7 @@ use super::ground::Ground;
 use super::{Content, Patch, Plan, Stage, Strategy, Warning};
 use crate::elf::encode::{self, encode_dynamic, encode_section, encode_segment};
 use crate::elf::ldcache;
-use crate::elf::record::{DynamicEntry, Section, Segment, dt, sht};
+use crate::elf::record::{DynamicEntry, Section, Segment, dt, pt, sht};
 use crate::elf::units::{Address, FileOffset, FileRange, StringOffset, len64};
 
 /// Header and table are written as one patch unless they lie further apart than this.
@@ -40,6 +40,10 @@ pub(super) struct Draft<'g> {
     pub patches: Vec<Patch>,
     pub new_len: u64,
     pub prefix_safe: bool,
+    /// An entry of the new table that no loader needs for a moment. When what lies under the grown table is read by the
+    /// loader, a table of the old size without it is written first: the new segment is mapped, the dynamic section can
+    /// lead there, and only then the table grows over the old bytes.
+    pub interim_without: Option<usize>,
     pub warnings: Vec<Warning>,
     /// Bytes of the old table that stay in use whatever the old path was.
     pub keep: Option<(StringOffset, u64)>,
@@ -68,6 +72,7 @@ impl<'g> Draft<'g> {
             patches: Vec::new(),
             new_len: ground.file_len,
             prefix_safe: true,
+            interim_without: None,
             warnings: Vec::new(),
             keep: None,
             overwrites_old_path: false,
@@ -270,16 +275,24 @@ impl<'g> Draft<'g> {
         if table_range.end().get() <= ONE_WRITE && table_range.start() >= header_range.end() {
             let all = FileRange::new(FileOffset::new(0), table_range.end().get()).ok_or("an offset does not fit")?;
             let old = all.of(view.bytes).ok_or("the table is outside the file")?;
-            let mut new = header;
-            let between = usize::try_from(encoding.header_size()).unwrap_or(0)
-                ..usize::try_from(table_range.start().get()).unwrap_or(0);
-            new.extend_from_slice(old.get(between).unwrap_or_default());
-            new.extend_from_slice(&table);
-            if let Some((offset, bytes)) = difference(FileOffset::new(0), old, &new) {
+            let new = overlaid(old, &header, table_range, &table).ok_or("the table is outside the file")?;
+            let interim = self.interim_table()?;
+            let interim = interim.and_then(|interim| overlaid(old, old_header, table_range, &interim));
+            let (first, last) = match &interim {
+                Some(interim) => {
+                    (difference(FileOffset::new(0), old, interim), difference(FileOffset::new(0), interim, &new))
+                }
+                None => (difference(FileOffset::new(0), old, &new), None),
+            };
+            if let Some((offset, bytes)) = first {
                 self.add(Stage::Table, offset, bytes);
+            }
+            if let Some((offset, bytes)) = last {
+                self.add(Stage::WholeTable, offset, bytes);
             }
             return Ok(());
         }
+        self.prefix_safe &= self.interim_without.is_none();
         let old_table = table_range.of(view.bytes).ok_or("the table is outside the file")?;
         let of_table = difference(self.table_offset, old_table, &table);
         let of_header = difference(FileOffset::new(0), old_header, &header);
@@ -289,6 +302,24 @@ impl<'g> Draft<'g> {
             self.add(Stage::Table, offset, bytes);
         }
         Ok(())
+    }
+
+    /// The table with the new PT_LOAD and without one other entry, so that it is as long as the old one.
+    fn interim_table(&self) -> Result<Option<Vec<u8>>, &'static str> {
+        let Some(without) = self.interim_without else { return Ok(None) };
+        let view = self.ground.view;
+        let mut interim = self.segments.clone();
+        if without < interim.len() {
+            interim.remove(without);
+        }
+        let old_size = view.table_range().map_or(0, FileRange::len);
+        for segment in interim.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
+            segment.file_size = old_size;
+            segment.memory_size = old_size;
+        }
+        let entries = interim.iter().map(|segment| encode_segment(view.encoding, segment));
+        let table = entries.collect::<Option<Vec<_>>>().ok_or("an offset does not fit")?.concat();
+        if len64(&table) == old_size { Ok(Some(table)) } else { Err("the interim table has another size") }
     }
 
     fn patch_section_table(&mut self) -> Result<(), &'static str> {
@@ -421,6 +452,15 @@ impl<'g> Draft<'g> {
         }
         Ok(())
     }
+}
+
+/// Bytes from the start of a file with another header and another table.
+fn overlaid(old: &[u8], header: &[u8], table_range: FileRange, table: &[u8]) -> Option<Vec<u8>> {
+    let mut new = old.to_vec();
+    new.get_mut(..header.len())?.copy_from_slice(header);
+    let at = usize::try_from(table_range.start().get()).ok()?;
+    new.get_mut(at..at.checked_add(table.len())?)?.copy_from_slice(table);
+    Some(new)
 }
 
 /// The smallest single write that turns the old bytes into the new ones; new bytes may be longer.

@@ -39,13 +39,23 @@ pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
         let (offset, address) = block.push(bytes, alignment)?;
         draft.copied.push((old, offset));
         draft.move_section(*index, offset, address);
-        // A loader that stops after the table was written would read a clobbered hash or symbol table.
-        draft.prefix_safe &= matches!(section.kind, sht::SHT_NOTE | sht::SHT_PROGBITS);
     }
     move_headers(ground, &mut draft, &moving)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
+    if moving.iter().filter_map(|index| view.sections.get(*index)).any(is_read_by_tag) {
+        // Between the grown table and the dynamic entries that lead to the copies, the loader would read clobbered ones.
+        // Nothing but protection is lost without PT_GNU_RELRO, nothing but a name without the build-id's PT_NOTE.
+        let position = |kind| draft.segments.iter().position(|segment| segment.kind == kind);
+        draft.interim_without = position(pt::PT_GNU_RELRO).or_else(|| position(pt::PT_NOTE));
+        draft.prefix_safe &= draft.interim_without.is_some();
+    }
     Ok(draft)
+}
+
+/// Hash, symbol and version tables are found through dynamic tags, notes and `.interp` through the table itself.
+fn is_read_by_tag(section: &Section) -> bool {
+    !matches!(section.kind, sht::SHT_NOTE | sht::SHT_PROGBITS)
 }
 
 /// The sections under the new header, with everything that must stay beside them.

@@ -157,6 +157,8 @@ pub enum Stage {
     Sections,
     /// Dynamic entries, in one write.
     Dynamic,
+    /// The grown program header table, in one write, where an interim one of the old size came first.
+    WholeTable,
     /// A string that is replaced where it stands, in one write.
     String,
     /// The resolution cache note, in one write.
@@ -174,6 +176,7 @@ impl Stage {
             Self::Table => "table",
             Self::Sections => "sections",
             Self::Dynamic => "dynamic",
+            Self::WholeTable => "whole-table",
             Self::String => "string",
             Self::Note => "note",
             Self::Scrub => "scrub",
