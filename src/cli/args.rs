@@ -112,6 +112,9 @@ pub(super) struct FixArgs {
     /// Driver directory (repeatable) [default: /run/opengl-driver/lib, for 32-bit objects /run/opengl-driver-32/lib]
     #[arg(long, value_name = "DIR", help_heading = "Policy")]
     pub driver: Vec<PathBuf>,
+    /// Stub directory that its name does not tell (repeatable); .../lib/stubs and the like are known
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub stub: Vec<PathBuf>,
     /// Any of compat,driver,stubs; or order-only [default: driver,stubs, and compat when --compat is given]
     #[arg(long, value_name = "ACTIONS", help_heading = "Policy")]
     pub actions: Option<String>,
@@ -127,9 +130,9 @@ pub(super) struct FixArgs {
     /// Remove every repeated entry, not only those of managed directories
     #[arg(long, help_heading = "Policy")]
     pub dedup: bool,
-    /// Only objects of this machine, such as x86_64 or aarch64
+    /// Only objects of this machine, such as x86_64 or aarch64 (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
-    pub machine: Option<String>,
+    pub machine: Vec<String>,
 
     /// Say what would be done; write nothing
     #[arg(long, help_heading = "Writing", conflicts_with_all = ["output", "receipt", "revert"])]
@@ -175,6 +178,9 @@ pub(super) struct ShowArgs {
     /// Directory to show as driver (repeatable)
     #[arg(long, value_name = "DIR")]
     pub driver: Vec<PathBuf>,
+    /// Print only the paths of objects that have a search path or may have one, each ended with NUL
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    pub print0: bool,
 }
 
 #[derive(Debug, Args)]

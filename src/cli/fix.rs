@@ -141,10 +141,10 @@ fn copy_notes(
 }
 
 fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
-    let mut out = output::stdout(global);
     if global.is_json() {
-        return Ok(report::print_fix(run, global.verbose > 0, &mut out)?);
+        return Ok(report::print_fix(run, global.verbose > 0, &mut output::raw_stdout())?);
     }
+    let mut out = output::stdout(global);
     Ok(output::human(global).print_fix(run, &mut out, &mut output::stderr(global))?)
 }
 
@@ -176,7 +176,7 @@ fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
         }
     }
     if global.is_json() {
-        report::print_revert(reverted, failures, &mut output::stdout(global))?;
+        report::print_revert(reverted, failures, &mut output::raw_stdout())?;
     } else if !global.quiet {
         writeln!(output::stdout(global), "{reverted} files reverted, {failures} failed")?;
     }

@@ -12,6 +12,11 @@ pub(super) fn stdout(global: &Global) -> impl Write {
     BufWriter::new(AutoStream::new(io::stdout(), choice(global, &io::stdout())))
 }
 
+/// Standard output for programs: every byte as it is, where the coloured stream drops control characters.
+pub(super) fn raw_stdout() -> impl Write {
+    BufWriter::new(io::stdout())
+}
+
 /// Standard error.
 pub(super) fn stderr(global: &Global) -> impl Write {
     AutoStream::new(io::stderr(), choice(global, &io::stderr()))

@@ -59,7 +59,8 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
     if compat.is_empty() && matches!(actions, Actions::Compose { compat: true, driver: false, stubs: false }) {
         bail!("--actions compat needs --compat DIR");
     }
-    let (policy_64, policy_32) = policies(compat, &args.driver, actions, args.dedup)?;
+    let stubs = directories("--stub", &args.stub)?;
+    let (policy_64, policy_32) = policies(compat, &args.driver, stubs, actions, args.dedup)?;
     Ok(FixSettings {
         policy_64,
         policy_32,
@@ -70,7 +71,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         },
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
-        machine: args.machine.clone(),
+        machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
         } else if args.output.is_some() {
@@ -89,12 +90,13 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
     let compat = directories("--compat", &args.compat)?;
     let actions = Actions::Compose { compat: false, driver: true, stubs: true };
-    policies(compat, &args.driver, actions, false)
+    policies(compat, &args.driver, Vec::new(), actions, false)
 }
 
 fn policies(
     compat: Vec<Directory>,
     driver: &[PathBuf],
+    stubs: Vec<Directory>,
     actions: Actions,
     dedup: bool,
 ) -> anyhow::Result<(Policy, Policy)> {
@@ -102,8 +104,23 @@ fn policies(
     let driver_or = |default: &str| {
         if given.is_empty() { directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
     };
-    let policy = |driver| Policy { compat: compat.clone(), driver, actions, dedup };
+    let policy = |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, dedup };
     Ok((policy(driver_or(DRIVER_64)?), policy(driver_or(DRIVER_32)?)))
+}
+
+/// The name under which this program knows a machine; Nix, Debian and `uname -m` have several for some.
+fn machine(name: &str) -> anyhow::Result<&'static str> {
+    let known = crate::elf::view::MACHINE_NAMES;
+    let name = match name {
+        "amd64" => "x86_64",
+        "i386" | "i486" | "i586" => "i686",
+        "arm64" => "aarch64",
+        "arm" | "armv5tel" | "armv6l" | "armv7a" => "armv7l",
+        "ppc64le" | "ppc64el" => "powerpc64le",
+        other => other,
+    };
+    let found = known.iter().find(|(_, _, _, known)| *known == name);
+    found.map(|(.., name)| *name).with_context(|| format!("--machine {name}: no such machine is known"))
 }
 
 fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {

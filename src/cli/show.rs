@@ -22,10 +22,13 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
     reports.extend(tree::show(&listing.files, (&policy_64, &policy_32), settings::jobs(global)));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut out = output::stdout(global);
-    if global.is_json() {
-        report::print_show(&reports, global.verbose > 0, &mut out)?;
+    if args.print0 {
+        let mut out = output::raw_stdout();
+        output::human(global).print_paths(&reports, &mut out, &mut output::stderr(global))?;
+    } else if global.is_json() {
+        report::print_show(&reports, global.verbose > 0, &mut output::raw_stdout())?;
     } else {
+        let mut out = output::stdout(global);
         output::human(global).print_show(&reports, &mut out, &mut output::stderr(global))?;
     }
     let failed = reports.iter().any(|report| report.facts.is_err());

@@ -383,34 +383,43 @@ fn check_mapped(segments: &[Segment], index: usize, segment: &Segment) -> Result
     }
 }
 
-/// The names that people use for machines (`uname -m`, Nix systems).
+/// Machine, 64-bit class and big-endian byte order (`None`: either), and the name that people use (`uname -m`, Nix).
+pub const MACHINE_NAMES: [(u16, Option<bool>, Option<bool>, &str); 24] = [
+    (header::EM_X86_64, Some(true), None, "x86_64"),
+    (header::EM_X86_64, Some(false), None, "x32"),
+    (header::EM_386, None, None, "i686"),
+    (header::EM_AARCH64, None, Some(false), "aarch64"),
+    (header::EM_AARCH64, None, Some(true), "aarch64_be"),
+    (header::EM_ARM, None, Some(false), "armv7l"),
+    (header::EM_ARM, None, Some(true), "armeb"),
+    (header::EM_PPC64, None, Some(false), "powerpc64le"),
+    (header::EM_PPC64, None, Some(true), "powerpc64"),
+    (header::EM_PPC, None, None, "powerpc"),
+    (header::EM_RISCV, Some(true), None, "riscv64"),
+    (header::EM_RISCV, Some(false), None, "riscv32"),
+    (header::EM_S390, Some(true), None, "s390x"),
+    (header::EM_S390, Some(false), None, "s390"),
+    (header::EM_MIPS, Some(true), Some(false), "mips64el"),
+    (header::EM_MIPS, Some(true), Some(true), "mips64"),
+    (header::EM_MIPS, Some(false), Some(false), "mipsel"),
+    (header::EM_MIPS, Some(false), Some(true), "mips"),
+    (header::EM_SPARCV9, None, None, "sparc64"),
+    (header::EM_IA_64, None, None, "ia64"),
+    (header::EM_68K, None, None, "m68k"),
+    (header::EM_PARISC, None, None, "hppa"),
+    (258, None, None, "loongarch64"),
+    (0x9026, None, None, "alpha"),
+];
+
+/// The name of a machine; `other` for one that has none here.
 #[must_use]
 pub fn machine_name(machine: u16, encoding: Encoding) -> &'static str {
-    match (machine, encoding.is_64, encoding.is_big_endian) {
-        (header::EM_X86_64, true, _) => "x86_64",
-        (header::EM_X86_64, false, _) => "x32",
-        (header::EM_386, ..) => "i686",
-        (header::EM_AARCH64, _, false) => "aarch64",
-        (header::EM_AARCH64, _, true) => "aarch64_be",
-        (header::EM_ARM, _, false) => "armv7l",
-        (header::EM_ARM, _, true) => "armeb",
-        (header::EM_PPC64, _, false) => "powerpc64le",
-        (header::EM_PPC64, _, true) => "powerpc64",
-        (header::EM_PPC, ..) => "powerpc",
-        (header::EM_RISCV, true, _) => "riscv64",
-        (header::EM_RISCV, false, _) => "riscv32",
-        (header::EM_S390, true, _) => "s390x",
-        (header::EM_S390, false, _) => "s390",
-        (header::EM_MIPS, true, false) => "mips64el",
-        (header::EM_MIPS, true, true) => "mips64",
-        (header::EM_MIPS, false, false) => "mipsel",
-        (header::EM_MIPS, false, true) => "mips",
-        (header::EM_SPARCV9, ..) => "sparc64",
-        (header::EM_IA_64, ..) => "ia64",
-        (258, ..) => "loongarch64",
-        (0x9026, ..) => "alpha",
-        _ => "other",
-    }
+    let found = MACHINE_NAMES.iter().find(|(known, is_64, is_big_endian, _)| {
+        *known == machine
+            && is_64.is_none_or(|is_64| is_64 == encoding.is_64)
+            && is_big_endian.is_none_or(|big| big == encoding.is_big_endian)
+    });
+    found.map_or("other", |(.., name)| name)
 }
 
 /// The address of the first byte of the file, were all of it mapped like the first PT_LOAD.

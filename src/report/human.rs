@@ -9,7 +9,7 @@ use bstr::{BString, ByteSlice};
 
 use super::summary::{FixRun, Mode, Summary};
 use super::text::{self, Escape};
-use crate::tree::{Change, Facts, FileReport, Outcome, ShowReport, Skip};
+use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -86,11 +86,7 @@ impl Human {
                 writeln!(out)
             }
             Outcome::Skipped(skip) => self.skip(&report.path, skip, out),
-            Outcome::Failed(error) => {
-                write!(err, "{BAD}error:{BAD:#} ")?;
-                self.path(err, &report.path)?;
-                writeln!(err, ": {}", text::with_sources(error))
-            }
+            Outcome::Failed(error) => self.failure(&report.path, error, err),
             Outcome::Changed(_) | Outcome::Conforms { .. } => Ok(()),
         }
     }
@@ -179,15 +175,36 @@ impl Human {
             match &report.facts {
                 Ok(Ok(facts)) => self.facts(&report.path, facts, out)?,
                 Ok(Err(skip)) => self.skip(&report.path, skip, out)?,
-                Err(error) => {
-                    write!(err, "{BAD}error:{BAD:#} ")?;
-                    self.path(err, &report.path)?;
-                    writeln!(err, ": {}", text::with_sources(error))?;
-                }
+                Err(error) => self.failure(&report.path, error, err)?,
             }
         }
         out.flush()?;
         err.flush()
+    }
+
+    /// Prints the paths of objects, each ended with NUL, for `xargs -0` and `read -d ''`; failures to `err`.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn print_paths(&self, reports: &[ShowReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for report in reports {
+            match &report.facts {
+                Ok(Ok(_)) => {
+                    out.write_all(report.path.as_os_str().as_bytes())?;
+                    out.write_all(b"\0")?;
+                }
+                Ok(Err(_)) => {}
+                Err(error) => self.failure(&report.path, error, err)?,
+            }
+        }
+        out.flush()?;
+        err.flush()
+    }
+
+    fn failure(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
+        write!(err, "{BAD}error:{BAD:#} ")?;
+        self.path(err, path)?;
+        writeln!(err, ": {}", text::with_sources(error))
     }
 
     fn facts(&self, path: &Path, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {

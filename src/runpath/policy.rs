@@ -73,6 +73,8 @@ pub struct Policy {
     pub compat: Vec<Directory>,
     /// Driver directories for the object's ELF class, in order.
     pub driver: Vec<Directory>,
+    /// Stub directories beside those that are known by name.
+    pub stubs: Vec<Directory>,
     /// What to do.
     pub actions: Actions,
     /// Remove later copies of every entry, not only of managed ones.
@@ -130,6 +132,8 @@ impl Policy {
             EntryClass::Compat
         } else if self.driver.iter().any(|given| given.is_named_by(entry)) {
             EntryClass::Driver
+        } else if self.stubs.iter().any(|given| given.is_named_by(entry)) {
+            EntryClass::Stub
         } else {
             EntryClass::by_name(entry)
         }

@@ -31,6 +31,7 @@ fn policy(actions: &str, with_compat: bool) -> Policy {
     Policy {
         compat: if with_compat { vec![Directory::new(COMPAT).unwrap()] } else { Vec::new() },
         driver: vec![Directory::new(DRIVER).unwrap()],
+        stubs: Vec::new(),
         actions: actions.parse().unwrap(),
         dedup: false,
     }
@@ -132,6 +133,13 @@ fn dedup_keeps_the_first_of_each() {
     let mut all = policy("driver", false);
     all.dedup = true;
     assert_eq!(apply(Some("/b:/a:/c:/a:/b"), &all, Setting::Ordinary), Some(format!("{DRIVER}:/b:/a:/c")));
+}
+
+#[test]
+fn given_stub_directories_need_no_telling_name() {
+    let mut all = policy("driver", false);
+    all.stubs.push(Directory::new("/opt/link-time").unwrap());
+    assert_eq!(apply(Some("/opt/link-time/:/opt/L"), &all, Setting::Ordinary), Some(format!("{DRIVER}:/opt/L")));
 }
 
 #[test]

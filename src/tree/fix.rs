@@ -42,8 +42,8 @@ pub struct FixSettings {
     pub only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
-    /// Only objects of this machine.
-    pub machine: Option<String>,
+    /// Only objects of these machines; of all when there is none.
+    pub machines: Vec<&'static str>,
     /// Whether to write, and how.
     pub writing: Writing,
     /// What may not be written.
@@ -157,7 +157,7 @@ fn plan_object(
         machine: view.machine_name(),
         is_consumer: None,
     });
-    if settings.machine.as_deref().is_some_and(|wanted| wanted != seen.machine) {
+    if !settings.machines.is_empty() && !settings.machines.contains(&seen.machine) {
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {

@@ -80,7 +80,7 @@ pub fn runpath_list(bytes: &[u8]) {
         let actions: Actions = actions.parse().expect("a known word");
         let directory = |name: &str| Directory::new(name).expect("an absolute directory");
         let compat = vec![directory("/nix/store/x-cuda_compat/compat")];
-        let policy = Policy { compat, driver: vec![directory("/run/opengl-driver/lib")], actions, dedup: false };
+        let policy = Policy { compat, driver: vec![directory("/run/opengl-driver/lib")], stubs: Vec::new(), actions, dedup: false };
         if let Decision::Set(path) = decide(Some(old), &policy, Setting::Ordinary) {
             assert!(path.entries().all(|entry| !entry.is_empty()));
             let path = path.to_bstring();
