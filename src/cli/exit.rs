@@ -41,7 +41,8 @@ pub(super) fn report(error: &anyhow::Error, global: &Global) -> Status {
     let closed = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
     if !closed {
         // Nobody is left to tell when standard error is gone too.
-        let _ = writeln!(output::stderr(global), "error: {error:#}");
+        let label = output::palette(global, &io::stderr()).error_label();
+        let _ = writeln!(io::stderr(), "{label} {error:#}");
     }
     Status::Failed
 }

@@ -142,10 +142,10 @@ fn copy_notes(
 
 fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
     if global.is_json() {
-        return Ok(report::print_fix(run, global.verbose > 0, &mut output::raw_stdout())?);
+        return Ok(report::print_fix(run, global.verbose > 0, &mut output::stdout())?);
     }
-    let mut out = output::stdout(global);
-    Ok(output::human(global).print_fix(run, &mut out, &mut output::stderr(global))?)
+    let mut out = output::stdout();
+    Ok(output::human(global).print_fix(run, &mut out, &mut std::io::stderr())?)
 }
 
 /// Takes back what a receipt says; a file that changed since is left alone and named.
@@ -154,7 +154,8 @@ fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
     let text = std::fs::read(receipt).with_context(name)?;
     let list = Receipt::parse(&text).with_context(name)?;
     let store = settings::store();
-    let mut err = output::stderr(global);
+    let mut err = std::io::stderr();
+    let label = output::palette(global, &err).error_label();
     let (mut reverted, mut failures) = (0_usize, 0_usize);
     for file in list {
         let done = match store.check(&file.path) {
@@ -162,7 +163,7 @@ fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
                 fsio::open(&file.path).map_err(fsio::EditError::from).and_then(|open| fsio::revert(open, &file.undo))
             }
             Err(refusal) => {
-                writeln!(err, "error: {}: {refusal}", file.path.display())?;
+                writeln!(err, "{label} {}: {refusal}", file.path.display())?;
                 failures = failures.saturating_add(1);
                 continue;
             }
@@ -170,15 +171,15 @@ fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
         match done {
             Ok(()) => reverted = reverted.saturating_add(1),
             Err(error) => {
-                writeln!(err, "error: {}: {:#}", file.path.display(), anyhow::Error::from(error))?;
+                writeln!(err, "{label} {}: {:#}", file.path.display(), anyhow::Error::from(error))?;
                 failures = failures.saturating_add(1);
             }
         }
     }
     if global.is_json() {
-        report::print_revert(reverted, failures, &mut output::raw_stdout())?;
+        report::print_revert(reverted, failures, &mut output::stdout())?;
     } else if !global.quiet {
-        writeln!(output::stdout(global), "{reverted} files reverted, {failures} failed")?;
+        writeln!(output::stdout(), "{reverted} files reverted, {failures} failed")?;
     }
     Ok(if failures > 0 { Status::Failed } else { Status::Clean })
 }

@@ -1,33 +1,26 @@
-//! Standard output and error, with colours where they are wanted.
+//! Standard output and error, and how a person wants to see them.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
 use super::args::{Global, When};
-use crate::report::{Detail, Escape, Human};
+use crate::report::{Detail, Escape, Human, Palette};
 
-/// Standard output, buffered: a report can have as many lines as a tree has files.
-pub(super) fn stdout(global: &Global) -> impl Write {
-    BufWriter::new(AutoStream::new(io::stdout(), choice(global, &io::stdout())))
-}
-
-/// Standard output for programs: every byte as it is, where the coloured stream drops control characters.
-pub(super) fn raw_stdout() -> impl Write {
+/// Standard output, buffered: a report can have as many lines as a tree has files. Every byte goes out as it is.
+pub(super) fn stdout() -> impl Write {
     BufWriter::new(io::stdout())
 }
 
-/// Standard error.
-pub(super) fn stderr(global: &Global) -> impl Write {
-    AutoStream::new(io::stderr(), choice(global, &io::stderr()))
-}
-
-fn choice(global: &Global, stream: &impl anstream::stream::RawStream) -> ColorChoice {
-    match global.color {
-        When::Auto => AutoStream::choice(stream),
-        When::Always => ColorChoice::AlwaysAnsi,
-        When::Never => ColorChoice::Never,
-    }
+/// The styles of a stream.
+pub(super) fn palette(global: &Global, stream: &impl RawStream) -> Palette {
+    let coloured = match global.color {
+        When::Auto => AutoStream::choice(stream) != ColorChoice::Never,
+        When::Always => true,
+        When::Never => false,
+    };
+    if coloured { Palette::coloured() } else { Palette::default() }
 }
 
 /// The human printer for these options.
@@ -39,5 +32,5 @@ pub(super) fn human(global: &Global) -> Human {
         (false, _) => Detail::All,
     };
     let escape = if io::stdout().is_terminal() { Escape::Terminal } else { Escape::Never };
-    Human { detail, escape }
+    Human { detail, escape, out: palette(global, &io::stdout()), err: palette(global, &io::stderr()) }
 }

@@ -23,13 +23,13 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     reports.extend(tree::show(&listing.files, (&policy_64, &policy_32), settings::jobs(global)));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
-        let mut out = output::raw_stdout();
-        output::human(global).print_paths(&reports, &mut out, &mut output::stderr(global))?;
+        let mut out = output::stdout();
+        output::human(global).print_paths(&reports, &mut out, &mut std::io::stderr())?;
     } else if global.is_json() {
-        report::print_show(&reports, global.verbose > 0, &mut output::raw_stdout())?;
+        report::print_show(&reports, global.verbose > 0, &mut output::stdout())?;
     } else {
-        let mut out = output::stdout(global);
-        output::human(global).print_show(&reports, &mut out, &mut output::stderr(global))?;
+        let mut out = output::stdout();
+        output::human(global).print_show(&reports, &mut out, &mut std::io::stderr())?;
     }
     let failed = reports.iter().any(|report| report.facts.is_err());
     Ok(if failed { Status::Failed } else { Status::Clean })

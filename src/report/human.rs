@@ -11,10 +11,33 @@ use super::summary::{FixRun, Mode, Summary};
 use super::text::{self, Escape};
 use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
 
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const QUIET: Style = Style::new().dimmed();
-const TITLE: Style = Style::new().bold();
+/// The styles of one stream: none where nobody sees colours, so that a pipe gets every byte as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Palette {
+    good: Style,
+    bad: Style,
+    quiet: Style,
+    title: Style,
+}
+
+impl Palette {
+    /// The styles of a terminal.
+    #[must_use]
+    pub fn coloured() -> Self {
+        Self {
+            good: AnsiColor::Green.on_default(),
+            bad: AnsiColor::Red.on_default().bold(),
+            quiet: Style::new().dimmed(),
+            title: Style::new().bold(),
+        }
+    }
+
+    /// The word that starts every failure.
+    #[must_use]
+    pub fn error_label(&self) -> String {
+        format!("{}error:{:#}", self.bad, self.bad)
+    }
+}
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +59,10 @@ pub struct Human {
     pub detail: Detail,
     /// How names are written.
     pub escape: Escape,
+    /// The styles of standard output.
+    pub out: Palette,
+    /// The styles of standard error.
+    pub err: Palette,
 }
 
 impl Human {
@@ -69,7 +96,7 @@ impl Human {
             writeln!(out, "{} failed", summary.failed)?;
         }
         if run.no_consumer {
-            writeln!(err, "{BAD}error:{BAD:#} no object asks for a driver library (--require-consumer)")?;
+            writeln!(err, "{} no object asks for a driver library (--require-consumer)", self.err.error_label())?;
         }
         out.flush()?;
         err.flush()
@@ -79,7 +106,8 @@ impl Human {
         match &report.outcome {
             Outcome::Changed(change) if self.detail >= Detail::Normal => self.change(&report.path, change, mode, out),
             Outcome::Conforms { path, .. } if self.detail >= Detail::Verbose => {
-                write!(out, "{QUIET}already right{QUIET:#} ")?;
+                let quiet = self.out.quiet;
+                write!(out, "{quiet}already right{quiet:#} ")?;
                 self.path(out, &report.path)?;
                 write!(out, ": ")?;
                 self.search_path(out, path.as_ref())?;
@@ -96,7 +124,8 @@ impl Human {
             return self.difference(path, change, out);
         }
         let verb = if change.how.is_some() { "fixed" } else { "would fix" };
-        write!(out, "{GOOD}{verb}{GOOD:#} ")?;
+        let Palette { good, quiet, .. } = self.out;
+        write!(out, "{good}{verb}{good:#} ")?;
         self.path(out, path)?;
         let (before, after) = (change.tag_before, change.tag_after);
         let first = if matches!(before, "none" | "both") { after } else { before };
@@ -109,15 +138,15 @@ impl Human {
         self.search_path(out, change.after.as_ref())?;
         writeln!(out)?;
         for note in &change.notes {
-            writeln!(out, "  {QUIET}note: {note}{QUIET:#}")?;
+            writeln!(out, "  {quiet}note: {note}{quiet:#}")?;
         }
         if self.detail >= Detail::Verbose {
             let (strategy, slot) = (change.strategy.name(), change.slot.name());
-            write!(out, "  {QUIET}strategy {strategy}, entry {slot}, {} bytes written", change.written)?;
+            write!(out, "  {quiet}strategy {strategy}, entry {slot}, {} bytes written", change.written)?;
             write!(out, ", file grows by {}", change.growth)?;
-            writeln!(out, "{}{QUIET:#}", change.how.map_or(String::new(), |how| format!(", {}", how.name())))?;
+            writeln!(out, "{}{quiet:#}", change.how.map_or(String::new(), |how| format!(", {}", how.name())))?;
             for (stage, offset, len) in &change.patches {
-                writeln!(out, "    {QUIET}{:<8} {offset:#x} +{len}{QUIET:#}", stage.name())?;
+                writeln!(out, "    {quiet}{:<8} {offset:#x} +{len}{quiet:#}", stage.name())?;
             }
         }
         Ok(())
@@ -125,13 +154,14 @@ impl Human {
 
     /// One line for each tag, as `diff -u` would show a listing of the tags.
     fn difference(&self, path: &Path, change: &Change, out: &mut dyn Write) -> io::Result<()> {
-        for (mark, style) in [("---", TITLE), ("+++", TITLE)] {
+        let Palette { good, bad, title, .. } = self.out;
+        for (mark, style) in [("---", title), ("+++", title)] {
             write!(out, "{style}{mark} ")?;
             self.path(out, path)?;
             writeln!(out, "{style:#}")?;
         }
         for (mark, style, tag, path) in
-            [("-", BAD, change.tag_before, &change.before), ("+", GOOD, change.tag_after, &change.after)]
+            [("-", bad, change.tag_before, &change.before), ("+", good, change.tag_after, &change.after)]
         {
             if let Some(path) = path {
                 write!(out, "{style}{mark}{} ", tag.to_uppercase())?;
@@ -147,7 +177,8 @@ impl Human {
         if self.detail < wanted {
             return Ok(());
         }
-        write!(out, "{QUIET}skipped{QUIET:#} ")?;
+        let quiet = self.out.quiet;
+        write!(out, "{quiet}skipped{quiet:#} ")?;
         self.path(out, path)?;
         write!(out, ": ")?;
         self.reason(out, skip)?;
@@ -202,7 +233,7 @@ impl Human {
     }
 
     fn failure(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
-        write!(err, "{BAD}error:{BAD:#} ")?;
+        write!(err, "{} ", self.err.error_label())?;
         self.path(err, path)?;
         writeln!(err, ": {}", text::with_sources(error))
     }
@@ -211,10 +242,11 @@ impl Human {
         if self.detail == Detail::Quiet {
             return Ok(());
         }
-        write!(out, "{TITLE}")?;
+        let title = self.out.title;
+        write!(out, "{title}")?;
         self.path(out, path)?;
         let endian = if facts.is_big_endian { "big-endian " } else { "" };
-        writeln!(out, "{TITLE:#}: {}-bit {endian}{} {}", facts.object.class, facts.object.machine, facts.kind)?;
+        writeln!(out, "{title:#}: {}-bit {endian}{} {}", facts.object.class, facts.object.machine, facts.kind)?;
         for (label, value) in [("interpreter", &facts.interpreter), ("soname", &facts.soname)] {
             if let Some(value) = value {
                 write!(out, "  {label:<12} ")?;

@@ -6,7 +6,7 @@ mod receipt;
 mod summary;
 mod text;
 
-pub use human::{Detail, Human};
+pub use human::{Detail, Human, Palette};
 pub use json::{print_fix, print_revert, print_show};
 pub use receipt::{Receipt, ReceiptError, Reverted};
 pub use summary::{CopyNotes, FixRun, Mode, Summary};

@@ -106,6 +106,21 @@ fn help_and_version() {
     assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/help.txt"].raw());
 }
 
+/// A pipe gets names as they are: the next program has to open them.
+#[test]
+fn names_reach_a_pipe_unchanged() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let tree = Tree::new();
+    let name = std::ffi::OsStr::from_bytes(b"a\xff\x01\n\x1b[31m b");
+    let preset = elfgen::presets().into_iter().find(|(found, _)| *found == "rung-e-slack").unwrap().1;
+    tree.file(name, &preset.build());
+    for arguments in [&["fix", "--dry-run", "."][..], &["show", "."], &["show", "--print0", "."]] {
+        let output = binary().args(arguments).current_dir(tree.path()).output().unwrap();
+        let found = output.stdout.windows(name.len()).any(|window| window == name.as_bytes());
+        assert!(found, "{arguments:?}: {}", output.stdout.escape_ascii());
+    }
+}
+
 /// Generated text: that it is there, and is of the kind it should be.
 #[test]
 fn completions_and_manual() {
