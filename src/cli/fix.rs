@@ -39,15 +39,17 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let receipt = args.receipt.as_deref().map(new_receipt).transpose()?;
     let listing = tree::discover(&roots, &exclude);
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
-    let mut files = with_progress(&listing.files, &fix_settings, global);
-    files.extend(failures);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut files = with_progress(listing.files, &fix_settings, global);
+    if !failures.is_empty() {
+        files.extend(failures);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     if let Some(mut file) = receipt {
         file.write_all(Receipt::of(&files).to_text()?.as_bytes()).context("cannot write the receipt")?;
     }
     let copy = copied.and_then(|(original, links)| {
         let store_path = fix_settings.store.path_of(&original.real)?;
-        Some(copy_notes(store_path, links, &listing.files, &files, global))
+        Some(copy_notes(store_path, links, &files, global))
     });
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
@@ -97,7 +99,7 @@ fn refuse_store_roots(roots: &mut Vec<Root>, settings: &FixSettings, failures: &
 }
 
 fn failed(path: &Path, error: FixError) -> FileReport {
-    FileReport { path: path.to_owned(), real: path.to_owned(), object: None, outcome: Outcome::Failed(error) }
+    FileReport { path: path.to_owned(), object: None, outcome: Outcome::Failed(error) }
 }
 
 /// A receipt that is overwritten is a run that can no longer be taken back.
@@ -105,7 +107,7 @@ fn new_receipt(path: &Path) -> anyhow::Result<File> {
     File::create_new(path).with_context(|| format!("cannot make the receipt {}", path.display()))
 }
 
-fn with_progress(files: &[Found], settings: &FixSettings, global: &Global) -> Vec<FileReport> {
+fn with_progress(files: Vec<Found>, settings: &FixSettings, global: &Global) -> Vec<FileReport> {
     let jobs = settings::jobs(global);
     if !settings::shows_progress(global) {
         return tree::fix(files, settings, jobs, &|| ());
@@ -123,7 +125,6 @@ fn with_progress(files: &[Found], settings: &FixSettings, global: &Global) -> Ve
 fn copy_notes(
     store_path: PathBuf,
     links: Vec<(PathBuf, PathBuf)>,
-    files: &[Found],
     reports: &[FileReport],
     global: &Global,
 ) -> CopyNotes {
@@ -134,6 +135,7 @@ fn copy_notes(
         Outcome::Skipped(_) | Outcome::Failed(_) => None,
     });
     let entries = entries.flat_map(|path| path.split_str(":")).filter(|entry| entry.starts_with(prefix)).count();
+    let files = reports.iter().map(|report| report.path.clone()).collect();
     let mut referring = tree::references_to(files, &store_path, settings::jobs(global));
     referring.extend(links.into_iter().filter(|(_, to)| to.starts_with(&store_path)).map(|(link, _)| link));
     referring.sort();

@@ -20,7 +20,7 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let listing = tree::discover(&roots, &exclude);
     let failures = listing.failures.into_iter();
     reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
-    reports.extend(tree::show(&listing.files, (&policy_64, &policy_32), settings::jobs(global)));
+    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), settings::jobs(global)));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();

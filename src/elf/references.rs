@@ -69,7 +69,7 @@ impl References {
     pub fn reserve(&mut self, offset: StringOffset, len: u64) {
         let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        (start..start.saturating_add(len)).map_while(|index| self.used.set(index)).for_each(drop);
+        self.used.fill(start, start.saturating_add(len));
     }
 
     /// The first run of at least `len` bytes that nobody reads.
@@ -95,7 +95,7 @@ fn spread(mut starts: Bits, bytes: &[u8]) -> Bits {
         let rest = bytes.get(at..).unwrap_or_default();
         let len = rest.find_byte(0).unwrap_or(rest.len());
         let end = at.saturating_add(len).saturating_add(1);
-        (at..end).map_while(|index| starts.set(index)).for_each(drop);
+        starts.fill(at, end);
         at = starts.next(end, true);
     }
     starts
@@ -124,6 +124,22 @@ impl Bits {
         }
         *self.words.get_mut(index >> 6)? |= 1_u64 << (index & 63);
         Some(())
+    }
+
+    /// Sets all bits from `start` to `end`, as far as there are any.
+    fn fill(&mut self, start: usize, end: usize) {
+        let end = end.min(self.len);
+        let mut at = start;
+        while at < end {
+            let next = (at & !63).saturating_add(64).min(end);
+            // Bits at..next of one word.
+            let from = u64::MAX << (at & 63);
+            let to = if next & 63 == 0 { u64::MAX } else { (1_u64 << (next & 63)).wrapping_sub(1) };
+            if let Some(word) = self.words.get_mut(at >> 6) {
+                *word |= from & to;
+            }
+            at = next;
+        }
     }
 
     /// The first index at or behind `from` whose bit has this value; the length when there is none.
@@ -378,4 +394,36 @@ pub fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
     let mut with_nul = wanted.to_vec();
     with_nul.push(0);
     table.find(&with_nul).and_then(|at| u64::try_from(at).ok()).map(StringOffset::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_like_a_list_of_booleans() {
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        for _ in 0..200 {
+            let len = random(300) + 1;
+            let (mut bits, mut list) = (Bits::clear(len), vec![false; len]);
+            for _ in 0..random(6) {
+                let (start, end) = (random(len + 5), random(len + 70));
+                bits.fill(start, end);
+                list.iter_mut()
+                    .enumerate()
+                    .filter(|(index, _)| start <= *index && *index < end)
+                    .for_each(|(_, bit)| *bit = true);
+            }
+            for from in 0..len + 3 {
+                for value in [false, true] {
+                    let expected = list.iter().enumerate().skip(from).find(|(_, bit)| **bit == value);
+                    assert_eq!(bits.next(from, value).min(len), expected.map_or(len, |(index, _)| index));
+                }
+            }
+        }
+    }
 }

@@ -81,8 +81,27 @@ pub struct Opened {
     pub file: File,
     /// Its state when it was mapped.
     pub identity: Identity,
-    map: Option<Mmap>,
+    contents: Contents,
 }
+
+/// A small file's bytes are read, a large one's mapped: a mapping costs more than a page of copying.
+#[derive(Debug)]
+pub(super) enum Contents {
+    Read(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl Contents {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+/// Files up to this size are read.
+const SMALL: u64 = 64 * 1024;
 
 /// What the first bytes say.
 #[derive(Debug)]
@@ -97,18 +116,18 @@ impl Opened {
     /// The file's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        self.contents.bytes()
     }
 
     /// Gives the mapping back; the file stays open.
     pub(super) fn unmap(&mut self) {
-        self.map = None;
+        self.contents = Contents::Read(Vec::new());
     }
 
     /// Maps the file as it is now.
     pub(super) fn remap(&mut self) -> Result<(), FileError> {
         self.identity = Identity::of(&self.file).map_err(|e| FileError::new(&self.path, "read its attributes", e))?;
-        self.map = map(&self.file, self.identity.len).map_err(|e| FileError::new(&self.path, "map it", e))?;
+        self.contents = contents(&self.file, self.identity.len).map_err(|e| FileError::new(&self.path, "map it", e))?;
         Ok(())
     }
 }
@@ -171,14 +190,17 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
 
 fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
     let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
-    let map = map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?;
-    Ok(Opened { path: path.to_owned(), file, identity, map })
+    let contents = contents(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?;
+    Ok(Opened { path: path.to_owned(), file, identity, contents })
 }
 
-/// Maps a whole file; an empty one cannot be mapped.
-pub(super) fn map(file: &File, len: u64) -> io::Result<Option<Mmap>> {
-    if len == 0 {
-        return Ok(None);
+/// A whole file; an empty one cannot be mapped.
+pub(super) fn contents(file: &File, len: u64) -> io::Result<Contents> {
+    if len <= SMALL {
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let read = read_start(file, &mut bytes)?;
+        bytes.truncate(read);
+        return Ok(Contents::Read(bytes));
     }
     let mut options = memmap2::MmapOptions::new();
     options.len(usize::try_from(len).map_err(io::Error::other)?);
@@ -187,5 +209,5 @@ pub(super) fn map(file: &File, len: u64) -> io::Result<Option<Mmap>> {
     // before and after an edit reports, or end in SIGBUS before anything was written. This process unmaps a file
     // before it writes to it.
     #[expect(unsafe_code, reason = "the one mapping: gigabytes of library must not be copied to read a few headers")]
-    unsafe { options.map(file) }.map(Some)
+    unsafe { options.map(file) }.map(Contents::Mapped)
 }

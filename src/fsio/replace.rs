@@ -13,7 +13,7 @@ use super::commit::{
     Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, save_again, write_patches,
 };
 use super::copy::copy_contents;
-use super::map::{FileError, Identity, Opened, map};
+use super::map::{FileError, Identity, Opened, contents};
 use crate::elf::image::Image;
 use crate::elf::plan::{Change, Plan};
 use crate::elf::units::FileRange;
@@ -133,9 +133,9 @@ fn own(opened: &Opened, copy: &File) -> Result<(), Failure> {
 }
 
 fn check(opened: &Opened, copy: &File, plan: &Plan, change: &Change, note: Option<FileRange>) -> Result<(), EditError> {
-    let mapped = map(copy, plan.new_len).map_err(|e| FileError::new(&opened.path, "map its copy", e))?;
+    let copied = contents(copy, plan.new_len).map_err(|e| FileError::new(&opened.path, "map its copy", e))?;
     let before = Image::of(opened.bytes());
-    let after = Image::of(mapped.as_deref().unwrap_or_default());
+    let after = Image::of(copied.bytes());
     // The writes are compared byte for byte first: the verifier only looks where the plan wrote.
     let wanted = Image::planned(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
     for range in wanted.changed() {

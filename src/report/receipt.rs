@@ -69,12 +69,12 @@ impl Receipt {
     #[must_use]
     pub fn of(files: &[FileReport]) -> Self {
         let written = files.iter().filter_map(|report| match &report.outcome {
-            Outcome::Changed(change) => change.undo.as_ref().map(|undo| (report, undo)),
+            Outcome::Changed(change) => change.undo.as_ref().map(|undo| (&change.real, undo)),
             _ => None,
         });
-        let files = written.map(|(report, undo)| FileReceipt {
-            path: super::text::escaped(report.real.as_os_str().as_bytes()),
-            path_hex: hex(report.real.as_os_str().as_bytes()),
+        let files = written.map(|(real, undo)| FileReceipt {
+            path: super::text::escaped(real.as_os_str().as_bytes()),
+            path_hex: hex(real.as_os_str().as_bytes()),
             old_length: undo.old_len,
             new_length: undo.new_len,
             modified: undo.modified,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::discover::{Found, Root};
+use super::discover::Root;
 use super::run::run;
 use crate::fsio::{self, CopyError, FileError, Store};
 
@@ -48,15 +48,15 @@ pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTr
     Ok(CopyOfTree { root: Root { given: copy, real }, links })
 }
 
-/// The files of a list whose bytes contain a path, as a Nix store scan would find it.
+/// The files whose bytes contain a path, as a Nix store scan would find it.
 #[must_use]
-pub fn references_to(files: &[Found], path: &Path, jobs: usize) -> Vec<PathBuf> {
+pub fn references_to(files: Vec<PathBuf>, path: &Path, jobs: usize) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let needle = bstr::Finder::new(path.as_os_str().as_bytes());
-    let hits = run(files, jobs, |found| {
+    let hits = run(files, jobs, |file| {
         // A file that cannot be read was reported by the edit.
-        let opened = fsio::open(&found.real).ok()?;
-        needle.find(opened.bytes()).map(|_| found.shown.clone())
+        let opened = fsio::open(&file).ok()?;
+        needle.find(opened.bytes()).map(|_| file)
     });
     hits.into_iter().flatten().collect()
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::GlobSet;
 use walkdir::WalkDir;
@@ -39,12 +40,28 @@ impl Root {
 }
 
 /// A regular file in a tree.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its path below the argument as given.
     pub shown: PathBuf,
-    /// Its canonical path, which is opened.
-    pub real: PathBuf,
+    root: Arc<Root>,
+}
+
+impl Found {
+    /// The path to open: an argument may itself be a symbolic link, what lies below it never is.
+    #[must_use]
+    pub fn to_open(&self) -> &Path {
+        if self.shown == self.root.given { &self.root.real } else { &self.shown }
+    }
+
+    /// The canonical path. Only files that change need it, so it is not kept.
+    #[must_use]
+    pub fn real(&self) -> PathBuf {
+        match self.shown.strip_prefix(&self.root.given) {
+            Ok(below) if !below.as_os_str().is_empty() => self.root.real.join(below),
+            _ => self.root.real.clone(),
+        }
+    }
 }
 
 /// A path that cannot be walked or is no file.
@@ -77,39 +94,41 @@ pub fn discover(roots: &[Root], exclude: &GlobSet) -> Listing {
             root.real.starts_with(&other.real) && (!same || other_index < index)
         });
         if !covered {
-            walk(root, exclude, &mut listing);
+            walk(&Arc::new(root.clone()), exclude, &mut listing);
         }
     }
-    listing.files.sort();
+    if roots.len() > 1 {
+        // One walk is in order already.
+        listing.files.sort_by(|a, b| a.shown.cmp(&b.shown));
+    }
     listing
 }
 
-fn walk(root: &Root, exclude: &GlobSet, listing: &mut Listing) {
-    let shown = |path: &Path| match path.strip_prefix(&root.real) {
-        Ok(below) if below.as_os_str().is_empty() => root.given.clone(),
-        Ok(below) => root.given.join(below),
-        Err(_) => path.to_owned(),
-    };
+fn walk(root: &Arc<Root>, exclude: &GlobSet, listing: &mut Listing) {
+    if root.real.is_file() {
+        listing.files.push(Found { shown: root.given.clone(), root: Arc::clone(root) });
+        return;
+    }
     let is_excluded = |path: &Path| {
-        let below = path.strip_prefix(&root.real).unwrap_or(path);
+        let below = path.strip_prefix(&root.given).unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
         !below.as_os_str().is_empty() && (exclude.is_match(below) || exclude.is_match(name))
     };
-    let entries = WalkDir::new(&root.real).follow_links(false).into_iter();
+    let entries = WalkDir::new(&root.given).follow_links(false).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(|entry| exclude.is_empty() || !is_excluded(entry.path())) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
-                listing.files.push(Found { shown: shown(entry.path()), real: entry.into_path() });
+                listing.files.push(Found { shown: entry.into_path(), root: Arc::clone(root) });
             }
-            Ok(entry) if entry.depth() == 0 && !entry.file_type().is_dir() => {
+            Ok(entry) if entry.depth() == 0 && !entry.file_type().is_dir() && !entry.path_is_symlink() => {
                 let error = io::Error::other("neither a regular file nor a directory");
                 listing.failures.push(Failure { shown: root.given.clone(), error });
             }
             Ok(_) => {}
             Err(error) => {
-                let path = error.path().map_or_else(|| root.given.clone(), shown);
+                let shown = error.path().unwrap_or(&root.given).to_owned();
                 let source = error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of directories"));
-                listing.failures.push(Failure { shown: path, error: source });
+                listing.failures.push(Failure { shown, error: source });
             }
         }
     }

@@ -53,11 +53,11 @@ pub struct FixSettings {
 /// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
 enum Step {
     Done(FileReport),
-    Linked((u64, u64)),
+    Linked(Found, (u64, u64)),
 }
 
 /// Does every file of a list; the reports are in its order.
-pub fn fix(files: &[Found], settings: &FixSettings, jobs: usize, done: &(dyn Fn() + Sync)) -> Vec<FileReport> {
+pub fn fix(files: Vec<Found>, settings: &FixSettings, jobs: usize, done: &(dyn Fn() + Sync)) -> Vec<FileReport> {
     let steps = run(files, jobs, |found| {
         let step = first_look(found, settings);
         done();
@@ -65,44 +65,42 @@ pub fn fix(files: &[Found], settings: &FixSettings, jobs: usize, done: &(dyn Fn(
     });
     // Names of one inode must be done one after the other: the first one in path order stands for all.
     let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    let pairs = files.iter().zip(steps);
-    pairs
-        .map(|(found, step)| match step {
-            Step::Done(report) => report,
-            Step::Linked(inode) => match first_names.get(&inode) {
-                Some(first) => report(found, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
-                None => {
-                    first_names.insert(inode, found.shown.clone());
-                    match fsio::open(&found.real) {
-                        Ok(opened) => fix_opened(found, opened, settings),
-                        Err(error) => report(found, None, Outcome::Failed(error.into())),
-                    }
+    let finish = |step| match step {
+        Step::Done(report) => report,
+        Step::Linked(found, inode) => match first_names.get(&inode) {
+            Some(first) => report(found.shown, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
+            None => {
+                first_names.insert(inode, found.shown.clone());
+                match fsio::open(found.to_open()) {
+                    Ok(opened) => fix_opened(found, opened, settings),
+                    Err(error) => report(found.shown, None, Outcome::Failed(error.into())),
                 }
-            },
-        })
-        .collect()
+            }
+        },
+    };
+    steps.into_iter().map(finish).collect()
 }
 
-fn first_look(found: &Found, settings: &FixSettings) -> Step {
-    match fsio::sniff(&found.real) {
-        Err(error) => Step::Done(report(found, None, Outcome::Failed(error.into()))),
+fn first_look(found: Found, settings: &FixSettings) -> Step {
+    match fsio::sniff(found.to_open()) {
+        Err(error) => Step::Done(report(found.shown, None, Outcome::Failed(error.into()))),
         Ok(Sniffed::NotElf) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
-            Step::Done(report(found, None, Outcome::Skipped(skip)))
+            Step::Done(report(found.shown, None, Outcome::Skipped(skip)))
         }
-        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => Step::Linked(opened.identity.inode),
+        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => Step::Linked(found, opened.identity.inode),
         Ok(Sniffed::Elf(opened)) => Step::Done(fix_opened(found, opened, settings)),
     }
 }
 
-fn report(found: &Found, object: Option<Object>, outcome: Outcome) -> FileReport {
-    FileReport { path: found.shown.clone(), real: found.real.clone(), object, outcome }
+fn report(path: PathBuf, object: Option<Object>, outcome: Outcome) -> FileReport {
+    FileReport { path, object, outcome }
 }
 
-fn fix_opened(found: &Found, opened: Opened, settings: &FixSettings) -> FileReport {
+fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileReport {
     let mut object = None;
-    let outcome = fix_object(found, opened, settings, &mut object);
-    report(found, object, outcome.unwrap_or_else(Outcome::Failed))
+    let outcome = fix_object(&found, opened, settings, &mut object);
+    report(found.shown, object, outcome.unwrap_or_else(Outcome::Failed))
 }
 
 /// A change that is decided and planned, and no longer borrows the file.
@@ -131,7 +129,7 @@ fn fix_object(
             verify(&before, &after, &change, note)?;
         }
         Writing::Files(mode) => {
-            settings.store.check(&found.real)?;
+            settings.store.check(&report.real)?;
             let committed = fsio::commit(opened, &plan, &change, note, mode)?;
             report.how = Some(committed.how);
             report.notes.extend(committed.notes.iter().map(fsio::Note::text));
@@ -168,13 +166,14 @@ fn plan_object(
         }
     }
     let policy = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
-    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&found.real, policy)) else {
+    let real = found.real();
+    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&real, policy)) else {
         let path = view.search_path().map(ToOwned::to_owned);
         return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().name() }));
     };
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
-    let report = describe(&view, &change, &plan);
+    let report = describe(real, &view, &change, &plan);
     let note = ldcache::find(&view).map(|note| note.range);
     Ok(Ok(Planned { change, plan, note, report }))
 }
@@ -213,9 +212,10 @@ fn renames_tags(policy: &Policy, tag: TagPolicy) -> bool {
     tag == TagPolicy::Rpath || matches!(policy.actions, Actions::Compose { compat, driver, .. } if compat || driver)
 }
 
-fn describe(view: &ElfView<'_>, change: &plan::Change, plan: &Plan) -> Change {
+fn describe(real: PathBuf, view: &ElfView<'_>, change: &plan::Change, plan: &Plan) -> Change {
     let range = |patch: &plan::Patch| patch.range().map(|range| (patch.stage, range.start().get(), range.len()));
     Change {
+        real,
         before: view.search_path().map(ToOwned::to_owned),
         after: change.path().map(ToOwned::to_owned),
         tag_before: view.path_tags().name(),

@@ -16,8 +16,6 @@ use crate::fsio::{EditError, FileError, How, StoreRefusal, Undo};
 pub struct FileReport {
     /// The path below the argument as given.
     pub path: PathBuf,
-    /// The canonical path.
-    pub real: PathBuf,
     /// What kind of object it is, as far as that was read.
     pub object: Option<Object>,
     /// What became of it.
@@ -56,6 +54,8 @@ pub enum Outcome {
 /// A changed path.
 #[derive(Debug)]
 pub struct Change {
+    /// The canonical path of the file.
+    pub real: PathBuf,
     /// The path before; `None` without a tag.
     pub before: Option<BString>,
     /// The path after; `None` when the tag went.

@@ -75,12 +75,15 @@ pub struct Room {
 }
 
 /// Reads every file of a list; `policies` are those for 64-bit and for 32-bit objects.
-pub fn show(files: &[Found], policies: (&Policy, &Policy), jobs: usize) -> Vec<ShowReport> {
-    run(files, jobs, |found| ShowReport { path: found.shown.clone(), facts: show_one(found, policies) })
+pub fn show(files: Vec<Found>, policies: (&Policy, &Policy), jobs: usize) -> Vec<ShowReport> {
+    run(files, jobs, |found| {
+        let facts = show_one(&found, policies);
+        ShowReport { path: found.shown, facts }
+    })
 }
 
 fn show_one(found: &Found, policies: (&Policy, &Policy)) -> Result<Result<Box<Facts>, Skip>, FixError> {
-    let opened = match fsio::sniff(&found.real)? {
+    let opened = match fsio::sniff(found.to_open())? {
         Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
         Sniffed::Elf(opened) => opened,
     };

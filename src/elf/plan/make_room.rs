@@ -11,7 +11,7 @@ use super::draft::Draft;
 use super::ground::Ground;
 use super::new_segment::{entry_behind_table, grow_table, is_load_range};
 use crate::elf::record::{Section, dt, pt, sht};
-use crate::elf::relocations::Addresses;
+use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange};
 
 pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
@@ -140,8 +140,11 @@ fn check_nobody_points_inside(ground: &Ground<'_>, moving: &BTreeSet<usize>) -> 
         .filter_map(|section| Some((section.address.get(), section.address.get().checked_add(section.size)?)))
         .collect();
     let inside = |address: u64| ranges.iter().any(|(start, end)| *start <= address && address < *end);
-    let addresses = Addresses::collect(view).ok_or("the relocations cannot be read")?;
-    if addresses.into_iter().any(inside) {
+    // There can be millions: most lie outside the range that all sections together span.
+    let start = ranges.iter().map(|(start, _)| *start).min().unwrap_or(0);
+    let end = ranges.iter().map(|(_, end)| *end).max().unwrap_or(0);
+    let points_inside = any_address(view, |address| start <= address && address < end && inside(address));
+    if points_inside.ok_or("the relocations cannot be read")? {
         return Err("a symbol or relocation points into what lies behind the table");
     }
     for entry in &view.dynamic.entries {

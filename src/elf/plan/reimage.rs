@@ -40,6 +40,11 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
     if old.intersects(header) || view.table_range().is_none_or(|table| old.intersects(table)) {
         return Err("the last PT_LOAD holds the program header table");
     }
+    let mut others = view.segments.iter().enumerate().filter(|(other, segment)| *other != index && segment.is_load());
+    if others.any(|(_, other)| other.file_range().is_none_or(|range| range.intersects(old))) {
+        // What lies there would count from the copy for some and from the original for others.
+        return Err("another PT_LOAD maps bytes of the last one");
+    }
     let table_size = ground.new_table_size().ok_or("the table would be too large")?;
     let size = load.memory_size.checked_add(table_size).ok_or("the segment would be too large")?;
     if size > most {
