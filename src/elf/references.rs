@@ -7,7 +7,7 @@ use bstr::ByteSlice;
 
 use super::error::{Field, ParseError};
 use super::load_map;
-use super::record::{dt, sht};
+use super::record::{Section, dt, sht};
 use super::strings::is_string_tag;
 use super::units::{Address, FileRange, StringOffset, len64};
 use super::view::ElfView;
@@ -39,9 +39,10 @@ impl References {
         }
         check_symbol_section(view)?;
         match dynamic_symbols(view) {
-            Some(range) => mark_symbol_names(view, range, &mut mark)?,
-            None if has_unreadable_symbols(view) => return Err(unreadable(view, "DT_SYMTAB", dt::DT_SYMTAB)),
-            None => complete = false,
+            Symbols::Table(range) => mark_symbol_names(view, range, &mut mark)?,
+            Symbols::None => {}
+            Symbols::UnknownLength => complete = false,
+            Symbols::Unreadable => return Err(unreadable(view, "DT_SYMTAB", dt::DT_SYMTAB)),
         }
         if !mark_version_needs(view, &mut mark)? {
             return Err(unreadable(view, "DT_VERNEED", dt::DT_VERNEED));
@@ -164,8 +165,17 @@ fn knows_all_readers(view: &ElfView<'_>) -> bool {
         matches!(kind, sht::SHT_DYNSYM | sht::SHT_DYNAMIC | sht::SHT_GNU_VERNEED | sht::SHT_GNU_VERDEF | sht::SHT_NULL)
     };
     let dynstr = view.strings.section.and_then(|index| u32::try_from(index).ok());
-    let strange_section = view.sections.iter().any(|s| Some(s.link) == dynstr && !known_section(s.kind));
-    !strange_section && view.dynamic.entries.iter().all(|entry| is_known_tag(entry.tag, view.header.e_machine))
+    let symbols = view.dynamic.value(dt::DT_SYMTAB);
+    let strange = |section: &Section| {
+        let other_symbols = section.kind == sht::SHT_DYNSYM && Some(section.address.get()) != symbols;
+        !known_section(section.kind) || other_symbols
+    };
+    let strange_section = view.sections.iter().any(|section| Some(section.link) == dynstr && strange(section));
+    // The names of sections may lie in the same table.
+    let names_sections = !view.sections.is_empty() && dynstr == Some(u32::from(view.header.e_shstrndx));
+    !strange_section
+        && !names_sections
+        && view.dynamic.entries.iter().all(|entry| is_known_tag(entry.tag, view.header.e_machine))
 }
 
 /// Tags whose meaning is known: a string (and then it is collected) or certainly none.
@@ -185,14 +195,6 @@ fn is_known_tag(tag: u64, machine: u16) -> bool {
     }
 }
 
-/// Whether there is a table of symbols, and one that should tell its length, and yet the symbols cannot be found. Without
-/// any table that tells the length nobody knows who reads the strings, which is not an error.
-fn has_unreadable_symbols(view: &ElfView<'_>) -> bool {
-    let has = |tag| view.dynamic.value(tag).is_some();
-    let has_section = view.sections.iter().any(|section| section.kind == sht::SHT_DYNSYM);
-    has(dt::DT_SYMTAB) && (has_section || has(dt::DT_HASH) || has(dt::DT_GNU_HASH))
-}
-
 fn unreadable(view: &ElfView<'_>, name: &'static str, tag: u64) -> ParseError {
     let expected = "the address of a table that can be followed to its end in the file part of one PT_LOAD";
     ParseError::value(name, view.dynamic.value(tag).unwrap_or(0), expected)
@@ -210,30 +212,53 @@ fn check_symbol_section(view: &ElfView<'_>) -> Result<(), ParseError> {
     Err(ParseError::Contradiction { field: Field::single("DT_SYMTAB"), value: address, relation, bound: first })
 }
 
-/// The file bytes of the dynamic symbol table, whose length no tag tells.
-#[must_use]
-pub fn dynamic_symbols(view: &ElfView<'_>) -> Option<FileRange> {
-    let address = Address::new(view.dynamic.value(dt::DT_SYMTAB)?);
-    let size = view.encoding.symbol_size();
-    let section = view.sections.iter().find(|s| s.kind == sht::SHT_DYNSYM && s.address == address);
-    let count = match section {
-        Some(section) => section.size.checked_div(size)?,
-        None => count_by_hash(view)?,
-    };
-    load_map::file_range(&view.segments, address, count.checked_mul(size)?)
+/// The dynamic symbol table, whose length no tag tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symbols {
+    /// Its file bytes.
+    Table(FileRange),
+    /// There is none.
+    None,
+    /// Nothing tells how long it is: a GNU hash table that holds no symbol does not, for one.
+    UnknownLength,
+    /// What should tell its length, or the table itself, cannot be found.
+    Unreadable,
 }
 
-fn count_by_hash(view: &ElfView<'_>) -> Option<u64> {
+/// Finds the dynamic symbols, by their section header and by the hash tables; the longer answer counts.
+#[must_use]
+pub fn dynamic_symbols(view: &ElfView<'_>) -> Symbols {
+    let Some(address) = view.dynamic.value(dt::DT_SYMTAB).map(Address::new) else { return Symbols::None };
+    let size = view.encoding.symbol_size();
+    let section = view.sections.iter().find(|s| s.kind == sht::SHT_DYNSYM && s.address == address);
+    let by_section = section.and_then(|section| section.size.checked_div(size));
+    let by_hash = count_by_hash(view);
+    let count = match (by_section, by_hash) {
+        (Some(section), Ok(hash)) => section.max(hash.unwrap_or(0)),
+        // With a section header a broken hash table is the loader's problem, not the strings'.
+        (Some(section), Err(())) => section,
+        (None, Ok(Some(hash))) => hash,
+        (None, Ok(None)) => return Symbols::UnknownLength,
+        (None, Err(())) => return Symbols::Unreadable,
+    };
+    let range = count.checked_mul(size).and_then(|bytes| load_map::file_range(&view.segments, address, bytes));
+    range.map_or(Symbols::Unreadable, Symbols::Table)
+}
+
+fn count_by_hash(view: &ElfView<'_>) -> Result<Option<u64>, ()> {
     const DT_MIPS_SYMTABNO: u64 = 0x7000_0011;
     if view.header.e_machine == goblin::elf::header::EM_MIPS
         && let Some(count) = view.dynamic.value(DT_MIPS_SYMTABNO)
     {
-        return Some(count);
+        return Ok(Some(count));
     }
     if let Some(address) = view.dynamic.value(dt::DT_HASH) {
-        return count_by_sysv_hash(view, Address::new(address));
+        return count_by_sysv_hash(view, Address::new(address)).map(Some).ok_or(());
     }
-    count_by_gnu_hash(view, Address::new(view.dynamic.value(dt::DT_GNU_HASH)?))
+    match view.dynamic.value(dt::DT_GNU_HASH) {
+        Some(address) => count_by_gnu_hash(view, Address::new(address)).ok_or(()),
+        None => Ok(None),
+    }
 }
 
 /// `nchain`; 64-bit s390 and Alpha have 64-bit hash words (gABI 5.4 "Hash Table" and their psABIs).
@@ -246,8 +271,9 @@ fn count_by_sysv_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
     if wide { view.encoding.word_at(bytes, 0) } else { view.encoding.u32_at(bytes, 0).map(u64::from) }
 }
 
-/// The index behind the last chain's last symbol; every hashed symbol lies at or behind `symoffset`.
-fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
+/// The index behind the last chain's last symbol. A table without any (GNU ld writes one with `symoffset` 1 for programs
+/// that export nothing) says nothing about the symbols in front of `symoffset`: `Some(None)`.
+fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<Option<u64>> {
     let encoding = view.encoding;
     let bytes = load_map::file_range_from(&view.segments, address)?.of(view.bytes)?;
     let buckets = usize::try_from(encoding.u32_at(bytes, 0)?).ok()?;
@@ -258,8 +284,8 @@ fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
     let bucket_len = buckets.checked_mul(4)?;
     let bucket_bytes = bytes.get(bucket_at..bucket_at.checked_add(bucket_len)?)?;
     let last = bucket_bytes.chunks_exact(4).filter_map(|chunk| encoding.u32_at(chunk, 0)).max().unwrap_or(0);
-    if last < first {
-        return Some(u64::from(first));
+    if last == 0 || last < first {
+        return Some(None);
     }
     let chains = bytes.get(bucket_at.checked_add(bucket_len)?..)?;
     let mut index = last;
@@ -268,7 +294,7 @@ fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
         let hash = encoding.u32_at(chains, at)?;
         index = index.checked_add(1)?;
         if hash & 1 != 0 {
-            return Some(u64::from(index));
+            return Some(Some(u64::from(index)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::load_map;
 use super::record::{DynamicEntry, dt};
-use super::references::dynamic_symbols;
+use super::references::{Symbols, dynamic_symbols};
 use super::units::{Address, FileRange};
 use super::view::ElfView;
 
@@ -36,7 +36,8 @@ pub(super) fn is_address_tag(tag: u64) -> bool {
 fn symbols(view: &ElfView<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
     let size = usize::try_from(view.encoding.symbol_size()).ok()?;
     let value_at = if view.encoding.is_64 { 8 } else { 4 };
-    for symbol in dynamic_symbols(view)?.of(view.bytes)?.chunks_exact(size) {
+    let Symbols::Table(range) = dynamic_symbols(view) else { return None };
+    for symbol in range.of(view.bytes)?.chunks_exact(size) {
         ask(view.encoding.word_at(symbol, value_at)?);
     }
     Some(())

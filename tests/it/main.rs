@@ -23,3 +23,4 @@ mod linkers;
 mod prefixes;
 mod readme;
 mod support;
+mod verifier;

@@ -45,10 +45,8 @@ pub(super) struct Draft<'g> {
     /// lead there, and only then the table grows over the old bytes.
     pub interim_without: Option<usize>,
     pub warnings: Vec<Warning>,
-    /// Bytes of the old table that stay in use whatever the old path was.
+    /// Bytes of the old table that the new path takes, which must not be scrubbed.
     pub keep: Option<(StringOffset, u64)>,
-    /// The table's new bytes belong to the old place, so scrubbing it would scrub the new path.
-    pub overwrites_old_path: bool,
 }
 
 impl<'g> Draft<'g> {
@@ -75,7 +73,6 @@ impl<'g> Draft<'g> {
             interim_without: None,
             warnings: Vec::new(),
             keep: None,
-            overwrites_old_path: false,
         }
     }
 
@@ -105,10 +102,13 @@ impl<'g> Draft<'g> {
         self.path = StringOffset::new(kept);
         let end = offset.plus(kept).ok_or("an offset does not fit")?;
         self.add_content(end, ground.wanted.clone())?;
-        for (scrubbed, len) in self.scrub_runs().into_iter().filter(|(scrubbed, _)| scrubbed.get() < kept) {
+        for (scrubbed, len) in self.scrub_runs() {
+            let len = len.min(kept.saturating_sub(scrubbed.get()));
             let at = offset.plus(scrubbed.get()).ok_or("an offset does not fit")?;
             let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
-            self.add_content(at, vec![0; zeros])?;
+            if zeros > 0 {
+                self.add_content(at, vec![0; zeros])?;
+            }
         }
         ground.new_table_size().ok_or("the table would be too large")
     }
@@ -137,23 +137,24 @@ impl<'g> Draft<'g> {
         moved.unwrap_or(range.start())
     }
 
-    /// Parts of the old path strings that nobody else reads.
+    /// Parts of the old path strings that nobody else reads, in order and apart from each other.
     fn scrub_runs(&self) -> Vec<(StringOffset, u64)> {
-        let mut runs = Vec::new();
+        let kept = |byte: StringOffset| {
+            self.keep.is_some_and(|(from, len)| byte.since(from).is_some_and(|within| within < len))
+        };
+        let mut runs: Vec<(StringOffset, u64)> = Vec::new();
+        let mut done = 0;
         for (offset, len) in &self.ground.old_paths {
-            let end = offset.get().saturating_add(*len);
-            let mut start = None;
-            for at in offset.get()..=end {
+            // One path can be the tail of another.
+            for at in offset.get().max(done)..offset.get().saturating_add(*len) {
                 let byte = StringOffset::new(at);
-                let kept = self.keep.is_some_and(|(from, len)| byte.since(from).is_some_and(|within| within < len));
-                let free = at < end && !kept && self.ground.references.is_free(byte, 1);
-                match (free, start) {
-                    (true, None) => start = Some(byte),
-                    (false, Some(from)) => {
-                        runs.push((from, byte.since(from).unwrap_or(0)));
-                        start = None;
-                    }
-                    _ => {}
+                done = at.saturating_add(1);
+                if kept(byte) || !self.ground.references.is_free(byte, 1) {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some((start, len)) if start.plus(*len) == Some(byte) => *len = len.saturating_add(1),
+                    _ => runs.push((byte, 1)),
                 }
             }
         }
@@ -382,7 +383,7 @@ impl<'g> Draft<'g> {
                 }
             }
         }
-        for (offset, bytes) in found {
+        for (offset, bytes) in joined(view.bytes, found) {
             self.add(Stage::Sections, offset, bytes);
         }
     }
@@ -436,9 +437,6 @@ impl<'g> Draft<'g> {
 
     /// Nix scans outputs for store paths: what nobody reads any more must not keep one alive.
     fn patch_old_path(&mut self) -> Result<(), &'static str> {
-        if self.overwrites_old_path {
-            return Ok(());
-        }
         let table = self.ground.view.strings.range;
         for (offset, len) in self.scrub_runs() {
             let at = table.start().plus(offset.get()).ok_or("an offset does not fit")?;
@@ -452,6 +450,25 @@ impl<'g> Draft<'g> {
         }
         Ok(())
     }
+}
+
+/// Writes that lie close together as one, with what stands between them.
+fn joined(file: &[u8], writes: Vec<(FileOffset, Vec<u8>)>) -> Vec<(FileOffset, Vec<u8>)> {
+    const CLOSE: u64 = 64;
+    let mut joined: Vec<(FileOffset, Vec<u8>)> = Vec::new();
+    for (offset, bytes) in writes {
+        if let Some((start, last)) = joined.last_mut()
+            && let Some(end) = start.plus(len64(last))
+            && let Some(gap) = offset.since(end).filter(|gap| *gap <= CLOSE)
+            && let Some(between) = FileRange::new(end, gap).and_then(|range| range.of(file))
+        {
+            last.extend_from_slice(between);
+            last.extend_from_slice(&bytes);
+        } else {
+            joined.push((offset, bytes));
+        }
+    }
+    joined
 }
 
 /// Bytes from the start of a file with another header and another table.

@@ -1,10 +1,12 @@
 //! What every rung needs to know about an object: gathered once, never changed.
 
+use std::collections::BTreeSet;
+
 use bstr::ByteSlice;
 
 use super::slot::SlotPlan;
 use super::{Change, PlanError};
-use crate::elf::record::{dt, pt};
+use crate::elf::record::{Segment, dt, pt};
 use crate::elf::references::References;
 use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
 use crate::elf::view::ElfView;
@@ -28,22 +30,28 @@ pub(super) struct Ground<'g> {
     pub file_len: u64,
     /// The end of everything that a header describes.
     pub content_end: u64,
-    /// Everything in the file that a header describes, the PT_LOADs included.
+    /// Everything in the file that a header describes, but for the PT_LOADs: those say what is mapped, not what is used.
     pub occupied: Vec<FileRange>,
+    /// The file ranges of the PT_LOADs.
+    pub loads: Vec<FileRange>,
 }
 
 impl<'g> Ground<'g> {
     pub(super) fn survey(view: &'g ElfView<'g>, change: &Change) -> Result<Self, PlanError> {
         let references = References::collect(view)?;
         let path_tags = view.dynamic.entries.iter().filter(|entry| matches!(entry.tag, dt::DT_RUNPATH | dt::DT_RPATH));
-        let old_paths = path_tags.map(|entry| StringOffset::new(entry.value));
-        let old_paths = old_paths.filter_map(|offset| Some((offset, len64(view.strings.get(offset)?)))).collect();
+        let offsets: BTreeSet<StringOffset> = path_tags.map(|entry| StringOffset::new(entry.value)).collect();
+        let old_paths =
+            offsets.into_iter().filter_map(|offset| Some((offset, len64(view.strings.get(offset)?)))).collect();
         let mut wanted = change.path().map(|path| path.as_bytes().to_vec()).unwrap_or_default();
         if !wanted.is_empty() {
             wanted.push(0);
         }
         let occupied = occupied(view);
-        let content_end = occupied.iter().map(|range| range.end().get()).max().unwrap_or(0);
+        let loads: Vec<FileRange> =
+            view.segments.iter().filter(|s| s.is_load()).filter_map(Segment::file_range).collect();
+        let ends = occupied.iter().chain(&loads).map(|range| range.end().get());
+        let content_end = ends.max().unwrap_or(0);
         Ok(Self {
             view,
             references,
@@ -54,17 +62,28 @@ impl<'g> Ground<'g> {
             file_len: len64(view.bytes),
             content_end,
             occupied,
+            loads,
         })
     }
 
     /// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
+    /// A few zeros are padding.
     pub(super) fn has_payload(&self) -> bool {
-        self.file_len.saturating_sub(self.content_end) > PADDING
+        let len = self.file_len.saturating_sub(self.content_end);
+        let rest = FileRange::new(FileOffset::new(self.content_end), len);
+        len > PADDING || !rest.is_some_and(|rest| self.is_zero(rest))
+    }
+
+    /// The path string that the loader uses, as (offset, bytes without NUL).
+    pub(super) fn effective_path(&self) -> Option<(StringOffset, u64)> {
+        let effective = self.view.path_tags().effective()?;
+        self.old_paths.iter().copied().find(|(offset, _)| *offset == effective)
     }
 
     /// The start of the first occupied range behind an offset; `None` when something reaches across it.
     pub(super) fn free_until(&self, offset: FileOffset) -> Option<u64> {
-        let behind = self.occupied.iter().filter(|used| used.end() > offset && !used.is_empty());
+        let used = self.occupied.iter().chain(&self.loads);
+        let behind = used.filter(|used| used.end() > offset && !used.is_empty());
         let next = behind.map(|used| used.start()).min();
         match next {
             None => Some(u64::MAX),
@@ -109,7 +128,8 @@ fn page(machine: u16) -> Alignment {
 fn occupied(view: &ElfView<'_>) -> Vec<FileRange> {
     let header = FileRange::new(FileOffset::new(0), u64::from(view.header.e_ehsize).max(view.encoding.header_size()));
     let tables = [header, view.table_range(), view.section_table_range()];
-    let segments = view.segments.iter().filter(|s| s.kind != pt::PT_NULL).map(|segment| segment.file_range());
+    let segments =
+        view.segments.iter().filter(|s| !matches!(s.kind, pt::PT_NULL | pt::PT_LOAD)).map(Segment::file_range);
     let sections = view.sections.iter().map(|section| section.file_range());
     tables.into_iter().chain(segments).chain(sections).flatten().filter(|range| !range.is_empty()).collect()
 }

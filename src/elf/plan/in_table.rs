@@ -26,24 +26,25 @@ pub(super) fn share<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     Ok(draft)
 }
 
-/// b: over the old string, when nobody else reads it and it is long enough.
+/// b: over the string that the loader uses now, when nobody else reads it and it is long enough.
 pub(super) fn overwrite<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     needs_slot(ground)?;
-    let needed = len64(&ground.wanted);
-    let mut fitting = ground.old_paths.iter().filter(|(_, len)| len.saturating_add(1) >= needed).peekable();
-    if fitting.peek().is_none() {
+    // Over another tag's string, the loader would be led to that one first, and to the new text only afterwards.
+    let (offset, len) = ground.effective_path().ok_or("there is no old path")?;
+    let len = len.saturating_add(1);
+    if len < len64(&ground.wanted) {
         return Err("the new path is longer than the old one");
     }
-    let free = fitting.find(|(offset, len)| ground.references.is_free(*offset, len.saturating_add(1)));
-    let (offset, len) = free.ok_or("somebody else reads the old path's bytes")?;
+    if !ground.references.is_free(offset, len) {
+        return Err("somebody else reads the old path's bytes");
+    }
     let at = ground.view.strings.range.start().plus(offset.get()).ok_or("an offset does not fit")?;
     let mut bytes = ground.wanted.clone();
-    bytes.resize(usize::try_from(len.saturating_add(1)).map_err(|_| "the old path does not fit in memory")?, 0);
+    bytes.resize(usize::try_from(len).map_err(|_| "the old path does not fit in memory")?, 0);
     let mut draft = Draft::new(ground);
-    draft.path = *offset;
-    draft.overwrites_old_path = true;
+    draft.path = offset;
+    draft.keep = Some((offset, len));
     draft.add(Stage::String, at, bytes);
-    // Other path strings (DT_RPATH beside DT_RUNPATH) are abandoned and scrubbed like any.
     Ok(draft)
 }
 

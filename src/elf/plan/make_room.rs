@@ -9,7 +9,7 @@ use super::Rung;
 use super::block::{Block, TABLE_TAGS};
 use super::draft::Draft;
 use super::ground::Ground;
-use super::new_segment::{entry_behind_table, grow_table, is_load_range};
+use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange};
@@ -116,8 +116,7 @@ fn check_rest_is_padding(ground: &Ground<'_>, entry: FileRange, moving: &BTreeSe
     let view = ground.view;
     let moved: Vec<FileRange> = moving.iter().filter_map(|index| view.sections.get(*index)?.file_range()).collect();
     let named = |used: &FileRange| moved.iter().any(|section| section.intersects(*used));
-    let strange =
-        ground.occupied.iter().any(|used| used.intersects(entry) && !is_load_range(ground, *used) && !named(used));
+    let strange = ground.occupied.iter().any(|used| used.intersects(entry) && !named(used));
     if strange {
         return Err("something without a section lies behind the table");
     }

@@ -51,23 +51,23 @@ pub(super) fn gap<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     }
     let gap = entry_behind_table(ground)?;
     let section_table = view.section_table_range().ok_or("an offset does not fit")?;
-    let mut draft = Draft::new(ground);
-    let mut block = Block::behind_everything(ground)?;
-    let others = ground.occupied.iter().filter(|used| **used != section_table && !is_load_range(ground, **used));
-    if others.clone().any(|used| used.intersects(gap)) {
+    if ground.occupied.iter().any(|used| *used != section_table && used.intersects(gap)) {
         return Err("what follows the program header table is in use");
     }
-    let filler = gap.of(view.bytes).ok_or("the file ends behind the table")?;
-    if section_table.intersects(gap) {
-        // Only the section header table is in the way, and nothing loads it: it goes to the end.
-        draft.section_table_offset = FileOffset::new(0);
-    } else if !is_filler(filler) {
+    // Where only the section header table is in the way, which nothing loads, that goes to the end.
+    let moves_section_table = section_table.intersects(gap);
+    let until = if moves_section_table { section_table.start() } else { gap.end() };
+    let filler = FileRange::new(gap.start(), until.since(gap.start()).unwrap_or(0));
+    let filler = filler.and_then(|range| range.of(view.bytes)).ok_or("the file ends behind the table")?;
+    if !is_filler(filler) {
         return Err("what follows the program header table is not padding");
     }
+    let mut draft = Draft::new(ground);
+    let mut block = Block::behind_everything(ground)?;
     block.take_dynamic(&mut draft)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
-    if draft.section_table_offset == FileOffset::new(0) {
+    if moves_section_table {
         let end = Alignment::SIXTEEN.up(draft.new_len).ok_or("an offset does not fit")?;
         draft.section_table_offset = FileOffset::new(end);
     }
@@ -103,8 +103,11 @@ pub(super) fn entry_behind_table(ground: &Ground<'_>) -> Result<FileRange, &'sta
     let view = ground.view;
     let table = view.table_range().ok_or("an offset does not fit")?;
     let entry = FileRange::new(table.end(), view.encoding.segment_size()).ok_or("an offset does not fit")?;
-    let loads = || view.segments.iter().filter(|segment| segment.is_load()).filter_map(Segment::file_range);
-    if loads().any(|load| load.covers(table)) && !loads().any(|load| load.covers(table) && load.covers(entry)) {
+    let with_table: Vec<&FileRange> = ground.loads.iter().filter(|load| load.covers(table)).collect();
+    if with_table.is_empty() && ground.loads.iter().any(|load| load.intersects(entry)) {
+        return Err("a PT_LOAD starts behind the table");
+    }
+    if !with_table.is_empty() && !with_table.iter().any(|load| load.covers(entry)) {
         return Err("the table would leave its PT_LOAD");
     }
     Ok(entry)
@@ -118,11 +121,6 @@ pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
         segment.memory_size = segment.memory_size.checked_add(size).ok_or("the table would be too large")?;
     }
     Ok(())
-}
-
-/// A PT_LOAD describes what is mapped, not what is used.
-pub(super) fn is_load_range(ground: &Ground<'_>, range: FileRange) -> bool {
-    ground.view.segments.iter().any(|segment| segment.is_load() && segment.file_range() == Some(range))
 }
 
 /// Zeros, or what patchelf leaves behind the table when it moves things away.

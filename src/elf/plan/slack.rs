@@ -28,7 +28,7 @@ pub(super) fn grow<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     let head = usize::try_from(strings.size().saturating_sub(kept)).unwrap_or(0).min(ground.wanted.len());
     let (head, tail) = ground.wanted.split_at(head);
     draft.add_content(strings.range.end(), tail.to_vec())?;
-    draft.overwrites_old_path = !head.is_empty();
+    draft.keep = Some((crate::elf::units::StringOffset::new(kept), len64(&ground.wanted)));
     draft.add(Stage::String, at, head.to_vec());
     stretch(&mut draft, index, growth)?;
     draft.place_table(strings.range.start(), strings.address, new_size);

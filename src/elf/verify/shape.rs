@@ -50,6 +50,8 @@ pub(super) struct Section {
     pub size: u64,
     pub link: u32,
     pub info: u32,
+    pub align: u64,
+    pub entry_size: u64,
 }
 
 impl Section {
@@ -77,6 +79,7 @@ pub(super) struct Shape<'i, 'a> {
     pub sections: Vec<Section>,
     /// (tag, value) up to DT_NULL.
     pub dynamic: Vec<(u64, u64)>,
+    pub dynamic_segment: Segment,
     pub dynamic_offset: u64,
     /// The whole of PT_DYNAMIC in the file.
     pub dynamic_size: u64,
@@ -149,6 +152,7 @@ impl<'i, 'a> Shape<'i, 'a> {
             dynamic,
             dynamic_offset: dynamic_segment.offset,
             dynamic_size: dynamic_segment.file_size,
+            dynamic_segment,
             symbol_size: size_of_64::<Elf::Sym>(),
             is_64: size_of_64::<Elf::Sym>() == 24,
             endian,
@@ -174,7 +178,23 @@ impl<'i, 'a> Shape<'i, 'a> {
         load.offset.checked_add(address.checked_sub(load.address)?)
     }
 
-    fn machine(&self) -> u64 {
+    /// `st_value`, `st_shndx` and everything else of a symbol record.
+    pub(super) fn symbol_parts<'s>(&self, symbol: &'s [u8]) -> Option<SymbolParts<'s>> {
+        let [value_at, width, section_at]: [usize; 3] = if self.is_64 { [8, 8, 6] } else { [4, 4, 14] };
+        let value = symbol.get(value_at..value_at.checked_add(width)?)?;
+        let section = symbol.get(section_at..section_at.checked_add(2)?)?.try_into().ok()?;
+        let big = self.endian == Endianness::Big;
+        let section = if big { u16::from_be_bytes(section) } else { u16::from_le_bytes(section) };
+        let rest = (symbol.get(..value_at)?, symbol.get(value_at.checked_add(width)?..)?);
+        let value = value.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        Some(SymbolParts {
+            value: if big { value } else { value.swap_bytes() >> (64_usize.checked_sub(width.checked_mul(8)?)?) },
+            section,
+            rest,
+        })
+    }
+
+    pub(super) fn machine(&self) -> u64 {
         self.constant_header.1.get(1).copied().unwrap_or(0)
     }
 
@@ -303,6 +323,14 @@ impl<'i, 'a> Shape<'i, 'a> {
     }
 }
 
+/// A symbol record, with the one field apart that may follow a moved section.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SymbolParts<'s> {
+    pub value: u64,
+    pub section: u16,
+    pub rest: (&'s [u8], &'s [u8]),
+}
+
 /// The bytes of a range of an image.
 pub(super) fn read<'a>(image: &Image<'a>, offset: u64, len: u64) -> Result<Cow<'a, [u8]>, VerifyError> {
     let range = FileRange::new(FileOffset::new(offset), len);
@@ -345,5 +373,7 @@ fn parse_section<S: SectionHeader<Endian = Endianness>>(section: &S, endian: End
         size: section.sh_size(endian).into(),
         link: section.sh_link(endian),
         info: section.sh_info(endian),
+        align: section.sh_addralign(endian).into(),
+        entry_size: section.sh_entsize(endian).into(),
     }
 }
