@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
@@ -25,6 +26,9 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let copied = match &args.output {
         None => None,
         Some(target) => {
+            if let Some(missing) = failures.first() {
+                bail!("{}: {}", missing.path.display(), report::reason(missing));
+            }
             let [original] = roots.as_slice() else { bail!("--output takes exactly one PATH") };
             let original = original.clone();
             let copied = tree::copy_tree(&original, target, &fix_settings.store)
@@ -36,16 +40,13 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if mode(args).writes() {
         refuse_store_roots(&mut roots, &fix_settings, &mut failures);
     }
-    let receipt = args.receipt.as_deref().map(new_receipt).transpose()?;
+    let receipt = args.receipt.as_deref().map(|path| ReceiptFile::create(path, &fix_settings)).transpose()?;
     let listing = tree::discover(&roots, &exclude);
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
-    let mut files = with_progress(listing.files, &fix_settings, global);
+    let mut files = with_progress(listing.files, &fix_settings, global, receipt.as_ref());
     if !failures.is_empty() {
         files.extend(failures);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-    }
-    if let Some(mut file) = receipt {
-        file.write_all(Receipt::of(&files).to_text()?.as_bytes()).context("cannot write the receipt")?;
     }
     let copy = copied.and_then(|(original, links)| {
         let store_path = fix_settings.store.path_of(&original.real)?;
@@ -54,7 +55,11 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
         FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
-    print(&run, global)?;
+    // A reader that has seen enough does not undo what was done.
+    print(&run, global).or_else(output::ignore_closed_pipe)?;
+    if let Some(receipt) = receipt {
+        receipt.finish()?;
+    }
     Ok(status(args, &run))
 }
 
@@ -102,21 +107,73 @@ fn failed(path: &Path, error: FixError) -> FileReport {
     FileReport { path: path.to_owned(), object: None, outcome: Outcome::Failed(error) }
 }
 
-/// A receipt that is overwritten is a run that can no longer be taken back.
-fn new_receipt(path: &Path) -> anyhow::Result<File> {
-    File::create_new(path).with_context(|| format!("cannot make the receipt {}", path.display()))
+/// A receipt while it is being written: one line for each file as soon as that is edited.
+struct ReceiptFile {
+    state: Mutex<anyhow::Result<(File, u64)>>,
 }
 
-fn with_progress(files: Vec<Found>, settings: &FixSettings, global: &Global) -> Vec<FileReport> {
-    let jobs = settings::jobs(global);
-    if !settings::shows_progress(global) {
-        return tree::fix(files, settings, jobs, &|| ());
+impl ReceiptFile {
+    /// A receipt that is overwritten is a run that can no longer be taken back.
+    fn create(path: &Path, settings: &FixSettings) -> anyhow::Result<Self> {
+        let name = || format!("cannot make the receipt {}", path.display());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        settings.store.check(&directory.canonicalize().with_context(name)?).with_context(name)?;
+        let mut file = File::create_new(path).with_context(name)?;
+        let head = Receipt::head()?;
+        file.write_all(head.as_bytes()).with_context(name)?;
+        Ok(Self { state: Mutex::new(Ok((file, u64::try_from(head.len())?))) })
     }
-    let bar = ProgressBar::new(u64::try_from(files.len()).unwrap_or(0));
+
+    fn add(&self, report: &FileReport) {
+        let Ok(mut state) = self.state.lock() else { return };
+        if let Ok((file, len)) = state.as_mut()
+            && let Err(error) = append(file, len, report)
+        {
+            *state = Err(error);
+        }
+    }
+
+    /// The first line that could not be written, after the report of what was edited all the same.
+    fn finish(self) -> anyhow::Result<()> {
+        let state = self.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.and_then(|(file, _)| Ok(file.sync_all()?)).context("the receipt is not complete")
+    }
+}
+
+fn append(file: &mut File, len: &mut u64, report: &FileReport) -> anyhow::Result<()> {
+    let Some(line) = Receipt::line(report)? else { return Ok(()) };
+    *len = len.saturating_add(u64::try_from(line.len())?);
+    // A write past the limit would kill the process with SIGXFSZ.
+    if fsio::size_limit().is_some_and(|limit| *len > limit) {
+        bail!("it would be larger than the limit of file sizes (ulimit -f)");
+    }
+    Ok(file.write_all(line.as_bytes())?)
+}
+
+fn with_progress(
+    files: Vec<Found>,
+    settings: &FixSettings,
+    global: &Global,
+    receipt: Option<&ReceiptFile>,
+) -> Vec<FileReport> {
+    let jobs = settings::jobs(global);
+    let bar = if settings::shows_progress(global) {
+        ProgressBar::new(u64::try_from(files.len()).unwrap_or(0))
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left") {
         bar.set_style(style);
     }
-    let reports = tree::fix(files, settings, jobs, &|| bar.inc(1));
+    let shows = !bar.is_hidden();
+    let reports = tree::fix(files, settings, jobs, &|report| {
+        if shows {
+            bar.inc(1);
+        }
+        if let Some(receipt) = receipt {
+            receipt.add(report);
+        }
+    });
     bar.finish_and_clear();
     reports
 }
@@ -134,7 +191,9 @@ fn copy_notes(
         Outcome::Conforms { path, .. } => path.as_ref(),
         Outcome::Skipped(_) | Outcome::Failed(_) => None,
     });
-    let entries = entries.flat_map(|path| path.split_str(":")).filter(|entry| entry.starts_with(prefix)).count();
+    let is_below =
+        |entry: &&[u8]| entry.strip_prefix(prefix).is_some_and(|below| below.is_empty() || below.starts_with(b"/"));
+    let entries = entries.flat_map(|path| path.split_str(":")).filter(is_below).count();
     let files = reports.iter().map(|report| report.path.clone()).collect();
     let mut referring = tree::references_to(files, &store_path, settings::jobs(global));
     referring.extend(links.into_iter().filter(|(_, to)| to.starts_with(&store_path)).map(|(link, _)| link));

@@ -23,6 +23,14 @@ pub(super) fn palette(global: &Global, stream: &impl RawStream) -> Palette {
     if coloured { Palette::coloured() } else { Palette::default() }
 }
 
+/// A closed pipe is the reader's decision, not a failure.
+pub(super) fn ignore_closed_pipe(error: anyhow::Error) -> anyhow::Result<()> {
+    match error.downcast_ref::<io::Error>() {
+        Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// The human printer for these options.
 pub(super) fn human(global: &Global) -> Human {
     let detail = match (global.quiet, global.verbose) {
@@ -31,6 +39,7 @@ pub(super) fn human(global: &Global) -> Human {
         (false, 1) => Detail::Verbose,
         (false, _) => Detail::All,
     };
-    let escape = if io::stdout().is_terminal() { Escape::Terminal } else { Escape::Never };
-    Human { detail, escape, out: palette(global, &io::stdout()), err: palette(global, &io::stderr()) }
+    let escape = |is_terminal| if is_terminal { Escape::Terminal } else { Escape::Never };
+    let (escape_out, escape_err) = (escape(io::stdout().is_terminal()), escape(io::stderr().is_terminal()));
+    Human { detail, escape_out, escape_err, out: palette(global, &io::stdout()), err: palette(global, &io::stderr()) }
 }

@@ -147,9 +147,14 @@ pub(super) fn shows_progress(global: &Global) -> bool {
 pub(super) fn store() -> Store {
     let root = std::env::var_os("NIX_STORE").filter(|root| !root.is_empty());
     let root = PathBuf::from(root.unwrap_or_else(|| "/nix/store".into()));
-    let outputs = if std::env::var_os("NIX_BUILD_TOP").is_some() { outputs() } else { Vec::new() };
+    let root = root.canonicalize().unwrap_or(root);
+    // nix-shell sets the same variables, and its outputs can be finished store paths.
+    let in_build = std::env::var_os("NIX_BUILD_TOP").is_some() && std::env::var_os("IN_NIX_SHELL").is_none();
+    let outputs = if in_build { outputs() } else { Vec::new() };
     let outputs = outputs.into_iter().map(|output| output.canonicalize().unwrap_or(output));
-    Store { outputs: outputs.filter(|output| *output != root).collect(), root: root.canonicalize().unwrap_or(root) }
+    // An output is a store path: not the store, nothing above it, nothing inside another path.
+    let is_store_path = |output: &PathBuf| output.parent() == Some(&root);
+    Store { outputs: outputs.filter(is_store_path).collect(), root }
 }
 
 /// The outputs' names are in `$outputs`, or with `__structuredAttrs` in the attributes file; each name is a variable.

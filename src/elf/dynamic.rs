@@ -8,7 +8,7 @@ use super::record::{DynamicEntry, Encoding, Segment, dt};
 use super::units::{Address, FileOffset, FileRange, StringOffset};
 
 /// No linker writes more than a few hundred entries; a table this long is not one.
-const MOST_ENTRIES: u64 = 1 << 16;
+const MOST_ENTRIES: u64 = 1 << 12;
 
 /// The entries before DT_NULL, and how many spare ones follow it.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::plan::{Content, Plan};
+use super::plan::{Content, Patch, Plan};
 use super::units::{FileOffset, FileRange, len64};
 
 /// Bytes that an in-place edit replaced, in file order of the writes.
@@ -22,13 +22,14 @@ pub struct Image<'a> {
     base: &'a [u8],
     len: u64,
     layers: Vec<(FileRange, &'a [u8])>,
+    changed: Vec<FileRange>,
 }
 
 impl<'a> Image<'a> {
     /// The bytes as they are.
     #[must_use]
     pub fn of(base: &'a [u8]) -> Self {
-        Self { base, len: len64(base), layers: Vec::new() }
+        Self { base, len: len64(base), layers: Vec::new(), changed: Vec::new() }
     }
 
     /// What a plan makes of a file. `None` when the plan is not for these bytes.
@@ -45,7 +46,15 @@ impl<'a> Image<'a> {
             };
             layers.push((patch.range()?, bytes));
         }
-        Some(Self { base, len: plan.new_len, layers })
+        let changed = layers.iter().map(|(range, _)| *range).collect();
+        Some(Self { base, len: plan.new_len, layers, changed })
+    }
+
+    /// What a plan has made of a file, as the file is now. `None` when it has not the size that the plan says.
+    #[must_use]
+    pub fn written(base: &'a [u8], plan: &Plan) -> Option<Self> {
+        let changed = plan.patches.iter().filter_map(Patch::range).collect();
+        (len64(base) == plan.new_len).then_some(Self { base, len: plan.new_len, layers: Vec::new(), changed })
     }
 
     /// What a file was before an in-place edit replaced the saved bytes.
@@ -53,7 +62,9 @@ impl<'a> Image<'a> {
     pub fn before(base: &'a [u8], old_len: u64, saved: &'a [Saved]) -> Option<Self> {
         let layers =
             saved.iter().map(|old| Some((FileRange::new(old.offset, len64(&old.bytes))?, old.bytes.as_slice())));
-        Some(Self { base, len: old_len, layers: layers.collect::<Option<_>>()? })
+        let layers: Vec<_> = layers.collect::<Option<_>>()?;
+        let changed = layers.iter().map(|(range, _)| *range).collect();
+        Some(Self { base, len: old_len, layers, changed })
     }
 
     /// The file's size in bytes.
@@ -68,9 +79,9 @@ impl<'a> Image<'a> {
         self.len == 0
     }
 
-    /// The ranges that differ from the bytes on disk.
+    /// The ranges that an edit wrote.
     pub fn changed(&self) -> impl Iterator<Item = FileRange> {
-        self.layers.iter().map(|(range, _)| *range)
+        self.changed.iter().copied()
     }
 
     /// The bytes of a range; `None` past the end of the file. Bytes that nothing sets are zero, as in a hole.

@@ -4,6 +4,8 @@
 //! colon-separated list of `=absolute path` and `?directory to search`; an empty soname ends it. A patched loader asks
 //! it instead of the RUNPATH, so a RUNPATH edit that leaves it alone would change nothing.
 
+use std::collections::HashSet;
+
 use bstr::{BStr, BString, ByteSlice};
 
 use super::record::{Encoding, pt};
@@ -85,11 +87,13 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
 
 /// `None` when the descriptor is not in the known form.
 fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> Option<Vec<u8>> {
-    let kept: Vec<&BStr> = new_path.entries().filter(|entry| old_path.entries().any(|old| old == *entry)).collect();
+    let listed: HashSet<&BStr> = old_path.entries().collect();
+    let kept: Vec<&BStr> = new_path.entries().filter(|entry| listed.contains(entry)).collect();
+    let stays: HashSet<&BStr> = kept.iter().copied().collect();
     // Only what stands in front of the first entry that the note already knows needs a hint.
     let hints: Vec<&BStr> = new_path.entries().take_while(|entry| Some(*entry) != kept.first().copied()).collect();
-    let reordered = !old_path.entries().filter(|entry| kept.contains(entry)).eq(kept.iter().copied());
-    if reordered || new_path.entries().filter(|entry| !kept.contains(entry)).count() != hints.len() {
+    let reordered = !old_path.entries().filter(|entry| stays.contains(entry)).eq(kept.iter().copied());
+    if reordered || new_path.entries().filter(|entry| !stays.contains(entry)).count() != hints.len() {
         return None;
     }
     let mut strings = old.split(|byte| *byte == 0);
@@ -101,7 +105,7 @@ fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> O
         }
         let found = strings.next()?.as_bstr();
         let hints = hints.iter().map(|hint| BString::from([b"?", hint.as_bytes()].concat()));
-        let found = found.split_str(":").filter(|item| survives(item, &kept, old_path)).map(BString::from);
+        let found = found.split_str(":").filter(|item| survives(item, &stays, &listed)).map(BString::from);
         wanted.extend_from_slice(soname);
         wanted.push(0);
         wanted.extend_from_slice(&bstr::join(":", hints.chain(found)));
@@ -112,14 +116,13 @@ fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> O
 }
 
 /// Whether what the note found does not come from a directory that the path no longer has.
-fn survives(item: &[u8], kept: &[&BStr], old_path: &SearchPath) -> bool {
+fn survives(item: &[u8], stays: &HashSet<&BStr>, listed: &HashSet<&BStr>) -> bool {
     let directory = match item.split_first() {
         Some((b'?', directory)) => directory,
         Some((b'=', path)) => path.rsplit_once_str("/").map_or(path, |(directory, _)| directory),
         _ => return false,
     };
-    let listed = old_path.entries().any(|entry| entry == directory);
-    !listed || kept.iter().any(|entry| *entry == directory)
+    !listed.contains(directory.as_bstr()) || stays.contains(directory.as_bstr())
 }
 
 #[cfg(test)]

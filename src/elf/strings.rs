@@ -56,9 +56,17 @@ impl<'a> StringTable<'a> {
             return Err(ParseError::value("the last byte of the string table (DT_STRTAB, DT_STRSZ)", last, "NUL"));
         }
         let strings = Self { bytes: table, range, address, section, sizes_agree: size == section_size };
-        for entry in &dynamic.entries {
-            if is_string_tag(entry.tag) && strings.get(StringOffset::new(entry.value)).is_none() {
+        // Names share tails at most: together they are not longer than the table, or one is named again and again.
+        let mut named = 0_u64;
+        for entry in dynamic.entries.iter().filter(|entry| is_string_tag(entry.tag)) {
+            let Some(text) = strings.get(StringOffset::new(entry.value)) else {
                 return Err(strings.reference_error("d_val of a dynamic string tag", entry.value));
+            };
+            named = named.saturating_add(len64(text));
+            if named > strings.size().saturating_mul(2).saturating_add(4096) {
+                let relation = "together with the other dynamic string tags names more bytes than twice the table has,";
+                let field = Field::single("d_val of a dynamic string tag");
+                return Err(ParseError::Contradiction { field, value: entry.value, relation, bound: strings.size() });
             }
         }
         Ok(strings)

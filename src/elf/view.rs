@@ -240,16 +240,10 @@ impl<'a> ElfView<'a> {
     }
 }
 
-/// `ld-linux*.so.*`, `ld-musl-*.so.*`, `ld64.so.*`, `ld.so.1` and the like.
+/// `ld-linux*.so.*`, `ld-musl-*.so.*`, `ld-uClibc.so.*`, `ld64.so.*`, `ld.so.1`, and musl's libc, which is its loader.
 fn is_loader_name(soname: &BStr) -> bool {
-    let named = soname.strip_prefix(b"ld").is_some_and(|rest| {
-        let rest = rest.strip_prefix(b"64").unwrap_or(rest);
-        rest.starts_with(b"-linux")
-            || rest.starts_with(b"-musl")
-            || rest.starts_with(b".so")
-            || rest.starts_with(b"-2.")
-    });
-    named && soname.contains_str(".so")
+    let named = [b"ld-".as_slice(), b"ld.so", b"ld64.so", b"libc.musl-"].iter().any(|start| soname.starts_with(start));
+    soname == "libc.so" || (named && soname.contains_str(".so"))
 }
 
 fn by_type(header: &header::Header) -> Option<NotApplicable> {

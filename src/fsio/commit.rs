@@ -68,6 +68,8 @@ pub enum Note {
     NotPrefixSafe,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
+    /// The new name may not survive a power cut: the directory could not be synced.
+    NotSynced,
 }
 
 impl Note {
@@ -83,6 +85,7 @@ impl Note {
             Self::DirectoryNotWritable => "written in place: its directory is not writable".to_owned(),
             Self::OwnerKept => "written in place: its owner could not be given to a copy".to_owned(),
             Self::NotPrefixSafe => "replaced: a half-written file would not load".to_owned(),
+            Self::NotSynced => "replaced, but its directory could not be synced to disk".to_owned(),
             Self::AttributeLost(name) => format!("the extended attribute {name} could not be kept"),
         }
     }
@@ -139,6 +142,9 @@ pub enum EditError {
         "the program is running and has {0} names: it can be neither written in place nor replaced for all of them"
     )]
     RunningHardLinked(u64),
+    /// A write would drop set-user-ID or set-group-ID, and this user cannot set them again.
+    #[error("the file is set-user-ID or set-group-ID and belongs to somebody else: writing it would drop that")]
+    SetId,
     /// Hard links to a file that looks like one of the Nix store's.
     #[error(
         "the file has {0} names and looks like a file of a Nix store (read-only, modified at 1): editing it would edit the store; copy the tree first"
@@ -193,7 +199,8 @@ pub fn commit(
     }
     match mode {
         WriteMode::Replace => replace_or_in_place(opened, plan, change, note),
-        WriteMode::InPlace | WriteMode::OwnCopy => in_place_or_replace(opened, plan, change, note),
+        WriteMode::InPlace => in_place_or_replace(opened, plan, change, note, in_place::Writable::AsItIs),
+        WriteMode::OwnCopy => in_place_or_replace(opened, plan, change, note, in_place::Writable::MakeIt),
     }
 }
 
@@ -228,10 +235,12 @@ fn in_place_or_replace(
     plan: &Plan,
     change: &Change,
     note: Option<FileRange>,
+    writable: in_place::Writable,
 ) -> Result<Committed, EditError> {
     let because = if plan.prefix_safe {
-        match in_place::write(&mut opened, plan, change, note, Durability::Cached, in_place::Writable::AsItIs) {
+        match in_place::write(&mut opened, plan, change, note, Durability::Cached, writable) {
             Ok(done) => return Ok(done),
+            Err(in_place::Failure::Edit(EditError::SetId)) => Note::NotWritable,
             Err(in_place::Failure::Edit(error)) => return Err(error),
             Err(in_place::Failure::Running) => Note::Running,
             Err(in_place::Failure::NotWritable(_)) => Note::NotWritable,
@@ -251,11 +260,16 @@ fn in_place_or_replace(
 
 /// A write past the limit would kill the process with SIGXFSZ, half-way.
 fn check_size_limit(plan: &Plan) -> Result<(), EditError> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-    match limit {
+    match size_limit() {
         Some(limit) if plan.new_len > limit => Err(EditError::SizeLimit { needed: plan.new_len, limit }),
         _ => Ok(()),
     }
+}
+
+/// `RLIMIT_FSIZE` in bytes; `None` without one.
+#[must_use]
+pub fn size_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
 }
 
 /// Takes an edit back, in place, if the file still is what the edit made of it.

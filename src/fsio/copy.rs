@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::commit::size_limit;
 use super::map::FileError;
 use super::store::{Store, StoreRefusal};
 
@@ -21,18 +22,36 @@ pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Resul
     let mut at = 0_u64;
     while at < len {
         let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => break,
+            Ok(start) => start.min(len),
+            Err(Errno::NXIO) => len,
             Err(_) => at,
         };
-        let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(len).min(len);
-        if end <= start {
-            break;
+        // Some file systems call data a hole as long as it is not on the disk yet.
+        if !is_zero(source, at, start)? {
+            copy_part(source, target, at, start)?;
         }
-        copy_part(source, target, start, end)?;
-        at = end;
+        let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(len).min(len);
+        if start < end {
+            copy_part(source, target, start, end)?;
+        }
+        at = end.max(start);
     }
     Ok(())
+}
+
+fn is_zero(source: &File, start: u64, end: u64) -> io::Result<bool> {
+    let mut buffer = vec![0_u8; if start < end { 1 << 16 } else { 0 }];
+    let mut at = start;
+    while at < end {
+        let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..len).unwrap_or_default();
+        source.read_exact_at(piece, at)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at = at.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+    }
+    Ok(true)
 }
 
 fn copy_part(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
@@ -159,6 +178,10 @@ pub fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
     let from = File::open(source).map_err(|e| FileError::new(source, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
+    if size_limit().is_some_and(|limit| meta.len() > limit) {
+        // The write would kill the process with SIGXFSZ.
+        return Err(wrote("write it", Errno::FBIG.into()));
+    }
     let to = File::options().read(true).write(true).create_new(true).open(copy).map_err(|e| wrote("make it", e))?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
     let mode = Mode::from_raw_mode(meta.mode() & 0o7777);

@@ -62,29 +62,41 @@ pub(super) fn write(
 ) -> Result<Committed, Failure> {
     let file = open_for_writing(opened, writable)?;
     check_unchanged(opened, &file)?;
+    check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
     let saved = save(&file, plan).map_err(|e| EditError::File(FileError::new(&opened.path, "read it", e)))?;
     let old = opened.identity;
     opened.unmap();
     let written = write_and_sync(&file, plan, durability);
-    let outcome = match written {
-        Ok(()) => check(opened, &saved, change, note, plan),
-        Err(error) => Err(EditError::File(FileError::new(&opened.path, "write it", error))),
+    let written = written.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)));
+    let outcome = written.and_then(|()| {
+        check(opened, &saved, change, note, plan)?;
+        let failed = |action, e| FileError::new(&opened.path, action, e);
+        keep_mode(&file, &old).map_err(|e| failed("keep its mode", e))?;
+        let after = save_again(&file, &saved).map_err(|e| failed("read it", e))?;
+        let now = Identity::of(&file).map_err(|e| failed("read its attributes", e))?;
+        Ok((after, now))
+    });
+    let (after, now) = match outcome {
+        Ok(done) => done,
+        Err(error) => {
+            opened.unmap();
+            return Err(restore(&file, &old, &saved, error).into());
+        }
     };
-    if let Err(error) = outcome {
-        opened.unmap();
-        return Err(restore(&file, &old, &saved, error).into());
-    }
-    let after = save_again(&file, &saved).map_err(|e| EditError::File(FileError::new(&opened.path, "read it", e)))?;
     let mut notes = Vec::new();
-    keep_mode(&file, &old).map_err(|e| EditError::File(FileError::new(&opened.path, "keep its mode", e)))?;
     if capability.is_some() && self::capability(&file) != capability {
         notes.push(Note::AttributeLost("security.capability".to_owned()));
     }
-    let now =
-        Identity::of(&file).map_err(|e| EditError::File(FileError::new(&opened.path, "read its attributes", e)))?;
     let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before: saved, after, modified: now.modified };
     Ok(Committed { how: How::InPlace, notes, undo })
+}
+
+/// A write drops set-user-ID and set-group-ID, and only the owner and root can set them again.
+fn check_mode_can_be_kept(opened: &Opened) -> Result<(), EditError> {
+    let user = rustix::process::geteuid();
+    let may_set = user.is_root() || user.as_raw() == opened.identity.owner.0;
+    if opened.identity.mode & 0o6000 != 0 && !may_set { Err(EditError::SetId) } else { Ok(()) }
 }
 
 fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, Failure> {

@@ -7,7 +7,7 @@ mod map;
 mod replace;
 mod store;
 
-pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert};
+pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert, size_limit};
 pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
 pub use map::{FileError, Identity, Opened, Sniffed, is_elf, open, sniff};
 pub use store::{Store, StoreRefusal};

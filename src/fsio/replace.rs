@@ -57,12 +57,12 @@ pub(super) fn write(
         copy.set_len(plan.new_len).map_err(|e| FileError::new(path, "write its copy", e))?;
     }
     check(opened, copy, plan, change, note)?;
-    let notes = keep_attributes(opened, copy)?;
+    let mut notes = keep_attributes(opened, copy)?;
     let read = |e| FileError::new(path, "read it", e);
     let before = save(&opened.file, plan).map_err(read)?;
     let after = save_again(copy, &before).map_err(read)?;
     let modified = Identity::of(copy).map_err(read)?.modified;
-    take_name(opened, temporary, durability)?;
+    notes.extend(take_name(opened, temporary, durability)?);
     let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after, modified };
     Ok(Committed { how: How::Replaced, notes, undo })
 }
@@ -74,7 +74,7 @@ pub(super) fn restore_from(opened: &Opened, undo: &Undo) -> Result<(), EditError
         let written = super::in_place::write_back(temporary.as_file(), undo.old_len, &undo.before);
         written.map_err(|e| FileError::new(&opened.path, "write its copy", e))?;
         keep_attributes(opened, temporary.as_file())?;
-        take_name(opened, temporary, Durability::Synced)
+        take_name(opened, temporary, Durability::Synced).map(|_| ())
     };
     restore().map_err(|failure: Failure| match failure {
         Failure::NoDirectory(error) | Failure::NoOwner(error) => EditError::File(error),
@@ -98,7 +98,7 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<(), Failure> {
+fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Option<Note>, Failure> {
     let path = opened.path.as_path();
     if durability == Durability::Synced {
         temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
@@ -107,11 +107,9 @@ fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) 
     check_same_name(opened)?;
     // A temporary file that could not be renamed goes with the error.
     temporary.persist(path).map_err(|failed| make_failure(path, failed.error))?;
-    if durability == Durability::Synced {
-        let synced = File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-        synced.map_err(|e| FileError::new(path, "sync its directory", e))?;
-    }
-    Ok(())
+    // The edit is made; that it may not survive a power cut is told, not called a failure.
+    let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+    Ok((durability == Durability::Synced && sync().is_err()).then_some(Note::NotSynced))
 }
 
 fn make_failure(path: &Path, error: std::io::Error) -> Failure {
@@ -135,7 +133,7 @@ fn own(opened: &Opened, copy: &File) -> Result<(), Failure> {
 fn check(opened: &Opened, copy: &File, plan: &Plan, change: &Change, note: Option<FileRange>) -> Result<(), EditError> {
     let copied = contents(copy, plan.new_len).map_err(|e| FileError::new(&opened.path, "map its copy", e))?;
     let before = Image::of(opened.bytes());
-    let after = Image::of(copied.bytes());
+    let after = Image::written(copied.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
     // The writes are compared byte for byte first: the verifier only looks where the plan wrote.
     let wanted = Image::planned(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
     for range in wanted.changed() {
@@ -143,7 +141,7 @@ fn check(opened: &Opened, copy: &File, plan: &Plan, change: &Change, note: Optio
             return Err(EditError::ChangedMeanwhile);
         }
     }
-    verify(&before, &wanted, change, note)?;
+    verify(&before, &after, change, note)?;
     Ok(())
 }
 
@@ -162,6 +160,12 @@ fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError>
         if kept.is_err() {
             notes.push(Note::AttributeLost(name.to_string_lossy().into_owned()));
         }
+    }
+    // A directory's default ACL gave the copy rights that the file never had.
+    let acl = c"system.posix_acl_access";
+    let has_acl = |file: &File| rustix::fs::fgetxattr(file, acl, &mut [0_u8; 0][..]).is_ok();
+    if has_acl(copy) && !has_acl(&opened.file) {
+        rustix::fs::fremovexattr(copy, acl).map_err(|e| FileError::new(&opened.path, "keep its ACL", e))?;
     }
     let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
     rustix::fs::fchmod(copy, mode).map_err(|e| FileError::new(&opened.path, "keep its mode", e))?;

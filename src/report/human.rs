@@ -57,8 +57,10 @@ pub enum Detail {
 pub struct Human {
     /// How much is told.
     pub detail: Detail,
-    /// How names are written.
-    pub escape: Escape,
+    /// How names are written to standard output.
+    pub escape_out: Escape,
+    /// How names are written to standard error.
+    pub escape_err: Escape,
     /// The styles of standard output.
     pub out: Palette,
     /// The styles of standard error.
@@ -165,7 +167,7 @@ impl Human {
         {
             if let Some(path) = path {
                 write!(out, "{style}{mark}{} ", tag.to_uppercase())?;
-                text::name(out, path, self.escape)?;
+                text::name(out, path, self.escape_out)?;
                 writeln!(out, "{style:#}")?;
             }
         }
@@ -234,7 +236,7 @@ impl Human {
 
     fn failure(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
         write!(err, "{} ", self.err.error_label())?;
-        self.path(err, path)?;
+        text::name(err, path.as_os_str().as_bytes(), self.escape_err)?;
         writeln!(err, ": {}", text::with_sources(error))
     }
 
@@ -250,7 +252,7 @@ impl Human {
         for (label, value) in [("interpreter", &facts.interpreter), ("soname", &facts.soname)] {
             if let Some(value) = value {
                 write!(out, "  {label:<12} ")?;
-                text::name(out, value, self.escape)?;
+                text::name(out, value, self.escape_out)?;
                 writeln!(out)?;
             }
         }
@@ -262,13 +264,13 @@ impl Human {
         writeln!(out, "  {tag}")?;
         for entry in &facts.entries {
             write!(out, "    {:<9} ", entry.class.name())?;
-            text::name(out, &entry.entry, self.escape)?;
+            text::name(out, &entry.entry, self.escape_out)?;
             writeln!(out)?;
         }
         for (label, names) in [("needs", &facts.needed)] {
             if !names.is_empty() {
                 write!(out, "  {label:<12} ")?;
-                text::name(out, &bstr::join(" ", names), self.escape)?;
+                text::name(out, &bstr::join(" ", names), self.escape_out)?;
                 writeln!(out)?;
             }
         }
@@ -289,14 +291,14 @@ impl Human {
     }
 
     fn path(&self, out: &mut dyn Write, path: &Path) -> io::Result<()> {
-        text::name(out, path.as_os_str().as_bytes(), self.escape)
+        text::name(out, path.as_os_str().as_bytes(), self.escape_out)
     }
 
     fn search_path(&self, out: &mut dyn Write, path: Option<&BString>) -> io::Result<()> {
         match path {
             None => out.write_all(b"(none)"),
             Some(path) if path.is_empty() => out.write_all(b"(empty)"),
-            Some(path) => text::name(out, path.as_bytes(), self.escape),
+            Some(path) => text::name(out, path.as_bytes(), self.escape_out),
         }
     }
 }

@@ -179,7 +179,12 @@ fn put_facts(file: &mut Map<String, Value>, facts: &Facts) {
         Value::from(entry)
     });
     file.insert("entries".to_owned(), entries.collect());
-    file.insert("needed".to_owned(), facts.needed.iter().map(|name| Value::from(escaped(name))).collect());
+    let needed = facts.needed.iter().map(|name| {
+        let mut needed = Map::new();
+        put_bytes(&mut needed, "name", name);
+        Value::from(needed)
+    });
+    file.insert("needed".to_owned(), needed.collect());
     let requests = facts.requests.iter();
     let requests = requests.map(|request| json!({"soname": request.soname, "kind": request.kind.name()}));
     file.insert("driverLibraries".to_owned(), requests.collect());

@@ -10,4 +10,4 @@ pub use human::{Detail, Human, Palette};
 pub use json::{print_fix, print_revert, print_show};
 pub use receipt::{Receipt, ReceiptError, Reverted};
 pub use summary::{CopyNotes, FixRun, Mode, Summary};
-pub use text::Escape;
+pub use text::{Escape, reason};

@@ -13,12 +13,15 @@ use crate::tree::{FileReport, Outcome};
 
 const SCHEMA: &str = "cuda-runpath-receipt/1";
 
-/// A receipt.
+/// The first line of a receipt; one line for each edited file follows, written as soon as the file is.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Receipt {
+struct Head {
     schema: String,
-    files: Vec<FileReceipt>,
 }
+
+/// Text that `fix --receipt` writes and `fix --revert` reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,62 +68,66 @@ pub struct Reverted {
 }
 
 impl Receipt {
-    /// The receipt of a run, for files that were written.
-    #[must_use]
-    pub fn of(files: &[FileReport]) -> Self {
-        let written = files.iter().filter_map(|report| match &report.outcome {
-            Outcome::Changed(change) => change.undo.as_ref().map(|undo| (&change.real, undo)),
-            _ => None,
-        });
-        let files = written.map(|(real, undo)| FileReceipt {
-            path: super::text::escaped(real.as_os_str().as_bytes()),
-            path_hex: hex(real.as_os_str().as_bytes()),
+    /// The first line.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Json`], which no receipt that this program makes gives.
+    pub fn head() -> Result<String, ReceiptError> {
+        Ok(serde_json::to_string(&Head { schema: SCHEMA.to_owned() })? + "\n")
+    }
+
+    /// The line of a file; `None` when nothing was written to it.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Json`], which no receipt that this program makes gives.
+    pub fn line(report: &FileReport) -> Result<Option<String>, ReceiptError> {
+        let Outcome::Changed(change) = &report.outcome else { return Ok(None) };
+        let Some(undo) = &change.undo else { return Ok(None) };
+        let path = change.real.as_os_str().as_bytes();
+        let file = FileReceipt {
+            path: super::text::escaped(path),
+            path_hex: hex(path),
             old_length: undo.old_len,
             new_length: undo.new_len,
             modified: undo.modified,
             before: undo.before.iter().map(saved_hex).collect(),
             after: undo.after.iter().map(saved_hex).collect(),
-        });
-        Self { schema: SCHEMA.to_owned(), files: files.collect() }
-    }
-
-    /// The text to store.
-    ///
-    /// # Errors
-    /// [`ReceiptError::Json`], which no receipt that this program makes gives.
-    pub fn to_text(&self) -> Result<String, ReceiptError> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-
-    /// Reads a stored text.
-    ///
-    /// # Errors
-    /// [`ReceiptError`] when it is none.
-    pub fn parse(text: &[u8]) -> Result<Vec<Reverted>, ReceiptError> {
-        let receipt: Self = serde_json::from_slice(text)?;
-        if receipt.schema != SCHEMA {
-            return Err(ReceiptError::Schema(receipt.schema));
-        }
-        let revert = |file: FileReceipt| {
-            let path = unhex(&file.path_hex).ok_or(ReceiptError::Hex("pathHex"))?;
-            let saved = |list: Vec<SavedHex>, name| {
-                let parsed = list.into_iter().map(|saved| {
-                    let bytes = unhex(&saved.hex).ok_or(ReceiptError::Hex(name))?;
-                    Ok(Saved { offset: FileOffset::new(saved.offset), bytes })
-                });
-                parsed.collect::<Result<Vec<_>, ReceiptError>>()
-            };
-            let undo = Undo {
-                old_len: file.old_length,
-                new_len: file.new_length,
-                before: saved(file.before, "before")?,
-                after: saved(file.after, "after")?,
-                modified: file.modified,
-            };
-            Ok(Reverted { path: PathBuf::from(OsString::from_vec(path)), undo })
         };
-        receipt.files.into_iter().map(revert).collect()
+        Ok(Some(serde_json::to_string(&file)? + "\n"))
     }
+
+    /// Reads a stored text. A last line without its end is of a run that was killed while it wrote it.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] when it is no receipt.
+    pub fn parse(text: &[u8]) -> Result<Vec<Reverted>, ReceiptError> {
+        let whole = text.rsplitn(2, |byte| *byte == b'\n').nth(1).unwrap_or(text);
+        let mut lines = whole.split(|byte| *byte == b'\n');
+        let head: Head = serde_json::from_slice(lines.next().unwrap_or_default())?;
+        if head.schema != SCHEMA {
+            return Err(ReceiptError::Schema(head.schema));
+        }
+        lines.map(|line| revert(serde_json::from_slice(line)?)).collect()
+    }
+}
+
+fn revert(file: FileReceipt) -> Result<Reverted, ReceiptError> {
+    let path = unhex(&file.path_hex).ok_or(ReceiptError::Hex("pathHex"))?;
+    let saved = |list: Vec<SavedHex>, name| {
+        let parsed = list.into_iter().map(|saved| {
+            let bytes = unhex(&saved.hex).ok_or(ReceiptError::Hex(name))?;
+            Ok(Saved { offset: FileOffset::new(saved.offset), bytes })
+        });
+        parsed.collect::<Result<Vec<_>, ReceiptError>>()
+    };
+    let undo = Undo {
+        old_len: file.old_length,
+        new_len: file.new_length,
+        before: saved(file.before, "before")?,
+        after: saved(file.after, "after")?,
+        modified: file.modified,
+    };
+    Ok(Reverted { path: PathBuf::from(OsString::from_vec(path)), undo })
 }
 
 fn saved_hex(saved: &Saved) -> SavedHex {

@@ -51,6 +51,15 @@ pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Why a file failed, in one line; empty when it did not.
+#[must_use]
+pub fn reason(report: &crate::tree::FileReport) -> String {
+    match &report.outcome {
+        crate::tree::Outcome::Failed(error) => with_sources(error),
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

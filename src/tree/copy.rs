@@ -45,7 +45,7 @@ pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTr
     }
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
-    Ok(CopyOfTree { root: Root { given: copy, real }, links })
+    Ok(CopyOfTree { root: Root { given: copy, real, stands_for: source.real.clone() }, links })
 }
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.

@@ -14,6 +14,8 @@ pub struct Root {
     pub given: PathBuf,
     /// What it resolves to, symbolic links followed.
     pub real: PathBuf,
+    /// For a copy, the original: the policy asks where a file belongs, not where it is being edited.
+    pub stands_for: PathBuf,
 }
 
 /// Why an argument cannot be used.
@@ -33,7 +35,7 @@ impl Root {
     /// [`RootError`] when it does not exist or a directory on the way cannot be searched.
     pub fn resolve(given: &Path) -> Result<Self, RootError> {
         match given.canonicalize() {
-            Ok(real) => Ok(Self { given: given.to_owned(), real }),
+            Ok(real) => Ok(Self { given: given.to_owned(), stands_for: real.clone(), real }),
             Err(source) => Err(RootError { given: given.to_owned(), source }),
         }
     }
@@ -57,9 +59,19 @@ impl Found {
     /// The canonical path. Only files that change need it, so it is not kept.
     #[must_use]
     pub fn real(&self) -> PathBuf {
+        self.below(&self.root.real)
+    }
+
+    /// The canonical path of what a copy was made of; of the file itself otherwise.
+    #[must_use]
+    pub fn stands_for(&self) -> PathBuf {
+        self.below(&self.root.stands_for)
+    }
+
+    fn below(&self, root: &Path) -> PathBuf {
         match self.shown.strip_prefix(&self.root.given) {
-            Ok(below) if !below.as_os_str().is_empty() => self.root.real.join(below),
-            _ => self.root.real.clone(),
+            Ok(below) if !below.as_os_str().is_empty() => root.join(below),
+            _ => root.to_owned(),
         }
     }
 }
@@ -87,14 +99,15 @@ pub struct Listing {
 #[must_use]
 pub fn discover(roots: &[Root], exclude: &GlobSet) -> Listing {
     let mut listing = Listing::default();
-    for (index, root) in roots.iter().enumerate() {
-        // A root below another one, or given twice, would be edited by two threads at once.
-        let covered = roots.iter().enumerate().any(|(other_index, other)| {
-            let same = root.real == other.real;
-            root.real.starts_with(&other.real) && (!same || other_index < index)
-        });
-        if !covered {
+    // A root below another one, or given twice, would be edited by two threads at once. In path order, what lies below
+    // a root follows it directly.
+    let mut sorted: Vec<&Root> = roots.iter().collect();
+    sorted.sort_by(|a, b| a.real.cmp(&b.real));
+    let mut last: Option<&Root> = None;
+    for root in sorted {
+        if last.is_none_or(|last| !root.real.starts_with(&last.real)) {
             walk(&Arc::new(root.clone()), exclude, &mut listing);
+            last = Some(root);
         }
     }
     if roots.len() > 1 {

@@ -56,11 +56,18 @@ enum Step {
     Linked(Found, (u64, u64)),
 }
 
-/// Does every file of a list; the reports are in its order.
-pub fn fix(files: Vec<Found>, settings: &FixSettings, jobs: usize, done: &(dyn Fn() + Sync)) -> Vec<FileReport> {
+/// Does every file of a list; the reports are in its order. `done` hears of each as soon as it is finished.
+pub fn fix(
+    files: Vec<Found>,
+    settings: &FixSettings,
+    jobs: usize,
+    done: &(dyn Fn(&FileReport) + Sync),
+) -> Vec<FileReport> {
     let steps = run(files, jobs, |found| {
         let step = first_look(found, settings);
-        done();
+        if let Step::Done(report) = &step {
+            done(report);
+        }
         step
     });
     // Names of one inode must be done one after the other: the first one in path order stands for all.
@@ -71,10 +78,12 @@ pub fn fix(files: Vec<Found>, settings: &FixSettings, jobs: usize, done: &(dyn F
             Some(first) => report(found.shown, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 first_names.insert(inode, found.shown.clone());
-                match fsio::open(found.to_open()) {
+                let finished = match fsio::open(found.to_open()) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown, None, Outcome::Failed(error.into())),
-                }
+                };
+                done(&finished);
+                finished
             }
         },
     };
@@ -167,7 +176,7 @@ fn plan_object(
     }
     let policy = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
     let real = found.real();
-    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&real, policy)) else {
+    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&found.stands_for(), policy)) else {
         let path = view.search_path().map(ToOwned::to_owned);
         return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().name() }));
     };
