@@ -8,6 +8,7 @@
 #   loads      library -> the same, for a library that a program loads
 #   withoutDriver  program -> exit status where /run/opengl-driver is missing and ./libcuda.so.1 returns 66
 #   log, noLog extended regular expressions for lines of the build log
+#   count      extended regular expression -> how many lines of the log match
 #   fails      the build must fail
 #   same       lists of files that must be one inode
 pkgs:
@@ -24,6 +25,9 @@ let
   };
   native = list: { nativeBuildInputs = list; };
 
+  # One walk over all outputs, whatever the number of hooks.
+  once.count."^called: cuda-runpath fix " = 1;
+
   # Rows of the table "golden results".
   golden = {
     none = {
@@ -33,17 +37,17 @@ let
     };
     driver = {
       use = h: native [ h.autoAddDriverRunpath ];
-      ours = app "D:L" 12;
+      ours = app "D:L" 12 // once;
       today = app "D:L:S" 12;
     };
     compat = {
       use = h: native [ h.autoAddCudaCompatRunpath ];
-      ours = app "C:L:S" 11;
+      ours = app "C:L:S" 11 // once;
       today = app "C:L:S" 11;
     };
     stubs = {
       use = h: native [ h.removeStubsFromRunpathHook ];
-      ours = app "L:D" 12;
+      ours = app "L:D" 12 // once;
       today = app "L:D" 12;
     };
     driver-compat = {
@@ -53,7 +57,7 @@ let
           h.autoAddDriverRunpath
           h.autoAddCudaCompatRunpath
         ];
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:L:S" 11;
     };
     compat-driver = {
@@ -63,7 +67,7 @@ let
           h.autoAddCudaCompatRunpath
           h.autoAddDriverRunpath
         ];
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "D:C:L:S" 12;
     };
     driver-stubs = {
@@ -88,7 +92,7 @@ let
     };
     all-driver-compat-stubs = {
       use = h: native (all h);
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:L" 11;
     };
     all-stubs-compat-driver = {
@@ -99,7 +103,7 @@ let
           h.autoAddCudaCompatRunpath
           h.autoAddDriverRunpath
         ];
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = null;
     };
     all-compat-stubs-driver = {
@@ -132,17 +136,17 @@ let
         ];
         buildInputs = [ h.stubsPackage ];
       };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:L" 11;
     };
     all-propagated = {
       use = h: { buildInputs = [ h.allPackage ]; };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:L" 11;
     };
     all-propagated-natively = {
       use = h: { propagatedNativeBuildInputs = [ h.allPackage ]; };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:L" 11;
     };
     twice = {
@@ -153,7 +157,7 @@ let
         ];
         buildInputs = nativeBuildInputs;
       };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = app "C:D:C:D:L:S" 11;
     };
     twice-driver = {
@@ -172,7 +176,7 @@ let
           h.stubsPackage
         ];
       };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
       today = null;
     };
     hand-and-auto = {
@@ -201,7 +205,7 @@ let
           h.withoutCompat.autoAddDriverRunpath
           h.withoutCompat.autoAddCudaCompatRunpath
         ];
-      ours = app "D:L" 12 // skipMessage;
+      ours = app "D:L" 12 // skipMessage // once;
       today = app "D:L:S" 12 // skipMessage;
     };
     redist = {
@@ -226,7 +230,7 @@ let
         buildInputs = [ h.stubsPackage ];
         appendRunpaths = [ "$ORIGIN" ];
       };
-      ours = app "C:D:L:O" 11;
+      ours = app "C:D:L:O" 11 // once;
       today = app "C:D:L:O" 11;
     };
     autopatchelf-after = {
@@ -238,7 +242,7 @@ let
         ];
         appendRunpaths = [ "$ORIGIN" ];
       };
-      ours = app "C:D:L:O" 11;
+      ours = app "C:D:L:O" 11 // once;
       today = app "L:C:O" 11;
     };
     wrapper-in-postfixup = {
@@ -500,14 +504,14 @@ let
     };
     one-hook = {
       use = h: native [ h.cudaRunpathHook ];
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
     };
     one-hook-twice-with-all = {
       use = h: rec {
         nativeBuildInputs = [ h.cudaRunpathHook ] ++ all h;
         buildInputs = nativeBuildInputs;
       };
-      ours = app "C:D:L" 11;
+      ours = app "C:D:L" 11 // once;
     };
     one-hook-check = {
       use = h: {
@@ -599,6 +603,26 @@ let
         log = [ "^refused /" ];
       };
     };
+    action-fails-halfway = {
+      use = h: {
+        nativeBuildInputs = [ h.autoFixElfFiles ];
+        preFixup = ''
+          halfway() {
+              false
+              echo "after the failure"
+          }
+          postFixupHooks+=("autoFixElfFiles halfway")
+        '';
+      };
+      ours = {
+        fails = true;
+        noLog = [ "^after the failure$" ];
+      };
+      today = {
+        fails = true;
+        noLog = [ "^after the failure$" ];
+      };
+    };
     older-stdenv = {
       use = h: {
         nativeBuildInputs = all h;
@@ -625,6 +649,91 @@ let
       };
       ours = app "C:D:L" 11;
     };
+    own-pre-phases = {
+      use = h: {
+        nativeBuildInputs = all h;
+        prePhases = [
+          "firstPhase"
+          "secondPhase"
+        ];
+        firstPhase = "echo 'the first phase'";
+        secondPhase = "echo 'the second phase'";
+      };
+      ours = app "C:D:L" 11 // {
+        log = [
+          "^the first phase$"
+          "^the second phase$"
+        ];
+      };
+    };
+    no-core-count = {
+      use = h: {
+        nativeBuildInputs = all h;
+        preFixup = "unset NIX_BUILD_CORES";
+      };
+      ours = app "C:D:L" 11;
+    };
+    all-cores = {
+      use = h: {
+        nativeBuildInputs = all h;
+        preFixup = "export NIX_BUILD_CORES=0";
+      };
+      ours = app "C:D:L" 11;
+    };
+    output-is-a-link = {
+      use = h: {
+        nativeBuildInputs = all h;
+        outputs = [
+          "out"
+          "lib"
+          "dev"
+        ];
+        postInstall = "ln -s $out $dev";
+      };
+      ours = app "C:D:L" 11;
+      today = app "C:D:L" 11;
+    };
+    output-is-a-file = {
+      use = h: {
+        nativeBuildInputs = all h;
+        outputs = [
+          "out"
+          "lib"
+          "single"
+        ];
+        postInstall = "cp $out/bin/app $single";
+      };
+      ours.paths."single" = "C:D:L";
+      today.paths."single" = "C:D:L";
+    };
+    dangling-link = {
+      use = h: {
+        nativeBuildInputs = all h;
+        postInstall = "ln -s nowhere $out/bin/dangling; ln -s ${pkgs.cuda_cudart}/lib/stubs $out/lib";
+      };
+      ours = app "C:D:L" 11;
+      today = app "C:D:L" 11;
+    };
+    mixed-with-those-of-today = {
+      use =
+        h:
+        native [
+          pkgs.today.autoAddDriverRunpath
+          h.autoAddCudaCompatRunpath
+          h.removeStubsFromRunpathHook
+        ];
+      ours = app "C:D:L" 11;
+    };
+    those-of-today-last = {
+      use = h: {
+        nativeBuildInputs = all h;
+        buildInputs = [
+          pkgs.today.autoAddDriverRunpath
+          pkgs.today.removeStubsFromRunpathHook
+        ];
+      };
+      ours = app "C:D:L" 11;
+    };
     outputs-out-of-order = {
       use = h: {
         nativeBuildInputs = all h;
@@ -638,6 +747,7 @@ let
       ours = app "C:D:L" 11 // {
         paths."out/bin/app" = "C:D:L";
         paths."doc/app" = "C:D:L";
+        log = [ "^called: cuda-runpath fix .* -- [^ ]*-doc [^ ]*-lib [^ ]*$" ];
       };
     };
     whole-project = {
@@ -661,6 +771,9 @@ let
         ]
         ++ lib.optional pkgs.haveForeign "Foreign"
         ++ lib.optional pkgs.have32 "Bits32";
+        postInstall = ''
+          cp $out/lib/module "$out/lib/of two"$'\n'"lines.so"
+        '';
         preFixup = ''
           kept=("$out/share/a folder/read me.txt" "$out/bin/script" "$out/bin/static" "$out/bin/static-pie"
               "$out/lib/debug/consumer.debug")
@@ -670,6 +783,7 @@ let
         postPhases = [ "keptPhase" ];
         keptPhase = ''
           sha256sum --check --quiet "$NIX_BUILD_TOP/kept"
+          cmp "$out/lib/of two"$'\n'"lines.so" $out/lib/module
         '';
       };
       ours = {

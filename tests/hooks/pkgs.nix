@@ -5,13 +5,13 @@
   program,
   hooksFile,
   bash ? "/bin/bash",
-  path ? "/usr/local/bin:/usr/bin:/bin",
+  setup ? ./stdenv/setup.sh,
   keepToPermissions ? false,
   have32 ? true,
   haveForeign ? true,
 }:
 let
-  env = import ./stdenv { inherit bash path keepToPermissions; };
+  env = import ./stdenv { inherit bash setup keepToPermissions; };
   inherit (env)
     lib
     stdenv
@@ -20,22 +20,25 @@ let
     makeSetupHook
     ;
 
-  cuda-runpath = mkDerivation {
-    pname = "cuda-runpath";
-    version = "0";
-    source = builtins.path {
-      path = program;
-      name = "cuda-runpath";
-    };
-    installPhase = ''
-      mkdir -p $out/bin
-      cp "$source" $out/bin/cuda-runpath
-      chmod 0755 $out/bin/cuda-runpath
-    '';
-    dontPatchELF = true;
-    dontStrip = true;
-    meta.mainProgram = "cuda-runpath";
-  };
+  # Says in the log how it was called, so that cases can count.
+  cuda-runpath =
+    runCommand "cuda-runpath-0"
+      {
+        source = builtins.path {
+          path = program;
+          name = "cuda-runpath";
+        };
+        pname = "cuda-runpath";
+        passthru.pname = "cuda-runpath";
+        meta.mainProgram = "cuda-runpath";
+      }
+      ''
+        install -D -m 0755 "$source" "$out/libexec/cuda-runpath"
+        mkdir "$out/bin"
+        printf '#!%s\necho "called: cuda-runpath $*" >&2\nexec %s "$@"\n' \
+            ${bash} "$out/libexec/cuda-runpath" >"$out/bin/cuda-runpath"
+        chmod +x "$out/bin/cuda-runpath"
+      '';
 
   libcuda =
     folder: result:
@@ -92,7 +95,7 @@ let
       makeSetupHook
       cuda-runpath
       ;
-    patchelf = null;
+    writeText = name: text: runCommand name { inherit text; } ''printf '%s' "$text" >"$out"'';
     callPackage = file: callWith { } (import file);
   };
   callWith = more: f: f (builtins.intersectAttrs (lib.functionArgs f) (scope // more));
@@ -136,6 +139,12 @@ in
     have32
     haveForeign
     ;
-  ours = flavour (cuda_compat: callWith { inherit cuda_compat; } (import hooksFile));
+  ours = flavour (
+    cudaCompat:
+    callWith {
+      inherit cudaCompat;
+      cudaStubLibDir = "${cuda_cudart}/lib/stubs";
+    } (import hooksFile)
+  );
   today = flavour (cuda_compat: callWith { inherit cuda_compat; } (import ./today));
 }

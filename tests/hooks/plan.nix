@@ -6,7 +6,7 @@
 #   build|OUTPUT                  an output that must exist once the derivation is built
 #   path|FILE|WANTED|WANTED...    any of them
 #   returns|PROGRAM|STATUS, loads|LIBRARY|STATUS, nodriver|FILE|STATUS, crashes|PROGRAM
-#   fails|OUTPUT, log|REGEX, nolog|REGEX, same|FILE|FILE
+#   fails|OUTPUT, log|REGEX, nolog|REGEX, count|REGEX|LINES, same|FILE|FILE
 #   equal|WANTED|GOT|WHAT         something that evaluation alone shows
 arguments:
 let
@@ -76,13 +76,14 @@ let
         inherit (pkgs) fixtures;
         inherit stubs;
         runpath = spelled;
+        dontUnpack = true;
         ${if command then "buildCommand" else "installPhase"} = ''
           runHook preInstall
           ${install}
-          for output in $(getAllOutputNames); do
-              if [[ "$output" != missing ]]; then mkdir -p "''${!output}"; fi
-          done
           runHook postInstall
+          for output in $(getAllOutputNames); do
+              if [[ "$output" != missing && ! -e "''${!output}" ]]; then mkdir "''${!output}"; fi
+          done
           ${used.after or ""}
         '';
       }
@@ -105,7 +106,7 @@ let
         let
           parts = lib.splitString "/" path;
         in
-        "${built.${lib.head parts}}/${lib.concatStringsSep "/" (lib.tail parts)}";
+        lib.concatStringsSep "/" ([ built.${lib.head parts} ] ++ lib.tail parts);
       list = x: if builtins.isList x then x else [ x ];
       each =
         verb: set:
@@ -163,6 +164,11 @@ let
       "log"
       text
     ]) (wanted.log or [ ])
+    + lines (text: [
+      "count"
+      text
+      wanted.count.${text}
+    ]) (lib.attrNames (wanted.count or { }))
     + lines (text: [
       "nolog"
       text

@@ -1,10 +1,10 @@
 # A small stdenv: mkDerivation, runCommand and makeSetupHook, as far as setup hooks can see them.
 #
-# bash: the shell that runs builds, an absolute path. path: what PATH starts as; tools are the machine's.
+# bash: the shell that runs builds, an absolute path. setup: the setup script; tools are the machine's.
 # keepToPermissions: builds run as root without the right to pass over file modes, as they would as nixbld.
 {
   bash ? "/bin/bash",
-  path ? "/usr/local/bin:/usr/bin:/bin",
+  setup ? ./setup.sh,
   keepToPermissions ? false,
 }:
 let
@@ -18,16 +18,22 @@ let
     bash
   ];
 
-  setup = derivation {
+  stdenvFolder = derivation {
     name = "stdenv";
     system = builtins.currentSystem;
     builder = bash;
     args = [
       "-ec"
       ''
-        PATH=${path}
+        PATH=/usr/bin:/bin
         mkdir "$out"
-        sed "s|@initialPath@|${path}|" ${./setup.sh} >"$out/setup"
+        {
+            echo 'export SHELL=${bash}'
+            echo 'initialPath="/usr/local /usr /"'
+            echo 'defaultNativeBuildInputs="${./fixup-output.sh}"'
+            echo 'defaultBuildInputs=""'
+            cat ${setup}
+        } >"$out/setup"
       ''
     ];
   };
@@ -60,7 +66,7 @@ let
         // {
           name = attrs.name or "${attrs.pname}-${attrs.version}";
           system = builtins.currentSystem;
-          stdenv = setup;
+          stdenv = stdenvFolder;
           inherit builder;
           args = prefix ++ [
             "-e"
@@ -117,6 +123,14 @@ let
             printf '%s ' "$propagatedNativeHooks" >"$out/nix-support/propagated-native-build-inputs"
         fi
       '';
+
+  platform = {
+    system = builtins.currentSystem;
+    isLinux = true;
+    isi686 = builtins.currentSystem == "i686-linux";
+    canExecute = other: other.system == builtins.currentSystem;
+    parsed.cpu.name = lib.head (lib.splitString "-" builtins.currentSystem);
+  };
 in
 {
   inherit
@@ -127,16 +141,8 @@ in
     ;
   stdenv = {
     inherit mkDerivation;
-    hostPlatform = {
-      inherit (builtins) currentSystem;
-      system = builtins.currentSystem;
-      isLinux = true;
-      isi686 = builtins.currentSystem == "i686-linux";
-      isx86_64 = builtins.currentSystem == "x86_64-linux";
-      isAarch64 = builtins.currentSystem == "aarch64-linux";
-      is32bit = builtins.currentSystem == "i686-linux";
-      is64bit = builtins.currentSystem != "i686-linux";
-      parsed.cpu.name = lib.head (lib.splitString "-" builtins.currentSystem);
-    };
+    buildPlatform = platform;
+    hostPlatform = platform;
+    targetPlatform = platform;
   };
 }

@@ -1,6 +1,6 @@
 # A small stdenv for the tests: it does what setup hooks can see of a real one, and nothing else.
 #
-# Sourced by builder.sh, and by nix-shell. Shell options, what is exported, the order in which hooks are sourced and run
+# Sourced by builder.sh, and by nix-shell, behind lines that set initialPath and defaultNativeBuildInputs. Shell options, what is exported, the order in which hooks are sourced and run
 # and the steps of fixupPhase are those that hooks meet in a real build; compilers and tools come from the machine.
 # shellcheck shell=bash
 
@@ -115,8 +115,6 @@ isELF() {
 
 # --- dependencies -----------------------------------------------------------------------------------------------------
 
-PATH=@initialPath@
-
 # Each element is "host target path": the two offsets say on which machine the package runs and for which it makes code
 # (-1 build, 0 host, 1 target).
 collectedInputs=()
@@ -181,6 +179,9 @@ sourceInput() {
 
 useInputs() {
     local list offsets input host target package
+    for input in $defaultNativeBuildInputs; do
+        collectInput -1 0 "$input"
+    done
     for list in "${inputLists[@]}"; do
         local words="${list%%:*}[*]"
         offsets=${list#*:}
@@ -201,30 +202,7 @@ useInputs() {
     done
 }
 
-# --- what fixupOutput does to every output ----------------------------------------------------------------------------
-
-# Drops entries that hold nothing the object needs. /run/opengl-driver/lib does not exist in a build and is dropped too.
-shrinkRunpaths() {
-    if [[ -n "${dontPatchELF:-}" || ! -e "$prefix" ]]; then return 0; fi
-    local file
-    while IFS='' read -r -d '' file; do
-        if isELF "$file"; then patchelf --shrink-rpath "$file" 2>/dev/null || true; fi
-    done < <(find "$prefix" -type f -print0)
-}
-
-stripOutput() {
-    local -a folders=()
-    local folder
-    if [[ -n "${dontStrip:-}" ]]; then return 0; fi
-    for folder in lib lib32 lib64 libexec bin sbin; do
-        if [[ -d "$prefix/$folder" ]]; then folders+=("$prefix/$folder"); fi
-    done
-    if ((${#folders[@]} == 0)); then return 0; fi
-    find "${folders[@]}" -path "$prefix/lib/debug" -prune -o -type f -print0 |
-        xargs -0 -r -n 1 -- strip -S -p 2>/dev/null || true
-}
-
-fixupOutputHooks+=(shrinkRunpaths stripOutput)
+# --- fixupPhase -------------------------------------------------------------------------------------------------------
 
 fixupPhase() {
     local output
@@ -237,14 +215,14 @@ fixupPhase() {
     done
     local words
     if [[ -n "${propagatedBuildInputs[*]:-}" ]]; then
-        mkdir -p "$out/nix-support"
+        mkdir -p "${!outputDev}/nix-support"
         words="${propagatedBuildInputs[*]}"
-        printf '%s ' "$words" >"$out/nix-support/propagated-build-inputs"
+        printf '%s ' "$words" >"${!outputDev}/nix-support/propagated-build-inputs"
     fi
     if [[ -n "${propagatedNativeBuildInputs[*]:-}" ]]; then
-        mkdir -p "$out/nix-support"
+        mkdir -p "${!outputDev}/nix-support"
         words="${propagatedNativeBuildInputs[*]}"
-        printf '%s ' "$words" >"$out/nix-support/propagated-native-build-inputs"
+        printf '%s ' "$words" >"${!outputDev}/nix-support/propagated-native-build-inputs"
     fi
     runHook postFixup
 }
@@ -270,4 +248,9 @@ genericBuild() {
     done
 }
 
+PATH=
+for folder in $initialPath; do
+    PATH+=${PATH:+:}${folder%/}/bin
+done
+unset folder
 useInputs
