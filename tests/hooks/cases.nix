@@ -10,6 +10,7 @@
 #   log, noLog extended regular expressions for lines of the build log
 #   count      extended regular expression -> how many lines of the log match
 #   fails      the build must fail
+#   forgets    outputs that must not refer to the stubs' package any more
 #   same       lists of files that must be one inode
 pkgs:
 let
@@ -25,6 +26,8 @@ let
   };
   native = list: { nativeBuildInputs = list; };
 
+  forgets.forgets = [ "out" ];
+
   # One walk over all outputs, whatever the number of hooks.
   once.count."^called: cuda-runpath fix " = 1;
 
@@ -37,7 +40,7 @@ let
     };
     driver = {
       use = h: native [ h.autoAddDriverRunpath ];
-      ours = app "D:L" 12 // once;
+      ours = app "D:L" 12 // once // forgets;
       today = app "D:L:S" 12;
     };
     compat = {
@@ -47,7 +50,7 @@ let
     };
     stubs = {
       use = h: native [ h.removeStubsFromRunpathHook ];
-      ours = app "L:D" 12 // once;
+      ours = app "L:D" 12 // once // forgets;
       today = app "L:D" 12;
     };
     driver-compat = {
@@ -92,7 +95,7 @@ let
     };
     all-driver-compat-stubs = {
       use = h: native (all h);
-      ours = app "C:D:L" 11 // once;
+      ours = app "C:D:L" 11 // once // forgets;
       today = app "C:D:L" 11;
     };
     all-stubs-compat-driver = {
@@ -1232,10 +1235,46 @@ let
       today = app "L:S" 34;
     };
   };
+  # The hooks as the overlay brings them into nixpkgs.
+  swapped =
+    let
+      inherit (pkgs.nixpkgs) extensible scoped;
+    in
+    {
+      extensible = {
+        use =
+          _:
+          native [
+            extensible.autoAddDriverRunpath
+            extensible.cudaPackages.autoAddCudaCompatRunpath
+            extensible.cudaPackages.removeStubsFromRunpathHook
+          ];
+        ours = app "C:D:L" 11 // once;
+      };
+      scoped = {
+        use =
+          _:
+          native [
+            scoped.cudaPackages.autoAddDriverRunpath
+            scoped.cudaPackages.autoAddCudaCompatRunpath
+            scoped.cudaPackages.removeStubsFromRunpathHook
+          ];
+        ours = app "C:D:L" 11 // once;
+      };
+      one-hook = {
+        use = _: native [ extensible.cudaPackages.cudaRunpathHook ];
+        ours = app "C:D:L" 11 // once;
+      };
+      one-hook-without-cuda = {
+        use = _: native [ extensible.cudaRunpathHook ];
+        ours = app "D:L" 12 // once;
+      };
+    };
 in
 {
   groups = {
     inherit golden contract;
     hand = byHand // runCommandCases;
+    overlay = swapped;
   };
 }

@@ -1,9 +1,11 @@
 # A small package set: what the cases build from, and the hooks in both flavours.
 #
-# program: the cuda-runpath program, an absolute path. hooksFile, overlayFile: the expressions under test.
+# program: the cuda-runpath program, an absolute path. hooksFile, overlayFile, flakeFile: the expressions under test.
 {
   program,
   hooksFile,
+  overlayFile,
+  flakeFile,
   bash ? "/bin/bash",
   setup ? ./stdenv/setup.sh,
   keepToPermissions ? false,
@@ -86,6 +88,8 @@ let
     substitutions.wrapperSource = "${./project/wrapper.c}";
   } ./standin/make-binary-wrapper.sh;
 
+  writeText = name: text: runCommand name { inherit text; } ''printf '%s' "$text" >"$out"'';
+
   # Calls a package expression with those of its arguments that this set has.
   scope = {
     inherit
@@ -95,8 +99,7 @@ let
       makeSetupHook
       cuda-runpath
       ;
-    writeText = name: text: runCommand name { inherit text; } ''printf '%s' "$text" >"$out"'';
-    callPackage = file: callWith { } (import file);
+    inherit writeText;
   };
   callWith = more: f: f (builtins.intersectAttrs (lib.functionArgs f) (scope // more));
 
@@ -120,8 +123,7 @@ let
         hooks.removeStubsFromRunpathHook
       ];
     };
-in
-{
+  pkgs = {
   inherit
     lib
     stdenv
@@ -136,9 +138,28 @@ in
     autoPatchelfHook
     makeWrapper
     makeBinaryWrapper
+    writeText
     have32
     haveForeign
     ;
+  nixpkgs = lib.genAttrs [ "extensible" "scoped" "without-compat" ] (
+    kind:
+    import ./standin/nixpkgs.nix {
+      inherit pkgs;
+      overlay = import overlayFile;
+      extensible = kind != "scoped";
+      cuda_compat = if kind == "without-compat" then null else cuda_compat;
+    }
+  );
+  flake = (import flakeFile).outputs {
+    self.overlays.default = import overlayFile;
+    nixpkgs = {
+      inherit lib;
+      legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (_system: {
+        extend = _overlay: pkgs.nixpkgs.extensible;
+      });
+    };
+  };
   ours = flavour (
     cudaCompat:
     callWith {
@@ -147,4 +168,6 @@ in
     } (import hooksFile)
   );
   today = flavour (cuda_compat: callWith { inherit cuda_compat; } (import ./today));
-}
+};
+in
+pkgs

@@ -7,7 +7,9 @@
 #   path|FILE|WANTED|WANTED...    any of them
 #   returns|PROGRAM|STATUS, loads|LIBRARY|STATUS, nodriver|FILE|STATUS, crashes|PROGRAM
 #   fails|OUTPUT, log|REGEX, nolog|REGEX, count|REGEX|LINES, same|FILE|FILE
-#   equal|WANTED|GOT|WHAT         something that evaluation alone shows
+#   forgets|OUTPUT|STORE PATH     the output must not keep the store path alive
+#   shell|DERIVATION|COMMAND      must succeed in the nix-shell of the derivation
+#   equal|WANTED|GOT              something that evaluation alone shows
 arguments:
 let
   pkgs = import ./pkgs.nix (
@@ -159,6 +161,11 @@ let
       "crashes"
       (file path)
     ]) (wanted.crashes or [ ])
+    + lines (output: [
+      "forgets"
+      built.${output}
+      pkgs.cuda_cudart
+    ]) (wanted.forgets or [ ])
     + lines (names: [ "same" ] ++ map file names) (wanted.same or [ ])
     + lines (text: [
       "log"
@@ -196,24 +203,84 @@ let
       planOf "today/${builtins.baseNameOf name}" { } case pkgs.today case.today
     )
   );
+  # A derivation that is no case of cases.nix.
+  derivationCase =
+    name: built: wanted:
+    line [
+      "case"
+      name
+      built.drvPath
+    ]
+    + line [
+      (if wanted.fails or false then "fails" else "build")
+      built.outPath
+    ]
+    + lines (text: [
+      "log"
+      text
+    ]) (wanted.log or [ ]);
+
+  # checkClosure: what a release would be stopped by.
+  closures =
+    let
+      checked =
+        flavour:
+        pkgs.nixpkgs.extensible.checkClosure {
+          drv = project "closure" { } groups.golden.driver-compat flavour;
+          compat = letters.C;
+        };
+    in
+    derivationCase "closure/good" (checked pkgs.ours) { }
+    + derivationCase "closure/bad" (checked pkgs.today) {
+      fails = true;
+      log = [ "-closure/bin/app" ];
+    };
+
+  # nix-shell: no phases, no outputs, a file in the current folder.
+  shells =
+    let
+      shell =
+        name: attrs: use: command:
+        line [
+          "case"
+          "shell/${name}"
+        ]
+        + line [
+          "shell"
+          (project "shell" attrs { inherit use; } pkgs.ours).drvPath
+          command
+        ];
+      file = "cp $fixtures/load program; chmod u+w program; ";
+      wanted = path: "; grep -qF '[${path}]' <<<\"$(readelf -dW program)\"";
+      auto = h: { nativeBuildInputs = [ h.autoAddDriverRunpath ]; };
+      compat = h: { nativeBuildInputs = [ h.autoAddCudaCompatRunpath ]; };
+    in
+    shell "driver" { } auto (file + "addDriverRunpath program" + wanted letters.D)
+    + shell "driver-older" { olderStdenv = true; } auto (file + "addDriverRunpath program" + wanted letters.D)
+    + shell "driver-rpath" { } auto (file + "addDriverRunpath --force-rpath program" + wanted letters.D)
+    + shell "compat" { } compat (file + "addCudaCompatRunpath program" + wanted letters.C)
+    + shell "error-older" { olderStdenv = true; } auto "! addDriverRunpath --no-such-option 2>error; grep -q no-such error";
+
   # What the expressions promise without a build.
   equal =
     what: wanted: got:
     line [
       "case"
       "evaluation/${what}"
-      ""
     ]
     + line [
       "equal"
       wanted
       got
-      what
     ];
   evaluation =
     let
       h = pkgs.ours;
       yes = x: if x then "true" else "false";
+      inherit (pkgs) nixpkgs;
+      same = what: a: b: equal what a.drvPath b.drvPath;
+      package = nixpkgs.extensible.cuda-runpath.arguments;
+      manifest = builtins.fromTOML (builtins.readFile ../../Cargo.toml);
     in
     equal "driver-link" "/run/opengl-driver" h.addDriverRunpath.driverLink
     + equal "driver-link-passthru" "/run/opengl-driver" h.addDriverRunpath.passthru.driverLink
@@ -221,7 +288,36 @@ let
     + equal "compat-null" "false" (yes h.withoutCompat.autoAddCudaCompatRunpath.enableHook)
     + equal "stubs-store-name" "true" (
       yes (builtins.match ".*removeStubsFromRunpathHook.*" h.removeStubsFromRunpathHook.outPath != null)
-    );
+    )
+    + lib.concatStrings (
+      lib.mapAttrsToList (
+        kind: swapped:
+        equal "overlay-driver-link-${kind}" "/run/opengl-driver" swapped.addDriverRunpath.driverLink
+        + same "overlay-opengl-${kind}" swapped.autoAddDriverRunpath swapped.autoAddOpenGLRunpathHook
+        + same "overlay-cuda-driver-${kind}" swapped.autoAddDriverRunpath swapped.cudaPackages.autoAddDriverRunpath
+        + equal "overlay-compat-${kind}" (yes (kind != "without-compat")) (
+          yes swapped.cudaPackages.autoAddCudaCompatRunpath.enableHook
+        )
+        + equal "overlay-hooks-${kind}" "4" (
+          lib.length (
+            lib.filter lib.isDerivation [
+              swapped.cudaPackages.removeStubsFromRunpathHook
+              swapped.cudaPackages.cudaRunpathFixupHook
+              swapped.cudaPackages.cudaRunpathHook
+              swapped.autoFixElfFiles
+            ]
+          )
+        )
+      ) nixpkgs
+    )
+    + equal "package-name" manifest.package.name package.pname
+    + equal "package-version" manifest.package.version package.version
+    + equal "package-source" "Cargo.lock Cargo.toml src" (
+      lib.concatStringsSep " " (lib.attrNames (builtins.readDir package.src))
+    )
+    + same "flake-package" nixpkgs.extensible.cuda-runpath pkgs.flake.packages.x86_64-linux.default
+    + same "flake-hook" nixpkgs.extensible.cudaRunpathHook pkgs.flake.packages.aarch64-linux.cudaRunpathHook
+    + equal "flake-shell" "true" (yes (lib.isDerivation pkgs.flake.devShells.x86_64-linux.default));
 in
 lines (letter: [
   "letter"
@@ -249,4 +345,4 @@ lines (letter: [
   pkgs.fixtures.drvPath
 ]
 + lib.optionalString (arguments.withToday or true) today
-+ lib.optionalString (arguments.withOurs or true) (ours + evaluation)
++ lib.optionalString (arguments.withOurs or true) (ours + closures + shells + evaluation)

@@ -1,6 +1,6 @@
 # Puts the files that a case names into its outputs. Search paths are $runpath, or $lib/lib and the stub folder.
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # The variables are the derivation's.
+# shellcheck disable=SC2154,SC2048 # The variables are the derivation's; lists are strings or arrays.
 
 # link OUTPUT ARGUMENT...: to an object whose DT_RUNPATH is as said above.
 link() {

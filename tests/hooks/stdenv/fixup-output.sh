@@ -1,5 +1,6 @@
 # Part of every build, as a default native input: what fixupOutput does to an output.
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # The setup script reads outputDev and sets prefix.
 
 # Where fixupPhase writes what a package propagates.
 outputDev=out

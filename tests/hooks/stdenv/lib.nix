@@ -29,6 +29,33 @@ let
       tail
       ;
     id = x: x;
+    fix =
+      f:
+      let
+        x = f x;
+      in
+      x;
+    extends =
+      more: make: final:
+      let
+        previous = make final;
+      in
+      previous // more final previous;
+    imap0 = f: list: builtins.genList (index: f index (builtins.elemAt list index)) (builtins.length list);
+    hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+    removePrefix =
+      prefix: text:
+      if self.hasPrefix prefix text then
+        builtins.substring (builtins.stringLength prefix) (-1) text
+      else
+        text;
+    cleanSourceWith =
+      { src, filter }:
+      builtins.path {
+        path = src;
+        inherit filter;
+        name = "source";
+      };
     any = builtins.any;
     all = builtins.all;
     optional = yes: x: if yes then [ x ] else [ ];

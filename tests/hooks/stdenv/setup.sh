@@ -3,6 +3,8 @@
 # Sourced by builder.sh, and by nix-shell, behind lines that set initialPath and defaultNativeBuildInputs. Shell options, what is exported, the order in which hooks are sourced and run
 # and the steps of fixupPhase are those that hooks meet in a real build; compilers and tools come from the machine.
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # Attributes are variables.
+# shellcheck disable=SC2048,SC2178 # Lists are strings, or arrays with __structuredAttrs.
 
 set -eo pipefail
 shopt -s inherit_errexit nullglob
@@ -162,6 +164,7 @@ offsetBehind() {
 
 # The offsets are variables only while the file is sourced; what it declares without -g is gone afterwards.
 sourceInput() {
+    # shellcheck disable=SC2034 # For the file that is sourced.
     local -i hostOffset=$1 targetOffset=$2
     local package=$3
     if [[ -f "$package" ]]; then
@@ -248,6 +251,7 @@ genericBuild() {
     done
 }
 
+# shellcheck disable=SC2123 # A build starts with none.
 PATH=
 for folder in $initialPath; do
     PATH+=${PATH:+:}${folder%/}/bin

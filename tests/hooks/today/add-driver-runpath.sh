@@ -3,16 +3,16 @@ addDriverRunpath() {
     local force=()
     while (($# > 0)); do
         case "$1" in
-            --force-rpath) force=(--force-rpath) ;;
-            --)
-                shift
-                break
-                ;;
-            --*)
-                echo "addDriverRunpath: unknown option $1" >&2
-                return 1
-                ;;
-            *) break ;;
+        --force-rpath) force=(--force-rpath) ;;
+        --)
+            shift
+            break
+            ;;
+        --*)
+            echo "addDriverRunpath: unknown option $1" >&2
+            return 1
+            ;;
+        *) break ;;
         esac
         shift
     done

@@ -9,6 +9,7 @@ addCudaCompatRunpath() {
     patchelf --set-rpath "@libcudaPath@:$old" "$1"
 }
 
+# shellcheck disable=SC2157 # Empty where cuda_compat is not available.
 if [ -z "@libcudaPath@" ]; then
     echo "auto-add-cuda-compat-runpath-hook: cuda_compat not available, skipping hook"
 else

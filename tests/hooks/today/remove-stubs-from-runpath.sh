@@ -5,15 +5,15 @@ removeStubsFromRunpath() {
     old=$(patchelf --print-rpath "$1")
     while IFS='' read -r -d : entry; do
         case "$entry" in
-            @driverLinkLib@)
-                if [ -n "$driver" ]; then continue; fi
-                driver=1
-                ;;
-            *-cuda*/stubs)
-                if [ -n "$driver" ]; then continue; fi
-                driver=1
-                entry=@driverLinkLib@
-                ;;
+        @driverLinkLib@)
+            if [ -n "$driver" ]; then continue; fi
+            driver=1
+            ;;
+        *-cuda*/stubs)
+            if [ -n "$driver" ]; then continue; fi
+            driver=1
+            entry=@driverLinkLib@
+            ;;
         esac
         new+=("$entry")
     done <<<"$old:"
