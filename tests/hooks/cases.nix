@@ -28,6 +28,9 @@ let
 
   forgets.forgets = [ "out" ];
 
+  # Nix gives builds a terminal: neither colours nor a progress bar may reach the log.
+  plainLog.noLog = [ "[^[:print:][:space:]]" ];
+
   # One walk over all outputs, whatever the number of hooks.
   once.count."^called: cuda-runpath fix " = 1;
 
@@ -40,7 +43,7 @@ let
     };
     driver = {
       use = h: native [ h.autoAddDriverRunpath ];
-      ours = app "D:L" 12 // once // forgets;
+      ours = app "D:L" 12 // once // forgets // plainLog;
       today = app "D:L:S" 12;
     };
     compat = {
@@ -367,10 +370,8 @@ let
         contents = [ "Foreign" ];
         dontPatchELF = true;
       };
-      ours.paths."out/lib/foreign.so" = [
-        "S"
-        "D"
-      ];
+      # Left alone, with a note.
+      ours.paths."out/lib/foreign.so" = "S";
       today.paths."out/lib/foreign.so" = "D:S";
     };
   }
@@ -381,10 +382,7 @@ let
         contents = [ "Bits32" ];
         dontPatchELF = true;
       };
-      ours.paths."out/lib/bits32.so" = [
-        "S"
-        "D32"
-      ];
+      ours.paths."out/lib/bits32.so" = "D32";
       today.paths."out/lib/bits32.so" = "D:S";
     };
   };
@@ -469,8 +467,9 @@ let
       today = app "L:S" 34 // skipMessage;
     };
     entry-text = {
-      use = h: {
+      use = h: rec {
         nativeBuildInputs = [ h.autoAddDriverRunpath ];
+        buildInputs = nativeBuildInputs;
         preFixup = ''
           count=0
           for entry in "''${postFixupHooks[@]}"; do
@@ -480,7 +479,7 @@ let
         '';
       };
       ours = app "D:L" 12;
-      today = app "D:L:S" 12;
+      today = null;
     };
     order-only = {
       use = h: {
@@ -790,6 +789,7 @@ let
         '';
       };
       ours = {
+        inherit (plainLog) noLog;
         paths."out/bin/app" = "C:D:L";
         paths."out/bin/.foo-wrapped" = "C:D:L";
         paths."out/lib/module" = "C:D";
@@ -864,11 +864,28 @@ let
           addDriverRunpath $out/lib/lib*.so $out/nothing/*
         '';
       };
-      ours = app "D:L" 12 // {
-        paths."lib/lib/libowned.so" = "-";
-      };
+      ours = app "D:L" 12;
       # The program and the symbolic link to it.
       today = app "D:D:L:S" 12;
+    };
+    globs-of-all-kinds = {
+      use = h: {
+        nativeBuildInputs = [ h.addDriverRunpath ];
+        contents = [
+          "Owned"
+          "App"
+          "Text"
+          "Static"
+          "StaticPie"
+        ];
+        postFixup = ''
+          mkdir $out/bin/folder
+          ln -s nowhere $out/bin/dangling
+          ln -s folder $out/bin/link-to-folder
+          addDriverRunpath $out/bin/*
+        '';
+      };
+      ours = app "D:L" 12;
     };
     symlink-alone = {
       use = h: {
