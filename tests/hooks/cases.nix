@@ -1111,13 +1111,6 @@ let
         paths."out/lib/a module with spaces.so" = "D";
       };
     };
-    file-is-missing = {
-      use = h: {
-        nativeBuildInputs = [ h.addDriverRunpath ];
-        postFixup = "addDriverRunpath $out/bin/app-that-is-not";
-      };
-      ours = null;
-    };
     broken-file-by-hand = {
       use = h: {
         nativeBuildInputs = [ h.addDriverRunpath ];
@@ -1180,6 +1173,17 @@ let
         log = [ "addCudaCompatRunpath" ];
       };
       today.fails = true;
+    };
+    compat-by-hand-beside-one-hook = {
+      use = h: {
+        # The second comes from where there is no cuda_compat.
+        nativeBuildInputs = [
+          h.autoAddCudaCompatRunpath
+          h.withoutCompat.cudaRunpathHook
+        ];
+        postFixup = "addCudaCompatRunpath $out/bin/app";
+      };
+      ours = app "C:D:L" 11;
     };
     stubs-by-hand = {
       use = h: {
