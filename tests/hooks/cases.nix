@@ -32,7 +32,7 @@ let
   plainLog.noLog = [ "[^[:print:][:space:]]" ];
 
   # One walk over all outputs, whatever the number of hooks.
-  once.count."^called: cuda-runpath fix " = 1;
+  once.count."^called: cuda-runpath (-[^ ]+ ([a-z]+ )?)*fix " = 1;
 
   # Rows of the table "golden results".
   golden = {
@@ -749,7 +749,7 @@ let
       ours = app "C:D:L" 11 // {
         paths."out/bin/app" = "C:D:L";
         paths."doc/app" = "C:D:L";
-        log = [ "^called: cuda-runpath fix .* -- [^ ]*-doc [^ ]*-lib [^ ]*$" ];
+        log = [ "^called: cuda-runpath (-[^ ]+ ([a-z]+ )?)*fix .* -- [^ ]*-doc [^ ]*-lib [^ ]*$" ];
       };
     };
     whole-project = {
