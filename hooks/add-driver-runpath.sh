@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # addDriverRunpath [--force-rpath] [--] FILE...: puts the driver directory in front of each object's search path.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 cudaRunpathDriver "@driverLink@/lib"
@@ -27,5 +27,5 @@ addDriverRunpath() {
         if [[ -f $file ]] || [[ ! -e $file && ! -L $file ]]; then files+=("$file"); fi
     done
     [[ ${#files[@]} -gt 0 ]] || return 0
-    "$_cudaRunpathProgram" fix --in-place --actions driver --tag "$tag" "${_cudaRunpathOptions[@]}" -- "${files[@]}"
+    cudaRunpathFix driver --tag "$tag" "${files[@]}"
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # autoAddCudaCompatRunpath: puts cuda_compat's directory in front of every search path, before the driver's.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 # Empty where cuda_compat is not available.

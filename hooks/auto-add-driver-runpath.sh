@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # autoAddDriverRunpath: addDriverRunpath for every object of every output, in fixupPhase.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 if [[ -n ${dontUseAutoAddOpenGLRunpath-} ]]; then
-    cudaRunpathLog Warn "dontUseAutoAddOpenGLRunpath is deprecated, use dontUseAutoAddDriverRunpath"
+    echo "dontUseAutoAddOpenGLRunpath is deprecated, use dontUseAutoAddDriverRunpath"
 fi
 if [[ -z ${dontUseAutoAddDriverRunpath-}${dontUseAutoAddOpenGLRunpath-} ]]; then
     if [[ -z ${_cudaRunpathDriverOnce-} ]]; then

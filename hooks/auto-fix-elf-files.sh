@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # autoFixElfFiles ACTION: does something to every object of every output.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 # elfHasDynamicSection FILE: whether a dynamic loader reads it.
@@ -11,7 +11,7 @@ elfHasDynamicSection() {
 # Our own actions are merged into the one run at the end of fixupPhase when that is still to come; without phases, or
 # called by hand later, they happen now. Another action is the package's own function: it gets one object at a time.
 autoFixElfFiles() {
-    local action=$1 word="" file list cudaRunpathOutputs
+    local action=$1 word="" file list
     case $action in
     addDriverRunpath) word=driver ;;
     addCudaCompatRunpath) word=compat ;;
@@ -28,15 +28,15 @@ autoFixElfFiles() {
         # cuda_compat is not available: nothing to add.
         if [[ $word == compat && -z ${_cudaRunpathCompat-} ]]; then return 0; fi
     fi
-    cudaRunpathListOutputs
     if [[ -n $word ]]; then
-        cudaRunpathFix "$word" "${cudaRunpathOutputs[@]}"
+        cudaRunpathFix "$word" "${_cudaRunpathOutputs[@]}"
         return
     fi
     list=$(mktemp)
-    "$_cudaRunpathProgram" show --print0 -- "${cudaRunpathOutputs[@]}" >"$list" || return
+    "$_cudaRunpathProgram" show --print0 -- "${_cudaRunpathOutputs[@]}" >"$list" || return
     while IFS= read -r -d '' file; do
-        "$action" "$file" || return
+        # Not in a condition: bash would not stop at the first failing command of the function then.
+        "$action" "$file"
     done <"$list"
     rm -f "$list"
 }

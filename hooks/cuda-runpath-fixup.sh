@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # cudaRunpathFixupHook: adds nothing, puts compat directly in front of the driver and the driver in the place of stubs.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 cudaRunpathOption --compat "@cudaCompatLibDir@"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # removeStubsFromRunpathHook: link-time stub directories become the driver's, or go where that is listed already.
-# shellcheck source=hooks/cuda-runpath.sh
+# shellcheck source=hooks/shared/register.sh
 source @cudaRunpathShared@
 
 cudaRunpathDriver "@driverLinkLib@"

@@ -27,7 +27,7 @@ runCommand name
     inherit arguments;
   }
   ''
-    cuda-runpath fix --check --files-from "$storePaths" $compatArguments $arguments | tee report
+    cuda-runpath fix --check --progress never --color never --files-from "$storePaths" $compatArguments $arguments | tee report
     mkdir "$out"
     mv report "$out/report"
   ''

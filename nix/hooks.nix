@@ -37,7 +37,7 @@ let
         "${cuda-runpath}/bin/cuda-runpath"
         machines
       ]
-      (builtins.readFile ../hooks/cuda-runpath.sh)
+      (builtins.readFile ../hooks/shared/register.sh + builtins.readFile ../hooks/shared/run.sh)
   );
 
   hook =

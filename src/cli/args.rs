@@ -152,6 +152,9 @@ pub(super) struct FixArgs {
     /// Write to a new FILE what --revert needs to take the edits back
     #[arg(long, value_name = "FILE", help_heading = "Writing", conflicts_with = "revert")]
     pub receipt: Option<PathBuf>,
+    /// A store path that the running Nix build is making, and that may be written (repeatable; for setup hooks)
+    #[arg(long, value_name = "PATH", help_heading = "Writing")]
+    pub build_output: Vec<PathBuf>,
     /// Take back the edits of a receipt
     #[arg(long, value_name = "FILE", help_heading = "Writing", conflicts_with_all = ["paths", "files_from", "exclude"])]
     pub revert: Option<PathBuf>,

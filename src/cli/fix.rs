@@ -18,7 +18,7 @@ use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root}
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
-        return revert(receipt, global);
+        return revert(receipt, &args.build_output, global);
     }
     let fix_settings = settings::fix(args)?;
     let exclude = settings::exclude(&args.inputs)?;
@@ -210,11 +210,11 @@ fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Takes back what a receipt says; a file that changed since is left alone and named.
-fn revert(receipt: &Path, global: &Global) -> anyhow::Result<Status> {
+fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Result<Status> {
     let name = || format!("cannot read the receipt {}", receipt.display());
     let text = std::fs::read(receipt).with_context(name)?;
     let list = Receipt::parse(&text).with_context(name)?;
-    let store = settings::store();
+    let store = settings::store(outputs);
     let mut err = std::io::stderr();
     let label = output::palette(global, &err).error_label();
     let (mut reverted, mut failures) = (0_usize, 0_usize);

@@ -175,7 +175,12 @@ impl Human {
     }
 
     fn skip(&self, path: &Path, skip: &Skip, out: &mut dyn Write) -> io::Result<()> {
-        let wanted = if skip.is_not_elf() { Detail::All } else { Detail::Verbose };
+        let wanted = match skip {
+            skip if skip.is_not_elf() => Detail::All,
+            // Somebody named the machines: what that leaves out should not come as a surprise.
+            Skip::OtherMachine => Detail::Normal,
+            _ => Detail::Verbose,
+        };
         if self.detail < wanted {
             return Ok(());
         }
