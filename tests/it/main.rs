@@ -22,5 +22,6 @@ mod layering;
 mod linkers;
 mod prefixes;
 mod readme;
+mod regressions;
 mod support;
 mod verifier;
