@@ -102,6 +102,11 @@ pub(super) struct SymbolFields {
     pub is_section_symbol: bool,
 }
 
+/// `st_shndx` alone.
+pub(super) fn symbol_section(encoding: Encoding, symbol: &[u8]) -> Option<u16> {
+    encoding.u16_at(symbol, if encoding.is_64 { 6 } else { 14 })
+}
+
 /// Reads a symbol record (gABI "Symbol Table").
 pub(super) fn symbol_fields(encoding: Encoding, symbol: &[u8]) -> Option<SymbolFields> {
     const STT_SECTION: u8 = 3;

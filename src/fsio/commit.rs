@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use super::map::{FileError, Identity, Opened};
 use super::{in_place, replace};
@@ -269,7 +270,8 @@ fn check_size_limit(plan: &Plan) -> Result<(), EditError> {
 /// `RLIMIT_FSIZE` in bytes; `None` without one.
 #[must_use]
 pub fn size_limit() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+    *LIMIT.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Fsize).current)
 }
 
 /// Takes an edit back, in place, if the file still is what the edit made of it.
@@ -330,26 +332,17 @@ fn copy_range(source: &File, target: &File, range: FileRange, to: FileOffset) ->
     Ok(())
 }
 
-/// The bytes that a plan replaces, as they are in a file now; appended bytes have none.
-pub(super) fn save(file: &File, plan: &Plan) -> io::Result<Vec<Saved>> {
-    let mut saved = Vec::new();
-    let Some(old) = FileRange::new(FileOffset::new(0), plan.old_len) else { return Ok(saved) };
+/// The bytes that a plan replaces, and what it replaces them by; appended bytes are in neither list. `bytes` are the
+/// file's before the edit.
+pub(super) fn save(bytes: &[u8], plan: &Plan) -> Option<(Vec<Saved>, Vec<Saved>)> {
+    let after = Image::planned(bytes, plan)?;
+    let old = FileRange::new(FileOffset::new(0), plan.old_len)?;
+    let (mut replaced, mut replacing) = (Vec::new(), Vec::new());
     for range in plan.patches.iter().filter_map(Patch::range).filter_map(|range| range.intersection(old)) {
-        saved.push(read_saved(file, range)?);
+        replaced.push(Saved { offset: range.start(), bytes: range.of(bytes)?.to_vec() });
+        replacing.push(Saved { offset: range.start(), bytes: after.read(range)?.into_owned() });
     }
-    Ok(saved)
-}
-
-/// The same ranges after the edit.
-pub(super) fn save_again(file: &File, before: &[Saved]) -> io::Result<Vec<Saved>> {
-    let ranges = before.iter().filter_map(|old| FileRange::new(old.offset, crate::elf::units::len64(&old.bytes)));
-    ranges.map(|range| read_saved(file, range)).collect()
-}
-
-fn read_saved(file: &File, range: FileRange) -> io::Result<Saved> {
-    let mut bytes = vec![0; usize::try_from(range.len()).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, range.start().get())?;
-    Ok(Saved { offset: range.start(), bytes })
+    Some((replaced, replacing))
 }
 
 /// Whether a file still is the one that was planned for.

@@ -7,9 +7,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::commit::{
-    Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, save_again, write_patches,
-};
+use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
 use super::map::{FileError, Identity, Opened};
 use crate::elf::image::{Image, Saved};
 use crate::elf::plan::{Change, Plan, Stage};
@@ -64,20 +62,17 @@ pub(super) fn write(
     check_unchanged(opened, &file)?;
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
-    let saved = save(&file, plan).map_err(|e| EditError::File(FileError::new(&opened.path, "read it", e)))?;
+    let (saved, after) = save(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
     let old = opened.identity;
     opened.unmap();
     let written = write_and_sync(&file, plan, durability);
     let written = written.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)));
     let outcome = written.and_then(|()| {
         check(opened, &saved, change, note, plan)?;
-        let failed = |action, e| FileError::new(&opened.path, action, e);
-        keep_mode(&file, &old).map_err(|e| failed("keep its mode", e))?;
-        let after = save_again(&file, &saved).map_err(|e| failed("read it", e))?;
-        let now = Identity::of(&file).map_err(|e| failed("read its attributes", e))?;
-        Ok((after, now))
+        keep_mode(&file, &old, &opened.identity).map_err(|e| FileError::new(&opened.path, "keep its mode", e))?;
+        Ok(opened.identity)
     });
-    let (after, now) = match outcome {
+    let now = match outcome {
         Ok(done) => done,
         Err(error) => {
             opened.unmap();
@@ -159,7 +154,8 @@ fn check(
 
 /// Writes the old bytes back, last one first, because of two overlapping patches the first saw the original.
 fn restore(file: &File, old: &Identity, saved: &[Saved], failure: EditError) -> EditError {
-    match write_back(file, old.len, saved).and_then(|()| keep_mode(file, old)).and_then(|()| keep_time(file, old)) {
+    let kept = |()| keep_mode(file, old, &Identity::of(file)?).and_then(|()| keep_time(file, old));
+    match write_back(file, old.len, saved).and_then(kept) {
         Ok(()) => failure,
         Err(restore) => EditError::NotRestored { failure: failure.to_string(), restore },
     }
@@ -181,14 +177,15 @@ pub(super) fn restore_from(opened: &mut Opened, undo: &Undo) -> Result<(), Failu
     check_unchanged(opened, &file)?;
     let old = opened.identity;
     opened.unmap();
-    let written = write_back(&file, undo.old_len, &undo.before).and_then(|()| keep_mode(&file, &old));
+    let written = write_back(&file, undo.old_len, &undo.before);
+    let written = written.and_then(|()| keep_mode(&file, &old, &Identity::of(&file)?));
     let synced = written.and_then(|()| file.sync_all());
     synced.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)).into())
 }
 
 /// Writing drops set-user-ID and set-group-ID unless root does it.
-fn keep_mode(file: &File, old: &Identity) -> io::Result<()> {
-    if Identity::of(file)?.mode != old.mode {
+fn keep_mode(file: &File, old: &Identity, now: &Identity) -> io::Result<()> {
+    if now.mode != old.mode {
         rustix::fs::fchmod(file, Mode::from_raw_mode(old.mode & 0o7777))?;
     }
     Ok(())

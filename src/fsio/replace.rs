@@ -9,9 +9,7 @@ use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::commit::{
-    Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, save_again, write_patches,
-};
+use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
 use super::copy::copy_contents;
 use super::map::{FileError, Identity, Opened, contents};
 use crate::elf::image::Image;
@@ -59,8 +57,7 @@ pub(super) fn write(
     check(opened, copy, plan, change, note)?;
     let mut notes = keep_attributes(opened, copy)?;
     let read = |e| FileError::new(path, "read it", e);
-    let before = save(&opened.file, plan).map_err(read)?;
-    let after = save_again(copy, &before).map_err(read)?;
+    let (before, after) = save(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
     let modified = Identity::of(copy).map_err(read)?.modified;
     notes.extend(take_name(opened, temporary, durability)?);
     let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after, modified };

@@ -93,10 +93,23 @@ impl<'g> Draft<'g> {
 
     /// Writes a copy of the string table with the new path at its end, its old path scrubbed; returns its size.
     ///
-    /// The table is copied from the file itself: it can have tens of megabytes.
+    /// A large table is copied from the file itself: it can have tens of megabytes.
     pub(super) fn write_table(&mut self, offset: FileOffset) -> Result<u64, &'static str> {
         let ground = self.ground;
-        let kept = len64(ground.table_without_old_tail());
+        let table = ground.table_without_old_tail();
+        let kept = len64(table);
+        if kept <= ONE_WRITE {
+            let mut copy = table.to_vec();
+            for (scrubbed, len) in self.scrub_runs() {
+                let start = usize::try_from(scrubbed.get()).unwrap_or(usize::MAX);
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                copy.iter_mut().skip(start).take(len).for_each(|byte| *byte = 0);
+            }
+            copy.extend_from_slice(&ground.wanted);
+            self.path = StringOffset::new(kept);
+            self.add_content(offset, copy)?;
+            return ground.new_table_size().ok_or("the table would be too large");
+        }
         let old = FileRange::new(ground.view.strings.range.start(), kept).ok_or("an offset does not fit")?;
         self.patches.push(Patch { stage: Stage::Content, offset, content: Content::CopyOf(old) });
         self.path = StringOffset::new(kept);
@@ -365,6 +378,11 @@ impl<'g> Draft<'g> {
             let Some(range) = section.file_range() else { continue };
             let symbols = range.of(view.bytes).unwrap_or_default().chunks_exact(size);
             for (index, symbol) in symbols.enumerate().take(count) {
+                // Most name a section that stays; there can be hundreds of thousands.
+                let names = encode::symbol_section(encoding, symbol).map(usize::from);
+                if names.is_none_or(|section| !self.moved_sections.contains_key(&section)) {
+                    continue;
+                }
                 let Some(parsed) = encode::symbol_fields(encoding, symbol) else { continue };
                 let section_index = usize::from(parsed.section);
                 let (Some(new), Some(old)) =

@@ -125,14 +125,14 @@ pub(super) fn names(old: &Shape<'_, '_>, old_strings: &[u8], new_strings: &[u8])
     let affected = |offset: u32| {
         usize::try_from(offset).map_or(true, |at| differing.iter().any(|run| run.reached_from <= at && at < run.end))
     };
-    let offsets = old.symbol_names()?.into_iter().chain(old.version_names());
-    for offset in offsets.filter(|offset| affected(*offset)) {
-        let offset = u64::from(offset);
-        if text(old_strings, offset).is_none_or(|t| text(new_strings, offset) != Some(t)) {
-            return Err(broken(5, "every symbol and version name is the same", offset));
-        }
+    let is_same = |offset: u32| {
+        let text = |strings| text(strings, u64::from(offset));
+        !affected(offset) || text(old_strings).is_some_and(|old| text(new_strings) == Some(old))
+    };
+    if old.all_symbol_names(is_same)? && old.version_names().into_iter().all(is_same) {
+        return Ok(());
     }
-    Ok(())
+    Err(broken(5, "every symbol and version name is the same", 0))
 }
 
 /// A run of bytes in which two tables differ; a string that starts in `reached_from..end` reaches into it.

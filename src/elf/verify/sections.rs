@@ -37,7 +37,7 @@ pub(super) fn sections(
         } else if before != after {
             return Err(broken(6, "sections outside the memory image stay where they are", index));
         } else if touched && before.kind == elf::SHT_SYMTAB.0 {
-            static_symbols(old, new, before).map_err(|what| broken(6, what, index))?;
+            static_symbols(old, new, before, changed).map_err(|what| broken(6, what, index))?;
         } else if touched {
             return Err(broken(6, "sections outside the memory image are the same", index));
         }
@@ -92,11 +92,31 @@ fn loaded_section(
 }
 
 /// Symbols of a moved section follow it; nothing else in `.symtab` changes.
-fn static_symbols(old: &Shape<'_, '_>, new: &Shape<'_, '_>, section: &Section) -> Result<(), &'static str> {
+fn static_symbols(
+    old: &Shape<'_, '_>,
+    new: &Shape<'_, '_>,
+    section: &Section,
+    changed: &[FileRange],
+) -> Result<(), &'static str> {
+    const UNREADABLE: &str = "every symbol can be read";
+    let range = FileRange::new(FileOffset::new(section.offset), section.size).ok_or(UNREADABLE)?;
+    // The table can have hundreds of thousands: only records that a write touches are looked at.
+    for touched in changed.iter().filter_map(|change| change.intersection(range)) {
+        let within = |offset: FileOffset| offset.since(range.start()).unwrap_or(0);
+        let first = within(touched.start()).checked_div(old.symbol_size).unwrap_or(0);
+        let last = within(touched.end()).div_ceil(old.symbol_size);
+        let start = first.saturating_mul(old.symbol_size);
+        let len = last.saturating_mul(old.symbol_size).min(section.size).saturating_sub(start);
+        symbol_records(old, new, section.offset.saturating_add(start), len)?;
+    }
+    Ok(())
+}
+
+fn symbol_records(old: &Shape<'_, '_>, new: &Shape<'_, '_>, offset: u64, len: u64) -> Result<(), &'static str> {
     const UNREADABLE: &str = "every symbol can be read";
     let size = usize::try_from(old.symbol_size).map_err(|_| UNREADABLE)?;
-    let was = read(old.image, section.offset, section.size).map_err(|_| UNREADABLE)?;
-    let now = read(new.image, section.offset, section.size).map_err(|_| UNREADABLE)?;
+    let was = read(old.image, offset, len).map_err(|_| UNREADABLE)?;
+    let now = read(new.image, offset, len).map_err(|_| UNREADABLE)?;
     for (was, now) in was.chunks(size).zip(now.chunks(size)).filter(|(was, now)| was != now) {
         let (Some(was), Some(now)) = (old.symbol_parts(was), new.symbol_parts(now)) else { return Err(UNREADABLE) };
         let index = usize::from(was.section);

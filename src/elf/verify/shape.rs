@@ -206,13 +206,17 @@ impl<'i, 'a> Shape<'i, 'a> {
         read(self.image, offset, size)
     }
 
-    /// `st_name` of every dynamic symbol; empty when no table tells how many there are.
-    pub(super) fn symbol_names(&self) -> Result<Vec<u32>, VerifyError> {
+    /// Whether `st_name` of every dynamic symbol satisfies a predicate; true when no table tells how many there are.
+    pub(super) fn all_symbol_names(&self, wanted: impl Fn(u32) -> bool) -> Result<bool, VerifyError> {
+        let Some((offset, size)) = self.symbol_table() else { return Ok(true) };
+        let bytes = read(self.image, offset, size)?;
+        let unreadable = |()| VerifyError::Unreadable("DT_SYMTAB");
         if self.is_64 {
-            self.names_of::<FileHeader64<Endianness>>()
-        } else {
-            self.names_of::<FileHeader32<Endianness>>()
+            let symbols = pod::slice_from_all_bytes::<elf::Sym64<Endianness>>(&bytes).map_err(unreadable)?;
+            return Ok(symbols.iter().all(|symbol| wanted(symbol.st_name(self.endian))));
         }
+        let symbols = pod::slice_from_all_bytes::<elf::Sym32<Endianness>>(&bytes).map_err(unreadable)?;
+        Ok(symbols.iter().all(|symbol| wanted(symbol.st_name(self.endian))))
     }
 
     /// The file bytes of the dynamic symbol table; `None` when no table tells how long it is.
@@ -225,13 +229,6 @@ impl<'i, 'a> Shape<'i, 'a> {
         };
         let size = count.checked_mul(self.symbol_size)?;
         Some((self.offset_of(address, size)?, size))
-    }
-
-    fn names_of<Elf: FileHeader<Endian = Endianness>>(&self) -> Result<Vec<u32>, VerifyError> {
-        let Some((offset, size)) = self.symbol_table() else { return Ok(Vec::new()) };
-        let count = size.checked_div(self.symbol_size).unwrap_or(0);
-        let symbols = records::<Elf::Sym>(self.image, offset, count)?;
-        Ok(symbols.iter().map(|symbol| symbol.st_name(self.endian)).collect())
     }
 
     fn hash_count(&self) -> Option<u64> {
