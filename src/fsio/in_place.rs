@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
 use super::map::{FileError, Identity, Opened};
 use crate::elf::image::{Image, Saved};
-use crate::elf::plan::{Change, Plan, Stage};
+use crate::elf::plan::{Change, Content, Plan, Stage};
 use crate::elf::units::FileRange;
 use crate::elf::verify::verify;
 
@@ -63,12 +63,16 @@ pub(super) fn write(
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
     let (saved, after) = save(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
+    let expected = expected(opened.bytes(), plan);
     let old = opened.identity;
     opened.unmap();
     let written = write_and_sync(&file, plan, durability);
     let written = written.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)));
     let outcome = written.and_then(|()| {
-        check(opened, &saved, change, note, plan)?;
+        match &expected {
+            Some(expected) => read_back(opened, expected, plan)?,
+            None => check(opened, &saved, change, note, plan)?,
+        }
         keep_mode(&file, &old, &opened.identity).map_err(|e| FileError::new(&opened.path, "keep its mode", e))?;
         Ok(opened.identity)
     });
@@ -135,6 +139,32 @@ fn write_and_sync(file: &File, plan: &Plan, durability: Durability) -> io::Resul
     Ok(())
 }
 
+/// What the file must hold wherever the plan writes; `None` for a plan that copies parts of the file.
+fn expected(bytes: &[u8], plan: &Plan) -> Option<Vec<Saved>> {
+    if plan.patches.iter().any(|patch| matches!(patch.content, Content::CopyOf(_))) {
+        return None;
+    }
+    let after = Image::planned(bytes, plan)?;
+    let read = |range: FileRange| Some(Saved { offset: range.start(), bytes: after.read(range)?.into_owned() });
+    plan.patches.iter().map(|patch| patch.range().and_then(read)).collect()
+}
+
+/// The image that the plan makes was verified before; now the file is that image, byte for byte.
+fn read_back(opened: &mut Opened, expected: &[Saved], plan: &Plan) -> Result<(), EditError> {
+    let failed = |e| FileError::new(&opened.path, "read it", e);
+    let mut found = Vec::new();
+    for wanted in expected {
+        found.resize(wanted.bytes.len(), 0);
+        opened.file.read_exact_at(&mut found, wanted.offset.get()).map_err(failed)?;
+        if found != wanted.bytes {
+            return Err(EditError::ChangedMeanwhile);
+        }
+    }
+    opened.identity = Identity::of(&opened.file).map_err(failed)?;
+    if opened.identity.len == plan.new_len { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+}
+
+/// Verifies the file anew.
 fn check(
     opened: &mut Opened,
     saved: &[Saved],
