@@ -44,10 +44,10 @@ impl References {
             Symbols::UnknownLength => complete = false,
             Symbols::Unreadable => return Err(unreadable(view, "DT_SYMTAB", dt::DT_SYMTAB)),
         }
-        if !mark_version_needs(view, &mut mark)? {
+        if !mark_versions(view, &NEEDS, &mut mark)? {
             return Err(unreadable(view, "DT_VERNEED", dt::DT_VERNEED));
         }
-        if !mark_version_definitions(view, &mut mark)? {
+        if !mark_versions(view, &DEFINITIONS, &mut mark)? {
             return Err(unreadable(view, "DT_VERDEF", dt::DT_VERDEF));
         }
         if !complete {
@@ -311,66 +311,66 @@ fn mark_symbol_names(
     Ok(())
 }
 
-/// Walks DT_VERNEED; `false` when it cannot be followed. Offsets only lead forward, so the walk ends.
-fn mark_version_needs(
-    view: &ElfView<'_>,
-    mark: &mut impl FnMut(&'static str, u64) -> Result<(), ParseError>,
-) -> Result<bool, ParseError> {
-    let Some(address) = view.dynamic.value(dt::DT_VERNEED) else { return Ok(true) };
-    let Some(bytes) = version_table(view, address) else { return Ok(false) };
-    let encoding = view.encoding;
-    let mut at = 0_usize;
-    let mut budget = Budget::of(bytes);
-    while budget.spend() {
-        let field = |within: usize| encoding.u32_at(bytes, at.checked_add(within)?);
-        let (Some(count), Some(file), Some(aux), Some(next)) =
-            (at.checked_add(2).and_then(|at| encoding.u16_at(bytes, at)), field(4), field(8), field(12))
-        else {
-            return Ok(false);
-        };
-        mark("vn_file of a version need", u64::from(file))?;
-        let Some(mut aux_at) = step(at, aux) else { return Ok(false) };
-        for _ in 0..count {
-            let field = |within: usize| encoding.u32_at(bytes, aux_at.checked_add(within)?);
-            let (Some(name), Some(aux_next)) = (field(8), field(12)) else { return Ok(false) };
-            mark("vna_name of a version need", u64::from(name))?;
-            if !budget.spend() {
-                return Ok(false);
-            }
-            let Some(next_at) = step(aux_at, aux_next) else { return Ok(false) };
-            aux_at = next_at;
-        }
-        if next == 0 {
-            return Ok(true);
-        }
-        let Some(next_at) = step(at, next) else { return Ok(false) };
-        at = next_at;
-    }
-    Ok(false)
+/// How version needs and version definitions are laid out; both are chains of records with chains of names (gABI
+/// extension "Symbol Versioning", glibc elf/elf.h).
+struct VersionLayout {
+    tag: u64,
+    count_at: usize,
+    /// Where a need names its file.
+    file_at: Option<usize>,
+    aux_at: usize,
+    next_at: usize,
+    name_at: usize,
+    aux_next_at: usize,
 }
 
-/// Walks DT_VERDEF; `false` when it cannot be followed.
-fn mark_version_definitions(
+const NEEDS: VersionLayout = VersionLayout {
+    tag: dt::DT_VERNEED,
+    count_at: 2,
+    file_at: Some(4),
+    aux_at: 8,
+    next_at: 12,
+    name_at: 8,
+    aux_next_at: 12,
+};
+
+const DEFINITIONS: VersionLayout = VersionLayout {
+    tag: dt::DT_VERDEF,
+    count_at: 6,
+    file_at: None,
+    aux_at: 12,
+    next_at: 16,
+    name_at: 0,
+    aux_next_at: 4,
+};
+
+/// Walks a chain of versions; `false` when it cannot be followed. Offsets only lead forward, so the walk ends.
+fn mark_versions(
     view: &ElfView<'_>,
+    layout: &VersionLayout,
     mark: &mut impl FnMut(&'static str, u64) -> Result<(), ParseError>,
 ) -> Result<bool, ParseError> {
-    let Some(address) = view.dynamic.value(dt::DT_VERDEF) else { return Ok(true) };
+    let Some(address) = view.dynamic.value(layout.tag) else { return Ok(true) };
     let Some(bytes) = version_table(view, address) else { return Ok(false) };
     let encoding = view.encoding;
+    let field = |at: usize, within: usize| encoding.u32_at(bytes, at.checked_add(within)?);
     let mut at = 0_usize;
     let mut budget = Budget::of(bytes);
     while budget.spend() {
-        let field = |within: usize| encoding.u32_at(bytes, at.checked_add(within)?);
-        let (Some(count), Some(aux), Some(next)) =
-            (at.checked_add(6).and_then(|at| encoding.u16_at(bytes, at)), field(12), field(16))
-        else {
+        let count = at.checked_add(layout.count_at).and_then(|at| encoding.u16_at(bytes, at));
+        let (Some(count), Some(aux), Some(next)) = (count, field(at, layout.aux_at), field(at, layout.next_at)) else {
             return Ok(false);
         };
+        if let Some(file) = layout.file_at.and_then(|within| field(at, within)) {
+            mark("vn_file of a version need", u64::from(file))?;
+        }
         let Some(mut aux_at) = step(at, aux) else { return Ok(false) };
         for _ in 0..count {
-            let field = |within: usize| encoding.u32_at(bytes, aux_at.checked_add(within)?);
-            let (Some(name), Some(aux_next)) = (field(0), field(4)) else { return Ok(false) };
-            mark("vda_name of a version definition", u64::from(name))?;
+            let (Some(name), Some(aux_next)) = (field(aux_at, layout.name_at), field(aux_at, layout.aux_next_at))
+            else {
+                return Ok(false);
+            };
+            mark("the name of a version", u64::from(name))?;
             if !budget.spend() {
                 return Ok(false);
             }

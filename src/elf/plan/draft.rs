@@ -447,9 +447,17 @@ impl<'g> Draft<'g> {
             return Ok(());
         }
         self.add(Stage::Content, place, bytes);
-        // The abandoned copy would keep its store paths alive.
-        let zeros = usize::try_from(note.descriptor.len()).map_err(|_| "the note does not fit in memory")?;
-        self.add(Stage::Scrub, note.descriptor.start(), vec![0; zeros]);
+        // The abandoned copy would keep its store paths alive; the grown program header table may stand on its start.
+        let size = view.encoding.segment_size().saturating_mul(u64::try_from(self.segments.len()).unwrap_or(u64::MAX));
+        let table_end = self.table_offset.plus(size).ok_or("an offset does not fit")?;
+        let start = if self.table_offset <= note.descriptor.start() {
+            note.descriptor.start().max(table_end)
+        } else {
+            note.descriptor.start()
+        };
+        let zeros = note.descriptor.end().since(start).unwrap_or(0);
+        let zeros = usize::try_from(zeros).map_err(|_| "the note does not fit in memory")?;
+        self.add(Stage::Scrub, start, vec![0; zeros]);
         Ok(())
     }
 
