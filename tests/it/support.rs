@@ -27,6 +27,12 @@ pub(crate) fn skip(test: &str, reason: &str) {
     eprintln!("SKIP {test}: {reason}");
 }
 
+/// Whether every combination is wanted (`tests/run --long`), not the choice of them that fits a commit.
+#[allow(dead_code, reason = "for the tests with more combinations than a commit can wait for")]
+pub(crate) fn long() -> bool {
+    std::env::var_os("CUDA_RUNPATH_LONG").is_some_and(|value| value == "1")
+}
+
 pub(crate) fn found(tool: &str) -> bool {
     if tool.contains('/') {
         return Path::new(tool).exists();
