@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them. Their help texts are the manual.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -18,6 +19,17 @@ pub(super) struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The formats that only `check` has.
+    pub(super) fn check_format(&self) -> anyhow::Result<()> {
+        let is_common = matches!(self.global.format, Format::Human | Format::Json);
+        if is_common || matches!(self.command, Command::Check(_)) {
+            return Ok(());
+        }
+        anyhow::bail!("--format sarif, junit and github are for check; this command has human and json");
+    }
 }
 
 /// Options of every subcommand.
@@ -50,6 +62,12 @@ pub(super) struct Global {
 pub(super) enum Format {
     Human,
     Json,
+    /// SARIF 2.1.0 (check)
+    Sarif,
+    /// JUnit XML (check)
+    Junit,
+    /// GitHub workflow commands (check)
+    Github,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,6 +95,12 @@ pub(super) enum Command {
     Fix(Box<FixArgs>),
     /// Show each object's search path, what it needs and where there is room
     Show(ShowArgs),
+    /// Tell which libcuda each object will get, and what is wrong with its search
+    Check(Box<CheckArgs>),
+    /// Show one object's search, place by place: who wins and why
+    Explain(Box<ExplainArgs>),
+    /// List the findings of check, or explain one
+    Rules(RulesArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page (roff)
@@ -124,6 +148,9 @@ pub(super) struct FixArgs {
     /// Only objects that ask for a driver library (DT_NEEDED, dlopen strings, .note.dlopen)
     #[arg(long, help_heading = "Policy")]
     pub only_consumers: bool,
+    /// Count this library as one of the driver's too, for the two options around this one (repeatable)
+    #[arg(long, value_name = "SONAME", help_heading = "Policy")]
+    pub driver_library: Vec<String>,
     /// Exit with 1 when no object asks for a driver library
     #[arg(long, help_heading = "Policy")]
     pub require_consumer: bool,
@@ -184,6 +211,149 @@ pub(super) struct ShowArgs {
     /// Print only the paths of objects that have a search path or may have one, each ended with NUL
     #[arg(long, conflicts_with_all = ["json", "format"])]
     pub print0: bool,
+}
+
+/// What is wanted of objects, for check and explain.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// Directory with cuda_compat's libcuda.so.1 (repeatable); those of store paths named *cuda_compat* are known
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub compat: Vec<PathBuf>,
+    /// Driver directory (repeatable) [default: /run/opengl-driver/lib, for 32-bit objects /run/opengl-driver-32/lib]
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub driver: Vec<PathBuf>,
+    /// Stub directory that its name does not tell (repeatable); stubs are also known by their content
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
+    pub stub: Vec<PathBuf>,
+    /// What it will run on
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Policy")]
+    pub platform: Option<PlatformName>,
+    /// Whether compat must come first; auto asks platform, CUDA release and --host-driver
+    #[arg(long, value_enum, default_value_t = CompatWish::Auto, value_name = "WISH", help_heading = "Policy")]
+    pub compat_policy: CompatWish,
+    /// The target's kernel driver: its branch, such as 540, or its whole version
+    #[arg(long, value_name = "VERSION", help_heading = "Policy")]
+    pub host_driver: Option<String>,
+    /// Count this library as one of the driver's too (repeatable)
+    #[arg(long, value_name = "SONAME", help_heading = "Policy")]
+    pub driver_library: Vec<String>,
+    /// What if: LD_LIBRARY_PATH=DIRS at run time
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Policy")]
+    pub env: Vec<String>,
+    /// Follow every absolute path below DIR: an unpacked image or a sysroot
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlatformName {
+    /// NixOS with a discrete GPU
+    Nixos,
+    /// Jetson, L4T 35: CUDA 11.4, with compat up to 12.2
+    Jetpack5,
+    /// Jetson, L4T 36: CUDA 12.6, with compat up to 12.9
+    Jetpack6,
+    /// Jetson, L4T 38: CUDA 13.0
+    Jetpack7,
+    /// Arm server with a discrete GPU
+    Sbsa,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompatWish {
+    Require,
+    Prefer,
+    Forbid,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    Error,
+    Warning,
+    Never,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_CODES)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Check the closure of each PATH, as nix-store knows it
+    #[arg(long, help_heading = "Files", conflicts_with_all = ["closure_from", "root"])]
+    pub closure: bool,
+    /// Check the closure that FILE lists: closureInfo's store-paths or registration, an exportReferencesGraph file, or a
+    /// .attrs.json
+    #[arg(long, value_name = "FILE", help_heading = "Files", conflicts_with_all = ["paths", "files_from"])]
+    pub closure_from: Option<PathBuf>,
+    /// The attribute of a .attrs.json that holds the closure
+    #[arg(long, value_name = "NAME", help_heading = "Files", requires = "closure_from")]
+    pub attrs_key: Option<String>,
+
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// The only machine that may be there, such as x86_64 or aarch64
+    #[arg(long, value_name = "NAME", help_heading = "Policy")]
+    pub machine: Option<String>,
+    /// An error when no object asks for a driver library
+    #[arg(long, help_heading = "Policy")]
+    pub require_consumer: bool,
+
+    /// The mildest finding that makes the exit code 1
+    #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY", help_heading = "Findings")]
+    pub fail_on: FailOn,
+    /// Report only these findings, by code or name (repeatable, or with commas)
+    #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Findings")]
+    pub only: Vec<String>,
+    /// Leave these findings out (repeatable, or with commas)
+    #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Findings", conflicts_with = "only")]
+    pub skip: Vec<String>,
+    /// Excuse what a TOML file allows: [[allow]] tables with code, path (a glob), reason and perhaps until (a date)
+    #[arg(long, value_name = "FILE", help_heading = "Findings")]
+    pub allow: Option<PathBuf>,
+    /// Excuse what an earlier check --json found
+    #[arg(long, value_name = "FILE", help_heading = "Findings")]
+    pub baseline: Option<PathBuf>,
+    /// Write to FILE what only the target can tell, for doctor --runtime-list
+    #[arg(long, value_name = "FILE", help_heading = "Findings")]
+    pub runtime_list: Option<PathBuf>,
+}
+
+const CHECK_EXIT_CODES: &str = "\
+Exit codes, the same with every format:
+  0  no finding as bad as --fail-on
+  1  findings as bad as --fail-on, or worse
+  2  wrong usage or unreadable input";
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The object that asks
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What it asks for [default: everything in DT_NEEDED, and every driver library]
+    #[arg(value_name = "SONAME")]
+    pub soname: Option<OsString>,
+    /// Explain everything that starting FILE searches for, what its libraries need included
+    #[arg(long, conflicts_with = "soname")]
+    pub recursive: bool,
+    /// In the process of this program, which loads FILE at start
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    /// What if: no compat directory
+    #[arg(long, help_heading = "Policy")]
+    pub without_compat: bool,
+    #[command(flatten)]
+    pub wanted: Wanted,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesArgs {
+    /// The finding, such as CRP200 or stub-first
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// Print the JSON Schema of check --json
+    #[arg(long, conflicts_with = "code")]
+    pub schema: bool,
 }
 
 #[derive(Debug, Args)]

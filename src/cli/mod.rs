@@ -1,11 +1,15 @@
 //! The command line: arguments and environment in, printers and an exit code out. No decisions about files.
 
 mod args;
+mod check;
 mod completions;
 mod exit;
+mod explain;
 mod fix;
 mod man;
 mod output;
+mod policy;
+mod rules;
 mod settings;
 mod show;
 
@@ -28,11 +32,14 @@ pub fn run() -> ExitCode {
             return if printed.is_ok() { status.into() } else { Status::Failed.into() };
         }
     };
-    let result = match &cli.command {
+    let result = cli.check_format().and_then(|()| match &cli.command {
         Command::Fix(fix) => fix::run(fix, &cli.global),
         Command::Show(show) => show::run(show, &cli.global),
+        Command::Check(check) => check::run(check, &cli.global),
+        Command::Explain(explain) => explain::run(explain, &cli.global),
+        Command::Rules(rules) => rules::run(rules, &cli.global),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
-    };
+    });
     result.unwrap_or_else(|error| exit::report(&error, &cli.global)).into()
 }

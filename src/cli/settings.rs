@@ -6,9 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use bstr::BString;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
+use crate::cuda::DriverLibraries;
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Policy, TagPolicy};
 use crate::tree::{FixSettings, Root, Writing};
@@ -28,7 +30,7 @@ pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::t
     Ok(paths.iter().map(|path| Root::resolve(path)).collect())
 }
 
-fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
     let mut text = Vec::new();
     if list == Path::new("-") {
         std::io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
@@ -71,6 +73,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         },
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
+        libraries: DriverLibraries::with(&args.driver_library)?,
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
@@ -93,7 +96,7 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
     policies(compat, &args.driver, Vec::new(), actions, false)
 }
 
-fn policies(
+pub(super) fn policies(
     compat: Vec<Directory>,
     driver: &[PathBuf],
     stubs: Vec<Directory>,
@@ -109,7 +112,7 @@ fn policies(
 }
 
 /// The name under which this program knows a machine; Nix, Debian and `uname -m` have several for some.
-fn machine(name: &str) -> anyhow::Result<&'static str> {
+pub(super) fn machine(name: &str) -> anyhow::Result<&'static str> {
     let known = crate::elf::view::MACHINE_NAMES;
     let name = match name {
         "amd64" => "x86_64",
@@ -123,7 +126,7 @@ fn machine(name: &str) -> anyhow::Result<&'static str> {
     found.map(|(.., name)| *name).with_context(|| format!("--machine {name}: no such machine is known"))
 }
 
-fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {
+pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {
     let directory = |path: &PathBuf| {
         Directory::new(path.as_os_str().as_bytes()).with_context(|| format!("{option} {}", path.display()))
     };
@@ -173,4 +176,10 @@ fn outputs() -> Vec<PathBuf> {
     }
     outputs.retain(|output| output.is_absolute());
     outputs
+}
+
+/// Where this build's temporary files are, beside the usual places.
+pub(super) fn build_directories() -> Vec<BString> {
+    let named = ["TMPDIR", "NIX_BUILD_TOP"].into_iter().filter_map(std::env::var_os);
+    named.filter(|path| Path::new(path).is_absolute()).map(|path| BString::from(path.into_vec())).collect()
 }

@@ -3,11 +3,13 @@
 use super::args::{Global, ShowArgs};
 use super::exit::Status;
 use super::{output, settings};
+use crate::cuda::DriverLibraries;
 use crate::report;
 use crate::tree::{self, FixError, ShowReport};
 
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let (policy_64, policy_32) = settings::show(args)?;
+    let libraries = DriverLibraries::with(&[])?;
     let exclude = settings::exclude(&args.inputs)?;
     let mut roots = Vec::new();
     let mut reports = Vec::new();
@@ -20,7 +22,7 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let listing = tree::discover(&roots, &exclude);
     let failures = listing.failures.into_iter();
     reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
-    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), settings::jobs(global)));
+    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, settings::jobs(global)));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();

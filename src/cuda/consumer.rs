@@ -1,36 +1,22 @@
 //! Which driver libraries an object asks for, by DT_NEEDED, by a name that it can hand to dlopen, or by saying so.
 
-use aho_corasick::AhoCorasick;
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
 
-use crate::elf::record::sht;
+use super::libraries::DriverLibraries;
+use crate::elf::notes;
+use crate::elf::record::{Section, sht};
 use crate::elf::units::FileRange;
 use crate::elf::view::ElfView;
 
-/// The libraries that come with the driver (and on a Jetson with its board support), not with the toolkit.
-pub const DRIVER_LIBRARIES: [&str; 18] = [
-    "libcuda.so.1",
-    "libcuda.so",
-    "libnvidia-ml.so.1",
-    "libnvcuvid.so.1",
-    "libnvidia-encode.so.1",
-    "libnvidia-opticalflow.so.1",
-    "libnvoptix.so.1",
-    "libcudadebugger.so.1",
-    "libnvidia-ptxjitcompiler.so.1",
-    "libnvidia-nvvm.so.4",
-    "libnvidia-fbc.so.1",
-    "libEGL_nvidia.so.0",
-    "libGLX_nvidia.so.0",
-    "libnvrm_gpu.so",
-    "libnvrm_mem.so",
-    "libnvdla_runtime.so",
-    "libnvcudla.so",
-    "libnvbufsurface.so",
-];
-
 /// Sections with nothing but device code: large, and no host string is in them.
 const DEVICE_CODE: [&[u8]; 3] = [b".nv_fatbin", b"__nv_relfatbin", b".cask_resource"];
+
+/// `.note.dlopen` (systemd's ELF dlopen metadata): the libraries that a program may load, as JSON.
+const DLOPEN_OWNER: &str = "FDO";
+const DLOPEN_KIND: u32 = 0x407c_0c0a;
+
+/// No file name is longer on Linux (`PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
 
 /// How an object asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,40 +42,82 @@ impl RequestKind {
 }
 
 /// One driver library that an object asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The name asked for.
-    pub soname: &'static str,
+    pub soname: String,
     /// How; the most certain way when there are several.
     pub kind: RequestKind,
 }
 
-/// Everything that an object asks of the driver, in the order of [`DRIVER_LIBRARIES`].
-///
-/// Reads the object's data, so it costs as much as searching it for a string.
-#[must_use]
-pub fn requests(view: &ElfView<'_>) -> Vec<Request> {
-    let mut found: [Option<RequestKind>; DRIVER_LIBRARIES.len()] = [None; DRIVER_LIBRARIES.len()];
-    for name in view.needed() {
-        note(&mut found, DRIVER_LIBRARIES.iter().position(|known| name == known.as_bytes()), RequestKind::Needed);
+/// Everything that an object says about driver libraries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consumer {
+    /// What it asks for, in the table's order.
+    pub requests: Vec<Request>,
+    /// Absolute paths of driver libraries in its data: they are opened without any search.
+    pub hardcoded: Vec<BString>,
+    /// It imports `dlopen` or `dlmopen`: what it asks for by name it can load itself.
+    pub imports_dlopen: bool,
+    /// Its `.note.dlopen` is no JSON, or is cut.
+    pub has_bad_note: bool,
+}
+
+impl Consumer {
+    /// Reads the object's data, so it costs as much as searching it for a string.
+    #[must_use]
+    pub fn of(view: &ElfView<'_>, libraries: &DriverLibraries) -> Self {
+        let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
+        let mut found: Vec<Option<RequestKind>> = vec![None; libraries.names().len()];
+        for name in view.needed() {
+            note(&mut found, libraries.position(name), RequestKind::Needed);
+        }
+        for dlopen in notes::of_sections(view).filter(|note| note.kind == DLOPEN_KIND && note.owner == DLOPEN_OWNER) {
+            let json = dlopen.descriptor.of(view.bytes).unwrap_or_default();
+            for hit in libraries.in_json.find_overlapping_iter(json) {
+                note(&mut found, Some(hit.pattern().as_usize()), RequestKind::Note);
+            }
+            let is_json = serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
+            consumer.has_bad_note |= dlopen.is_cut || !is_json;
+        }
+        for data in data_ranges(view).into_iter().filter_map(|range| range.of(view.bytes)) {
+            // A name may be the tail of a longer string: only its end is anchored.
+            for hit in libraries.in_data.find_overlapping_iter(data) {
+                note(&mut found, Some(hit.pattern().as_usize()), RequestKind::String);
+                consumer.hardcoded.extend(absolute_path(data, hit.start(), hit.end()));
+            }
+        }
+        consumer.hardcoded.sort();
+        consumer.hardcoded.dedup();
+        let requests = libraries.names().iter().zip(found);
+        consumer.requests =
+            requests.filter_map(|(soname, kind)| Some(Request { soname: soname.clone(), kind: kind? })).collect();
+        consumer
     }
-    let notes = view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE);
-    search(
-        view,
-        notes.filter_map(|s| s.file_range()),
-        |name| format!("\"{name}\"").into_bytes(),
-        RequestKind::Note,
-        &mut found,
-    );
-    search(
-        view,
-        data_ranges(view).into_iter(),
-        |name| format!("{name}\0").into_bytes(),
-        RequestKind::String,
-        &mut found,
-    );
-    let requests = DRIVER_LIBRARIES.into_iter().zip(found);
-    requests.filter_map(|(soname, kind)| Some(Request { soname, kind: kind? })).collect()
+
+    /// What needs no look at the data.
+    #[must_use]
+    pub fn without_data(view: &ElfView<'_>) -> Self {
+        Self { imports_dlopen: imports_dlopen(view), ..Self::default() }
+    }
+
+    /// Whether it asks for anything.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        !self.requests.is_empty()
+    }
+}
+
+/// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
+#[must_use]
+pub fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
+    let mut found = vec![false; libraries.names().len()];
+    for hit in libraries.in_data.find_overlapping_iter(bytes) {
+        if let Some(seen) = found.get_mut(hit.pattern().as_usize()) {
+            *seen = true;
+        }
+    }
+    libraries.names().iter().zip(found).filter(|(_, seen)| *seen).map(|(name, _)| name.clone()).collect()
 }
 
 /// The most certain kind wins.
@@ -99,20 +127,20 @@ fn note(found: &mut [Option<RequestKind>], index: Option<usize>, kind: RequestKi
     }
 }
 
-fn search(
-    view: &ElfView<'_>,
-    ranges: impl Iterator<Item = FileRange>,
-    pattern: impl Fn(&str) -> Vec<u8>,
-    kind: RequestKind,
-    found: &mut [Option<RequestKind>],
-) {
-    let Ok(finder) = AhoCorasick::new(DRIVER_LIBRARIES.iter().map(|name| pattern(name))) else { return };
-    for bytes in ranges.filter_map(|range| range.of(view.bytes)) {
-        // A name may be the tail of a longer string: only its end is anchored.
-        for hit in finder.find_overlapping_iter(bytes) {
-            note(found, Some(hit.pattern().as_usize()), kind);
-        }
-    }
+/// The whole string around a name, when it is an absolute path that ends in it.
+fn absolute_path(data: &[u8], start: usize, end: usize) -> Option<BString> {
+    let before = data.get(start.saturating_sub(LONGEST_PATH)..start)?;
+    let before = before.rsplit(|byte| *byte == 0).next()?;
+    let first = start.checked_sub(before.len())?;
+    let is_path = before.starts_with(b"/") && before.ends_with(b"/") && before.iter().all(u8::is_ascii_graphic);
+    let path = data.get(first..end.checked_sub(1)?)?;
+    is_path.then(|| path.into())
+}
+
+/// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: whoever defines it can
+/// call it as well.
+fn imports_dlopen(view: &ElfView<'_>) -> bool {
+    ["\0dlopen\0", "\0dlmopen\0"].iter().any(|name| view.strings.bytes.contains_str(name))
 }
 
 /// Where constants and variables are: data sections, or every PT_LOAD when there are no sections (a linker that does not
@@ -123,9 +151,8 @@ fn data_ranges(view: &ElfView<'_>) -> Vec<FileRange> {
         return loads.filter_map(|load| load.file_range()).collect();
     }
     let executable = u64::from(sht::SHF_EXECINSTR);
-    let is_data = |section: &&crate::elf::record::Section| {
-        section.is_alloc() && section.kind == sht::SHT_PROGBITS && section.flags & executable == 0
-    };
+    let is_data =
+        |section: &&Section| section.is_alloc() && section.kind == sht::SHT_PROGBITS && section.flags & executable == 0;
     let sections = view.sections.iter().filter(is_data);
     let host = sections
         .filter(|section| view.section_name(section).is_none_or(|name| !DEVICE_CODE.contains(&name.as_bytes())));

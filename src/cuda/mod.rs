@@ -1,5 +1,14 @@
-//! What is particular about CUDA objects: who asks for a driver library. Pure over an [`crate::elf::view::ElfView`].
+//! What is particular about CUDA objects: who asks for a driver library, what only stands in for one, which release it is.
+//! Pure over an [`crate::elf::view::ElfView`].
 
+mod compat_note;
 mod consumer;
+mod libraries;
+mod stub;
+mod version;
 
-pub use consumer::{DRIVER_LIBRARIES, Request, RequestKind, requests};
+pub use compat_note::{CompatNote, CompatNoteError};
+pub use consumer::{Consumer, Request, RequestKind, names_in};
+pub use libraries::{DRIVER_LIBRARIES, DriverLibraries, is_libcuda, is_optional};
+pub use stub::is_stub;
+pub use version::{Version, VersionError, of_file_name, of_store_name};

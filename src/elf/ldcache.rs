@@ -8,12 +8,12 @@ use std::collections::HashSet;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::record::{Encoding, pt};
-use super::units::{Alignment, FileOffset, FileRange};
+use super::notes;
+use super::units::FileRange;
 use super::view::ElfView;
 use crate::runpath::SearchPath;
 
-const OWNER: &[u8] = b"NixOS\0";
+const OWNER: &str = "NixOS";
 const KIND: u32 = 0x63a8_6cb6;
 
 /// Where the note lies in the file.
@@ -28,37 +28,9 @@ pub struct LdCacheNote {
 /// Finds the note through PT_NOTE. A note that reaches past its segment is not one.
 #[must_use]
 pub fn find(view: &ElfView<'_>) -> Option<LdCacheNote> {
-    let notes = view.segments.iter().filter(|segment| segment.kind == pt::PT_NOTE);
-    notes.filter_map(|segment| find_in(view.bytes, view.encoding, segment.file_range()?, segment.align)).next()
-}
-
-fn find_in(bytes: &[u8], encoding: Encoding, range: FileRange, align: u64) -> Option<LdCacheNote> {
-    // Notes are padded to four bytes, and to eight in the few segments that say so (gABI "Note Section").
-    let padding = Alignment::new(if align == 8 { 8 } else { 4 })?;
-    let segment = range.of(bytes)?;
-    let mut at = 0_usize;
-    while at < segment.len() {
-        let name_len = u64::from(encoding.u32_at(segment, at)?);
-        let descriptor_len = u64::from(encoding.u32_at(segment, at.checked_add(4)?)?);
-        let kind = encoding.u32_at(segment, at.checked_add(8)?)?;
-        let start = u64::try_from(at).ok()?;
-        let name_at = start.checked_add(12)?;
-        let descriptor_at = padding.up(name_at.checked_add(name_len)?)?;
-        let end = descriptor_at.checked_add(descriptor_len)?;
-        if end > range.len() {
-            return None;
-        }
-        let name = FileRange::new(FileOffset::new(name_at), name_len)?.of(segment)?;
-        let next = padding.up(end)?.min(range.len());
-        if kind == KIND && name == OWNER {
-            return Some(LdCacheNote {
-                range: FileRange::new(range.start().plus(start)?, next.checked_sub(start)?)?,
-                descriptor: FileRange::new(range.start().plus(descriptor_at)?, descriptor_len)?,
-            });
-        }
-        at = usize::try_from(next).ok()?;
-    }
-    None
+    let is_cache = |note: &notes::Note<'_>| note.kind == KIND && note.owner == OWNER && !note.is_cut;
+    let note = notes::of_segments(view).find(is_cache)?;
+    Some(LdCacheNote { range: note.range, descriptor: note.descriptor })
 }
 
 /// The note's bytes for a new search path, as long as the old ones.
@@ -115,14 +87,36 @@ fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> O
     Some(wanted)
 }
 
+/// In which way the note's answers for a library cannot come from a search of this path; `None` when they can.
+///
+/// An answer from a directory that the path does not have is left over from an earlier path. A managed directory that
+/// the path has in front and the answers do not know was added without telling the note. Where the path has tokens,
+/// what they stand for is not known here, and only the second is looked at.
+#[must_use]
+pub fn disagreement(answers: &[BString], path: &SearchPath, is_managed: &dyn Fn(&BStr) -> bool) -> Option<String> {
+    let has_tokens = path.entries().any(|entry| entry.contains(&b'$'));
+    let known: Vec<&BStr> = answers.iter().filter_map(|answer| directory_of(answer)).collect();
+    let left_over = known.iter().find(|directory| !path.entries().any(|entry| entry == **directory));
+    if let Some(directory) = left_over.filter(|_| !has_tokens) {
+        return Some(format!("it knows {directory}, which the search path does not have"));
+    }
+    let first = path.entries().take_while(|entry| !known.contains(entry));
+    let mut unknown = first.filter(|entry| is_managed(entry));
+    unknown.next().map(|entry| format!("it does not know {entry}, which the search path has in front"))
+}
+
+/// The directory of an answer: `=directory/file` or `?directory`.
+fn directory_of(answer: &[u8]) -> Option<&BStr> {
+    match answer.split_first()? {
+        (b'?', directory) => Some(directory.as_bstr()),
+        (b'=', path) => Some(path.rsplit_once_str("/").map_or(path, |(directory, _)| directory).as_bstr()),
+        _ => None,
+    }
+}
+
 /// Whether what the note found does not come from a directory that the path no longer has.
 fn survives(item: &[u8], stays: &HashSet<&BStr>, listed: &HashSet<&BStr>) -> bool {
-    let directory = match item.split_first() {
-        Some((b'?', directory)) => directory,
-        Some((b'=', path)) => path.rsplit_once_str("/").map_or(path, |(directory, _)| directory),
-        _ => return false,
-    };
-    !listed.contains(directory.as_bstr()) || stays.contains(directory.as_bstr())
+    directory_of(item).is_some_and(|directory| !listed.contains(directory) || stays.contains(directory))
 }
 
 #[cfg(test)]

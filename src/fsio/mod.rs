@@ -2,6 +2,7 @@
 
 mod commit;
 mod copy;
+mod disk;
 mod in_place;
 mod map;
 mod replace;
@@ -9,5 +10,6 @@ mod store;
 
 pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert, size_limit};
 pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
+pub use disk::{Listing, host_path, is_world_writable, list, read_small, resolve};
 pub use map::{FileError, Identity, Opened, Sniffed, is_elf, open, sniff};
 pub use store::{Store, StoreRefusal};

@@ -9,6 +9,7 @@ use bstr::{BString, ByteSlice};
 
 use super::summary::{FixRun, Mode, Summary};
 use super::text::{self, Escape};
+use crate::check::{Severity, Verdict};
 use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
 
 /// The styles of one stream: none where nobody sees colours, so that a pipe gets every byte as it is.
@@ -16,6 +17,7 @@ use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip
 pub struct Palette {
     good: Style,
     bad: Style,
+    warning: Style,
     quiet: Style,
     title: Style,
 }
@@ -27,9 +29,30 @@ impl Palette {
         Self {
             good: AnsiColor::Green.on_default(),
             bad: AnsiColor::Red.on_default().bold(),
+            warning: AnsiColor::Yellow.on_default(),
             quiet: Style::new().dimmed(),
             title: Style::new().bold(),
         }
+    }
+
+    /// How bad a finding is, coloured.
+    pub(super) fn severity_label(&self, severity: Severity) -> String {
+        let style = match severity {
+            Severity::Error => self.bad,
+            Severity::Warning => self.warning,
+            Severity::Note => self.quiet,
+        };
+        format!("{style}{}{style:#}", severity.name())
+    }
+
+    /// A verdict, coloured.
+    pub(super) fn verdict_label(&self, verdict: Verdict) -> String {
+        let style = match verdict {
+            Verdict::Pass => self.good,
+            Verdict::Runtime => self.warning,
+            Verdict::Fail => self.bad,
+        };
+        format!("{style}{}{style:#}", verdict.name())
     }
 
     /// The word that starts every failure.
@@ -295,8 +318,13 @@ impl Human {
         }
     }
 
-    fn path(&self, out: &mut dyn Write, path: &Path) -> io::Result<()> {
-        text::name(out, path.as_os_str().as_bytes(), self.escape_out)
+    pub(super) fn path(&self, out: &mut dyn Write, path: &Path) -> io::Result<()> {
+        self.name(out, path.as_os_str().as_bytes())
+    }
+
+    /// Bytes that came from a file, as the stream can take them.
+    pub(super) fn name(&self, out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+        text::name(out, bytes, self.escape_out)
     }
 
     fn search_path(&self, out: &mut dyn Write, path: Option<&BString>) -> io::Result<()> {

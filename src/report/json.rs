@@ -15,7 +15,7 @@ use super::text::{escaped, with_sources};
 use crate::tree::{Facts, FileReport, Outcome, ShowReport, Skip};
 
 /// Rises when a field goes or changes its meaning; new fields do not change it.
-const SCHEMA: &str = "cuda-runpath/1";
+pub(super) const SCHEMA: &str = "cuda-runpath/1";
 
 #[derive(Serialize)]
 struct SummaryDocument {
@@ -201,17 +201,17 @@ fn put_facts(file: &mut Map<String, Value>, facts: &Facts) {
     file.insert("room".to_owned(), room);
 }
 
-fn print(document: &Value, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn print(document: &Value, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, document)?;
     out.write_all(b"\n")?;
     out.flush()
 }
 
-fn put(object: &mut Map<String, Value>, key: &str, text: &str) {
+pub(super) fn put(object: &mut Map<String, Value>, key: &str, text: &str) {
     object.insert(key.to_owned(), text.into());
 }
 
-fn put_path(object: &mut Map<String, Value>, key: &str, path: &Path) {
+pub(super) fn put_path(object: &mut Map<String, Value>, key: &str, path: &Path) {
     put_bytes(object, key, path.as_os_str().as_bytes());
 }
 
@@ -230,7 +230,7 @@ fn put_optional(object: &mut Map<String, Value>, key: &str, bytes: Option<&[u8]>
     }
 }
 
-fn put_bytes(object: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
+pub(super) fn put_bytes(object: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => put(object, key, text),
         Err(_) => {

@@ -177,6 +177,34 @@ fn is_fhs(entry: &BStr) -> bool {
     }
 }
 
+/// Directories that exist while something is built and not where it runs.
+const BUILD_DIRECTORIES: [&str; 9] =
+    ["/build", "/builds", "/tmp", "/var/tmp", "/private/tmp", "/data/tmp", "/home", "/root", "/Users"];
+
+/// Whether an entry lies in a directory of a build; `more` are those of this one.
+#[must_use]
+pub fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
+    let usual = BUILD_DIRECTORIES.iter().map(|known| known.as_bytes());
+    usual.chain(more.iter().map(|known| known.as_slice())).any(|known| {
+        let known = without_trailing_slashes(known.as_bstr());
+        known != b"/" && entry.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
+}
+
+/// Whether an entry is the library directory of a compiler's own store path (`…-gcc-13.3.0/lib`), not of its run-time
+/// libraries (`…-gcc-13.3.0-lib/lib`).
+#[must_use]
+pub fn is_host_compiler(entry: &BStr) -> bool {
+    let Some(name) = store_name(entry) else { return false };
+    let Some((_, package)) = name.split_once_str("-") else { return false };
+    ["gcc-", "gcc-wrapper-", "clang-", "clang-wrapper-"].iter().any(|compiler| {
+        let version = package.strip_prefix(compiler.as_bytes());
+        version.is_some_and(|version| {
+            !version.is_empty() && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        })
+    })
+}
+
 fn starts_with_origin(entry: &BStr) -> bool {
     [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
         .into_iter()

@@ -6,6 +6,9 @@ mod entry;
 mod list;
 mod policy;
 
-pub use entry::{Directory, DirectoryError, EntryClass, is_recognised_compat, is_stub_directory};
+pub use entry::{
+    Directory, DirectoryError, EntryClass, is_build_directory, is_host_compiler, is_recognised_compat,
+    is_stub_directory,
+};
 pub use list::SearchPath;
 pub use policy::{Actions, ActionsError, Decision, Policy, Setting, TagPolicy, decide};

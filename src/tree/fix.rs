@@ -9,7 +9,7 @@ use bstr::{BStr, ByteSlice};
 use super::discover::Found;
 use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
 use super::run::run;
-use crate::cuda;
+use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::dynamic::PathTags;
 use crate::elf::image::Image;
 use crate::elf::ldcache;
@@ -42,6 +42,8 @@ pub struct FixSettings {
     pub only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
+    /// The names that make an object one of them.
+    pub libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
     pub machines: Vec<&'static str>,
     /// Whether to write, and how.
@@ -168,7 +170,7 @@ fn plan_object(
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
-        let asks = !cuda::requests(&view).is_empty();
+        let asks = Consumer::of(&view, &settings.libraries).asks();
         seen.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));

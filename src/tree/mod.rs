@@ -1,15 +1,21 @@
 //! Whole trees: a sorted list of files, then every file on its own, in parallel, results in path order.
 
+mod check;
 mod copy;
 mod discover;
+mod explain;
 mod fix;
 mod outcome;
 mod run;
 mod show;
+mod world;
 
+pub use check::check;
 pub use copy::{CopyOfTree, copy_tree, references_to};
 pub use discover::{Failure, Found, Listing, Root, RootError, discover};
+pub use explain::{ExplainError, explain};
 pub use fix::{FixSettings, Writing, fix};
 pub use outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
 pub use run::run;
 pub use show::{Facts, Room, ShowReport, ShownEntry, show};
+pub use world::{LookError, Machine};

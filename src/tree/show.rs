@@ -7,7 +7,7 @@ use bstr::{BString, ByteSlice};
 use super::discover::Found;
 use super::outcome::{FixError, Object, Skip};
 use super::run::run;
-use crate::cuda::{self, Request};
+use crate::cuda::{Consumer, DriverLibraries, Request};
 use crate::elf::ldcache;
 use crate::elf::plan::{self, Atomicity, Slot, Strategy};
 use crate::elf::view::{ElfView, NotApplicable, Subject};
@@ -75,14 +75,23 @@ pub struct Room {
 }
 
 /// Reads every file of a list; `policies` are those for 64-bit and for 32-bit objects.
-pub fn show(files: Vec<Found>, policies: (&Policy, &Policy), jobs: usize) -> Vec<ShowReport> {
+pub fn show(
+    files: Vec<Found>,
+    policies: (&Policy, &Policy),
+    libraries: &DriverLibraries,
+    jobs: usize,
+) -> Vec<ShowReport> {
     run(files, jobs, |found| {
-        let facts = show_one(&found, policies);
+        let facts = show_one(&found, policies, libraries);
         ShowReport { path: found.shown, facts }
     })
 }
 
-fn show_one(found: &Found, policies: (&Policy, &Policy)) -> Result<Result<Box<Facts>, Skip>, FixError> {
+fn show_one(
+    found: &Found,
+    policies: (&Policy, &Policy),
+    libraries: &DriverLibraries,
+) -> Result<Result<Box<Facts>, Skip>, FixError> {
     let opened = match fsio::sniff(found.to_open())? {
         Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
         Sniffed::Elf(opened) => opened,
@@ -91,14 +100,14 @@ fn show_one(found: &Found, policies: (&Policy, &Policy)) -> Result<Result<Box<Fa
         Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),
         Subject::Object(view) => {
             let policy = if view.encoding.is_64 { policies.0 } else { policies.1 };
-            Ok(Ok(Box::new(facts(&view, policy))))
+            Ok(Ok(Box::new(facts(&view, policy, libraries))))
         }
     }
 }
 
-fn facts(view: &ElfView<'_>, policy: &Policy) -> Facts {
+fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> Facts {
     let path = view.search_path();
-    let requests = cuda::requests(view);
+    let requests = Consumer::of(view, libraries).requests;
     let entries = path.map(SearchPath::parse).unwrap_or_default();
     let entries = entries.entries().map(|entry| ShownEntry { entry: entry.to_owned(), class: policy.classify(entry) });
     Facts {

@@ -1,7 +1,7 @@
 //! What must hold for any bytes whatever: the bodies of the fuzz targets, and of the tests that replay their corpus.
 
 use bstr::{BStr, BString, ByteSlice};
-use cuda_runpath::cuda;
+use cuda_runpath::cuda::{self, Consumer, DriverLibraries};
 use cuda_runpath::elf::image::{Image, apply};
 use cuda_runpath::elf::ldcache;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, plan};
@@ -13,7 +13,8 @@ use cuda_runpath::runpath::{Actions, Decision, Directory, Policy, SearchPath, Se
 pub fn read(bytes: &[u8]) {
     let Ok(Subject::Object(view)) = Subject::parse(bytes) else { return };
     let _ = (view.search_path(), view.soname(), view.interpreter(), view.needed().count());
-    let _ = cuda::requests(&view);
+    let libraries = DriverLibraries::with(&[]).expect("the names are short");
+    let _ = (Consumer::of(&view, &libraries), cuda::is_stub(&view), cuda::CompatNote::of(&view));
     if let Some(note) = ldcache::find(&view) {
         assert!(note.range.of(bytes).is_some());
         let rewritten = ldcache::rewrite(&view, note, view.search_path(), Some(b"/x".as_bstr()));

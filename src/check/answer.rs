@@ -1,0 +1,99 @@
+//! What a search comes to when the driver directory, which only the target has, is taken into account.
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::facts::Facts;
+use super::judge::Judge;
+use crate::cuda::is_libcuda;
+use crate::loader::{End, Outcome, Process, Search, Step};
+use crate::runpath::EntryClass;
+
+/// What answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A library in a compat directory, or libcuda in one that is not here.
+    Compat(BString),
+    /// A library in the driver directory that is here.
+    Driver(BString),
+    /// The driver directory, which is not here.
+    DriverAtRuntime(BString),
+    /// A link-time stub.
+    Stub(BString),
+    /// Another library.
+    Other(BString),
+    /// The search ends with an error at a file that cannot be loaded.
+    Interrupted(BString, String),
+    /// Nothing.
+    Nothing,
+}
+
+impl Answer {
+    /// The word used in every output format.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Compat(_) => "compat",
+            Self::Driver(_) => "driver",
+            Self::DriverAtRuntime(_) => "driver-at-runtime",
+            Self::Stub(_) => "stub",
+            Self::Other(_) => "other",
+            Self::Interrupted(..) => "interrupted",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// The file or directory.
+    #[must_use]
+    pub fn place(&self) -> Option<&BStr> {
+        match self {
+            Self::Compat(place)
+            | Self::Driver(place)
+            | Self::DriverAtRuntime(place)
+            | Self::Stub(place)
+            | Self::Other(place)
+            | Self::Interrupted(place, _) => Some(place.as_bstr()),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// The directory that a step looks at.
+pub(super) fn directory_of(step: &Step) -> &BStr {
+    match step.outcome {
+        Outcome::NoDirectory | Outcome::Relative | Outcome::Ignored | Outcome::UnknownToken => step.place.as_bstr(),
+        _ => step.place.rsplit_once_str("/").map_or(step.place.as_bstr(), |(directory, _)| directory.as_bstr()),
+    }
+}
+
+pub(super) fn of(judge: &Judge<'_>, search: &Search, process: &Process, facts: &Facts) -> Answer {
+    let is_64 = facts.object.is_64;
+    for step in &search.steps {
+        let class = judge.class_of(step.written.as_bstr(), directory_of(step), is_64);
+        match (&step.outcome, class) {
+            (Outcome::Hit, class) => {
+                let found = match &search.end {
+                    End::Found(object, _) => judge.world.facts(object),
+                    End::Loaded(index) => process.maps.get(*index).and_then(|map| judge.world.facts(&map.object)),
+                    End::Interpreter | End::NotFound | End::Fatal => None,
+                };
+                let place = step.place.clone();
+                return match (found.is_some_and(|found| found.is_stub), class) {
+                    (true, _) => Answer::Stub(place),
+                    (false, EntryClass::Compat) => Answer::Compat(place),
+                    (false, EntryClass::Driver) => Answer::Driver(place),
+                    (false, _) => Answer::Other(place),
+                };
+            }
+            (Outcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), reason.clone()),
+            (Outcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
+            // A compat directory that is not on this machine has libcuda; of a closure it would be a part.
+            (Outcome::NoDirectory, EntryClass::Compat)
+                if !judge.policy.scope.is_closed() && is_libcuda(&search.name.to_str_lossy()) =>
+            {
+                return Answer::Compat(step.place.clone());
+            }
+            _ => {}
+        }
+    }
+    Answer::Nothing
+}

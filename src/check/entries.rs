@@ -1,0 +1,136 @@
+//! CRP201 and CRP300 to CRP311, CRP603: what is wrong with a search path, entry by entry.
+
+use std::collections::BTreeSet;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::facts::Facts;
+use super::finding::Finding;
+use super::judge::Judge;
+use super::rule;
+use super::store;
+use crate::elf::ldcache;
+use crate::loader::{DirectoryState, Loader, Look, PathTag, Process};
+use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
+
+/// The names under which stubs lie in a stub directory; most have the unversioned one only.
+const STUB_NAMES: [&str; 4] = ["libcuda.so.1", "libcuda.so", "libnvidia-ml.so.1", "libnvidia-ml.so"];
+
+/// Judges the path of an object.
+pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findings: &mut Vec<Finding>) {
+    let object = &facts.object;
+    let add = &mut |rule, about: &BStr, message: String| {
+        findings.push(Finding::new(rule, &facts.shown, about.to_owned(), message));
+    };
+    match &object.path_tag {
+        PathTag::Rpath(_) => add(&rule::RPATH_TAG, "DT_RPATH".into(), "has DT_RPATH and no DT_RUNPATH".to_owned()),
+        PathTag::Runpath(_, true) => {
+            add(&rule::RPATH_TAG, "both".into(), "has DT_RPATH, which is ignored, beside DT_RUNPATH".to_owned());
+        }
+        PathTag::None | PathTag::Runpath(_, false) => {}
+    }
+    let Some(path) = object.path_tag.path().filter(|path| !path.is_empty()) else { return };
+    let process = Process::of(std::sync::Arc::clone(&facts.object));
+    let mut seen: BTreeSet<&BStr> = BTreeSet::new();
+    let list = SearchPath::parse(path);
+    for entry in list.entries() {
+        if entry.is_empty() {
+            if seen.insert(entry) {
+                add(&rule::EMPTY_ENTRY, entry, format!("has an empty entry in {path:?}: the current directory"));
+            }
+            continue;
+        }
+        if !seen.insert(entry) {
+            add(&rule::DUPLICATE_ENTRY, entry, format!("lists {entry} twice"));
+            continue;
+        }
+        let place = loader.directory_of_entry(&process, 0, entry);
+        let class = judge.class_of(entry, place.as_bstr(), object.is_64);
+        let by_name = [
+            (class == EntryClass::Relative, &rule::RELATIVE_ENTRY, "which depends on the current directory"),
+            (
+                is_build_directory(entry, &judge.policy.build_directories),
+                &rule::BUILD_DIR_ENTRY,
+                "a directory of a build",
+            ),
+            (class == EntryClass::Fhs, &rule::FHS_ENTRY, "which NixOS does not have"),
+            (is_host_compiler(entry), &rule::HOST_COMPILER_LEAK, "the compiler behind nvcc"),
+            (is_stub(judge, class, place.as_bstr()), &rule::STUB_IN_RUNPATH, "a directory of link-time stubs"),
+        ];
+        let mut is_named = false;
+        for (_, rule, what) in by_name.into_iter().filter(|(applies, ..)| *applies) {
+            add(rule, entry, format!("lists {entry}, {what}"));
+            is_named = true;
+        }
+        if class == EntryClass::Relative {
+            continue;
+        }
+        match judge.world.directory(place.as_bstr()) {
+            DirectoryState::Present { world_writable: true, .. } => {
+                add(&rule::WRITABLE_ENTRY, entry, format!("lists {entry}, where everybody can put a library"));
+            }
+            DirectoryState::Missing { anybody_could_make_it: true } if class != EntryClass::Driver => {
+                add(
+                    &rule::WRITABLE_ENTRY,
+                    entry,
+                    format!("lists {entry}, which does not exist and which everybody can make"),
+                );
+            }
+            // What the name tells says more.
+            DirectoryState::Missing { .. } if !is_named && is_expected(judge, class) => {
+                let where_ =
+                    if judge.policy.scope.is_closed() { "the closure does not have" } else { "does not exist" };
+                add(&rule::DANGLING_ENTRY, entry, format!("lists {entry}, which {where_}"));
+            }
+            DirectoryState::Missing { .. } | DirectoryState::Present { .. } => {}
+        }
+    }
+    stale_note(judge, facts, &list, findings);
+}
+
+/// The driver directory is on the target only; a compat directory is a part of every closure.
+fn is_expected(judge: &Judge<'_>, class: EntryClass) -> bool {
+    match class {
+        EntryClass::Driver => false,
+        EntryClass::Compat => judge.policy.scope.is_closed(),
+        _ => true,
+    }
+}
+
+fn is_stub(judge: &Judge<'_>, class: EntryClass, place: &BStr) -> bool {
+    if matches!(class, EntryClass::Compat | EntryClass::Driver) {
+        return false;
+    }
+    class == EntryClass::Stub
+        || STUB_NAMES.iter().any(|name| match judge.world.look(place, (*name).into()) {
+            Look::Object(object) => judge.world.facts(&object).is_some_and(|facts| facts.is_stub),
+            Look::Missing | Look::NotLoadable(_) | Look::Unreadable(_) => false,
+        })
+}
+
+/// CRP311. Answers of entries with tokens depend on where the object lies; those are left out of the comparison.
+fn stale_note(judge: &Judge<'_>, facts: &Facts, path: &SearchPath, findings: &mut Vec<Finding>) {
+    let object = &facts.object;
+    let Some(hints) = &object.hints else { return };
+    let paths = judge.policy.paths(object.is_64);
+    let is_managed = |entry: &BStr| matches!(paths.classify(entry), EntryClass::Compat | EntryClass::Driver);
+    for hint in hints {
+        let is_needed = object.needed.contains(&hint.soname);
+        let why = if is_needed {
+            ldcache::disagreement(&hint.answers, path, &is_managed)
+        } else {
+            Some("names a library that DT_NEEDED does not".to_owned())
+        };
+        if let Some(why) = why {
+            let message = format!(".note.nixos.ldcache disagrees about {}: {why}", hint.soname);
+            findings.push(Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, hint.soname.clone(), message));
+        }
+    }
+}
+
+/// The store paths that an object's search path names.
+pub(super) fn references(facts: &Facts) -> Vec<BString> {
+    let path = facts.object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+    let entries = path.entries().map(ToOwned::to_owned).chain(facts.object.interpreter.clone());
+    entries.filter_map(|entry| store::store_path(entry.as_bstr()).map(ToOwned::to_owned)).collect()
+}

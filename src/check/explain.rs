@@ -1,0 +1,160 @@
+//! Searches as a person wants to see them: all places in order, who wins, and what would have won without it.
+
+use std::sync::Arc;
+
+use bstr::{BStr, BString};
+
+use super::answer::Answer;
+use super::facts::Facts;
+use super::finding::Verdict;
+use super::judge::Judge;
+use super::requests;
+use crate::cuda::{Request, RequestKind};
+use crate::loader::{Depth, End, Libc, Loader, Outcome, Process, Search, Source, Step, start};
+use crate::runpath::{Directory, EntryClass};
+
+/// As many places behind a hit are looked up; a path with more has other problems.
+const MOST_BEHIND: usize = 64;
+
+/// What to explain.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// Everything that the object asks for: DT_NEEDED and driver libraries.
+    Own,
+    /// Everything that starting it searches for, what its libraries need included.
+    Everything,
+    /// One name.
+    Name(BString),
+}
+
+/// One search.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// Who asks.
+    pub by: BString,
+    /// How: DT_NEEDED, a note or a string; `None` for a name that somebody gave.
+    pub kind: Option<RequestKind>,
+    /// The search.
+    pub search: Search,
+    /// Each step's role.
+    pub classes: Vec<EntryClass>,
+    /// Further places that have the library, behind the one that wins.
+    pub behind: Vec<Step>,
+    /// What it comes to, the target's driver directory taken into account.
+    pub answer: Answer,
+    /// Whether that is right, for a driver library that the object asks for.
+    pub verdict: Option<Verdict>,
+    /// What is wrong with it.
+    pub findings: Vec<super::Finding>,
+}
+
+/// All of an explanation.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The loader whose rules apply.
+    pub interpreter: BString,
+    /// Whose loader it is.
+    pub libc: Libc,
+    /// The searches, in the order in which they are made.
+    pub searches: Vec<Explained>,
+}
+
+impl Judge<'_> {
+    /// Explains what an object asks for, by itself or in the process of a program that loads it.
+    /// `None` when nothing is known of its machine's loader, or the program does not load it.
+    #[must_use]
+    pub fn explain(
+        &self,
+        facts: &Arc<Facts>,
+        program: Option<&Arc<Facts>>,
+        question: &Question,
+    ) -> Option<Explanation> {
+        let first = program.unwrap_or(facts);
+        let system = self.system_of(first)?;
+        let environment = self.environment_of(first);
+        let loader = Loader { files: self.world, system, environment: &environment };
+        let (process, searches) = start(&loader, Arc::clone(&first.object), Depth::Everything);
+        let index = process.maps.iter().position(|map| map.object.identity == facts.object.identity)?;
+        let mut explained = Vec::new();
+        let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));
+        match question {
+            Question::Name(name) => {
+                let (kind, search) = match searches.iter().find(|(by, search)| *by == index && search.name == *name) {
+                    Some((_, search)) => (Some(RequestKind::Needed), search.clone()),
+                    None => {
+                        let request = facts.consumer.requests.iter().find(|request| request.soname.as_bytes() == *name);
+                        (request.map(|request| request.kind), loader.search(&process, index, name.as_ref()))
+                    }
+                };
+                explained.push(self.explained(&loader, &process, (index, facts), kind, search));
+            }
+            Question::Own | Question::Everything => {
+                for (by, search) in own {
+                    let Some(map) = process.maps.get(*by) else { continue };
+                    let Some(asking) = self.world.facts(&map.object) else { continue };
+                    let kind = Some(RequestKind::Needed);
+                    explained.push(self.explained(&loader, &process, (*by, &asking), kind, search.clone()));
+                }
+                for request in facts.consumer.requests.iter().filter(|request| request.kind != RequestKind::Needed) {
+                    let search = loader.search(&process, index, BStr::new(&request.soname));
+                    explained.push(self.explained(&loader, &process, (index, facts), Some(request.kind), search));
+                }
+            }
+        }
+        Some(Explanation { interpreter: system.interpreter.clone(), libc: system.libc, searches: explained })
+    }
+
+    fn explained(
+        &self,
+        loader: &Loader<'_>,
+        process: &Process,
+        (by, facts): (usize, &Arc<Facts>),
+        kind: Option<RequestKind>,
+        search: Search,
+    ) -> Explained {
+        let is_64 = facts.object.is_64;
+        let class = |step: &Step| self.class_of(step.written.as_ref(), super::answer::directory_of(step), is_64);
+        let classes = search.steps.iter().map(class).collect();
+        let answer = self.answer(&search, process, facts);
+        let request = kind.and_then(|kind| {
+            let soname = String::from_utf8(search.name.to_vec()).ok()?;
+            self.policy.libraries.position(search.name.as_ref()).map(|_| Request { soname, kind })
+        });
+        let judged = request.map(|request| {
+            requests::one(self, loader, facts, &request, (process, std::slice::from_ref(&(by, search.clone()))), by)
+        });
+        Explained {
+            by: facts.object.path.clone(),
+            kind,
+            behind: behind(loader, process, by, &search),
+            classes,
+            answer,
+            verdict: judged.as_ref().map(|judged| judged.verdict),
+            findings: judged.map(|judged| judged.findings).unwrap_or_default(),
+            search,
+        }
+    }
+}
+
+/// Searches again without the directory that won, until nothing wins.
+fn behind(loader: &Loader<'_>, process: &Process, by: usize, search: &Search) -> Vec<Step> {
+    // What won is in the process now; without it the search starts anew.
+    let (process, by) = process.chain_of(by);
+    let mut environment = loader.environment.clone();
+    let mut found = Vec::new();
+    let mut last = search.clone();
+    while found.len() < MOST_BEHIND && matches!(last.end, End::Found(..)) {
+        let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) else { break };
+        if matches!(step.source, Source::Loaded | Source::Path | Source::Cache) {
+            break;
+        }
+        let Ok(directory) = Directory::new(super::answer::directory_of(step).to_owned()) else { break };
+        environment.without.push(directory);
+        let again = Loader { environment: &environment, ..*loader };
+        last = again.search(&process, by, search.name.as_ref());
+        if let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) {
+            found.push(step.clone());
+        }
+    }
+    found
+}

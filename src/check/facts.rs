@@ -1,0 +1,86 @@
+//! What is known of a file once it was opened, and no more: nothing here is decided.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bstr::BString;
+
+use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries};
+use crate::elf::view::{ElfView, NotApplicable};
+use crate::loader::{FileSystem, Object};
+
+/// An object's facts.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The path as it was given, or found by a search.
+    pub shown: PathBuf,
+    /// What the loader reads from it.
+    pub object: Arc<Object>,
+    /// What it says about driver libraries; nothing for objects that a search found outside of what is checked.
+    pub consumer: Consumer,
+    /// It only stands in for a driver library.
+    pub is_stub: bool,
+    /// What a compat libcuda says of itself.
+    pub compat_note: Option<Result<CompatNote, CompatNoteError>>,
+}
+
+impl Facts {
+    /// Reads everything, the object's data included.
+    #[must_use]
+    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, libraries: &DriverLibraries) -> Self {
+        Self { consumer: Consumer::of(view, libraries), ..Self::of_outsider(view, shown, object) }
+    }
+
+    /// Reads what matters of an object that is not checked itself.
+    #[must_use]
+    pub fn of_outsider(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
+        Self {
+            shown,
+            object: Arc::new(object),
+            consumer: Consumer::without_data(view),
+            is_stub: cuda::is_stub(view),
+            compat_note: CompatNote::of(view),
+        }
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Clone, Debug)]
+pub enum Inspected {
+    /// Not ELF.
+    NotElf,
+    /// An object.
+    Object(Arc<Facts>),
+    /// A statically linked program, with the driver libraries that it names.
+    Static(Vec<String>),
+    /// Another file without a search path.
+    NotApplicable(NotApplicable),
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// A file of the list.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The path as it was given.
+    pub shown: PathBuf,
+    /// What it is.
+    pub inspected: Inspected,
+}
+
+/// A wrapper around a hidden program (Nixpkgs' makeWrapper and makeBinaryWrapper).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapper {
+    /// The wrapper as it was given.
+    pub shown: PathBuf,
+    /// What it puts into LD_LIBRARY_PATH.
+    pub library_path: Option<BString>,
+}
+
+/// The file system of a check, which knows what is in it.
+pub trait World: FileSystem {
+    /// The facts of an object that a search found.
+    fn facts(&self, object: &Object) -> Option<Arc<Facts>>;
+    /// The wrapper of a hidden program.
+    fn wrapper(&self, object: &Object) -> Option<&Wrapper>;
+}

@@ -1,0 +1,174 @@
+//! What is wanted of a closure: the platform it is for, its directories, its driver.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bstr::BString;
+
+use crate::cuda::{DriverLibraries, Version};
+use crate::runpath::Policy;
+
+/// What the closure will run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// NixOS with a discrete GPU.
+    Nixos,
+    /// Jetson with L4T 35.
+    Jetpack5,
+    /// Jetson with L4T 36.
+    Jetpack6,
+    /// Jetson with L4T 38.
+    Jetpack7,
+    /// An Arm server with a discrete GPU.
+    Sbsa,
+}
+
+impl Platform {
+    /// The newest CUDA release that the platform's own driver runs, for a Jetson.
+    #[must_use]
+    pub fn native_cuda(self) -> Option<Version> {
+        match self {
+            Self::Jetpack5 => Some(Version(11, 4)),
+            Self::Jetpack6 => Some(Version(12, 6)),
+            Self::Jetpack7 => Some(Version(13, 0)),
+            Self::Nixos | Self::Sbsa => None,
+        }
+    }
+
+    /// The newest CUDA release that cuda_compat makes possible, where there is a last one.
+    #[must_use]
+    pub fn newest_with_compat(self) -> Option<Version> {
+        match self {
+            Self::Jetpack5 => Some(Version(12, 2)),
+            Self::Jetpack6 => Some(Version(12, 9)),
+            Self::Jetpack7 | Self::Nixos | Self::Sbsa => None,
+        }
+    }
+
+    /// The machine that it has, where it has only one.
+    #[must_use]
+    pub fn machine(self) -> Option<&'static str> {
+        (self != Self::Nixos).then_some("aarch64")
+    }
+}
+
+/// Whether objects should find compat first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompatPolicy {
+    /// Without it the check fails.
+    Require,
+    /// Where it is in a path it must come first.
+    Prefer,
+    /// Where it comes first the check complains.
+    Forbid,
+    /// What platform and closure ask for.
+    #[default]
+    Auto,
+}
+
+/// A kernel driver's version: at least its branch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DriverVersion(Vec<u32>);
+
+/// Why a text is no driver version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no driver version such as 540 or 580.95.05")]
+pub struct DriverVersionError(String);
+
+impl DriverVersion {
+    /// The first number.
+    #[must_use]
+    pub fn branch(&self) -> u32 {
+        self.0.first().copied().unwrap_or(0)
+    }
+
+    /// Whether it is as new as another one, as far as both are told.
+    #[must_use]
+    pub fn is_as_new_as(&self, other: &Self) -> bool {
+        let told = self.0.len().min(other.0.len());
+        self.0.get(..told) >= other.0.get(..told)
+    }
+}
+
+impl FromStr for DriverVersion {
+    type Err = DriverVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
+        numbers.map(Self).map_err(|_| DriverVersionError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for DriverVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        f.write_str(&numbers.join("."))
+    }
+}
+
+/// What the objects that are checked are part of.
+#[derive(Clone, Debug, Default)]
+pub enum Scope {
+    /// Files of this machine: what they need may lie anywhere on it.
+    #[default]
+    Tree,
+    /// An unpacked image: nothing is outside.
+    Image,
+    /// A closure of store paths: nothing is outside but the driver directory.
+    Closure(super::closure::Closure),
+}
+
+impl Scope {
+    /// Whether everything that objects need must be in it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        !matches!(self, Self::Tree)
+    }
+}
+
+/// Everything that decides about findings, beside the objects.
+#[derive(Clone, Debug)]
+pub struct CheckPolicy {
+    /// Where it will run; unknown without one.
+    pub platform: Option<Platform>,
+    /// Whether compat is wanted.
+    pub compat: CompatPolicy,
+    /// Directories for 64-bit objects.
+    pub paths_64: Policy,
+    /// Directories for 32-bit objects.
+    pub paths_32: Policy,
+    /// The kernel driver of the target.
+    pub host_driver: Option<DriverVersion>,
+    /// The only machine that may be in the closure.
+    pub machine: Option<&'static str>,
+    /// Directories of builds, beside the usual ones.
+    pub build_directories: Vec<BString>,
+    /// What counts as a driver library.
+    pub libraries: DriverLibraries,
+    /// Somebody must ask for the driver.
+    pub require_consumer: bool,
+    /// What is checked.
+    pub scope: Scope,
+}
+
+impl CheckPolicy {
+    /// The directories for objects of a class.
+    #[must_use]
+    pub fn paths(&self, is_64: bool) -> &Policy {
+        if is_64 { &self.paths_64 } else { &self.paths_32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn driver_versions_compare_as_far_as_they_are_told() {
+        let version = |text: &str| text.parse::<DriverVersion>().unwrap();
+        assert!(version("580.159.04").is_as_new_as(&version("580.95.05")));
+        assert!(version("580").is_as_new_as(&version("580.95.05")));
+        assert!(!version("575.57").is_as_new_as(&version("580.95.05")));
+        assert!("58x".parse::<DriverVersion>().is_err() && "".parse::<DriverVersion>().is_err());
+    }
+}

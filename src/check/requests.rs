@@ -1,0 +1,270 @@
+//! CRP100 to CRP108, CRP200, CRP400 and CRP401: which library each request for a driver library gets.
+
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::answer::Answer;
+use super::compat::Wanted;
+use super::facts::Facts;
+use super::finding::{Finding, Verdict};
+use super::judge::{Judge, RequestReport};
+use super::rule;
+use super::rule::{Rule, Severity};
+use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
+use crate::loader::{Loader, PathTag, Process, Search};
+use crate::runpath::{EntryClass, SearchPath};
+
+/// A process, and what was searched for while it was built.
+type Started<'s> = (&'s Process, &'s [(usize, Search)]);
+
+/// Judges everything that an object asks of the driver.
+pub(super) fn judge(
+    judge: &Judge<'_>,
+    loader: &Loader<'_>,
+    facts: &Facts,
+    process: &Process,
+    searches: &[(usize, Search)],
+) -> Vec<RequestReport> {
+    if is_provider(judge, facts) {
+        return Vec::new();
+    }
+    let consumer = &facts.consumer;
+    let mut reports: Vec<RequestReport> =
+        consumer.requests.iter().map(|request| one(judge, loader, facts, request, (process, searches), 0)).collect();
+    let asks = |name: &str| consumer.requests.iter().any(|request| request.soname == name);
+    if let Some(unversioned) = reports.iter_mut().find(|report| report.soname == "libcuda.so")
+        && !asks("libcuda.so.1")
+    {
+        let message = "asks for libcuda.so only: a stub directory in the path would win over the driver";
+        unversioned.findings.push(Finding::new(&rule::UNVERSIONED_DLOPEN, &facts.shown, "libcuda.so", message));
+    }
+    if let Some(first) = reports.first_mut() {
+        for path in &consumer.hardcoded {
+            let message = format!("has the absolute path {path} in its data, which no search path can redirect");
+            first.findings.push(Finding::new(&rule::HARDCODED_PATH, &facts.shown, path.clone(), message));
+        }
+    }
+    reports
+}
+
+/// Driver libraries, compat's and stubs ask for each other; their packages are judged by CRP202, CRP403 and CRP604.
+fn is_provider(judge: &Judge<'_>, facts: &Facts) -> bool {
+    let object = &facts.object;
+    let is_driver_library = object.soname.as_ref().is_some_and(|name| judge.policy.libraries.position(name).is_some());
+    let class = judge.policy.paths(object.is_64).classify(object.directory());
+    is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
+}
+
+/// Judges one request of the object at `index` of a process.
+pub(super) fn one(
+    judge: &Judge<'_>,
+    loader: &Loader<'_>,
+    facts: &Facts,
+    request: &Request,
+    started: Started<'_>,
+    index: usize,
+) -> RequestReport {
+    let (process, searches) = started;
+    let name = BStr::new(&request.soname);
+    // Whoever asked first by DT_NEEDED decides for the whole process.
+    let earlier = searches.iter().find(|(_, search)| search.name == name);
+    let search = match earlier {
+        Some((_, search)) => search.clone(),
+        None => loader.search(process, index, name),
+    };
+    let answer = judge.answer(&search, process, facts);
+    let context = Context { judge, facts, request, search: &search, answer: &answer };
+    let (verdict, findings) = match request.kind {
+        RequestKind::Needed => context.verdict(),
+        RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => context.verdict(),
+        RequestKind::Note | RequestKind::String => through_others(&context, loader, process, index),
+    };
+    RequestReport { soname: request.soname.clone(), kind: request.kind, answer, verdict, through: None, findings }
+}
+
+struct Context<'c, 'j> {
+    judge: &'c Judge<'j>,
+    facts: &'c Facts,
+    request: &'c Request,
+    search: &'c Search,
+    answer: &'c Answer,
+}
+
+impl Context<'_, '_> {
+    fn finding(&self, rule: &'static Rule, message: impl std::fmt::Display) -> Finding {
+        let finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+        if is_optional(&self.request.soname) { finding.no_worse_than(Severity::Warning) } else { finding }
+    }
+
+    fn fail(&self, rule: &'static Rule, message: impl std::fmt::Display) -> (Verdict, Vec<Finding>) {
+        let verdict = if is_optional(&self.request.soname) { Verdict::Runtime } else { Verdict::Fail };
+        (verdict, vec![self.finding(rule, message)])
+    }
+
+    fn verdict(&self) -> (Verdict, Vec<Finding>) {
+        let soname = &self.request.soname;
+        match self.answer {
+            Answer::Compat(place) if is_libcuda(soname) && matches!(self.judge.wanted, Wanted::Forbid(_)) => {
+                let why = self.judge.wanted.why();
+                self.fail(&rule::COMPAT_UNWANTED, format!("{soname} comes from compat ({place}), {why}"))
+            }
+            Answer::Compat(_) => (Verdict::Pass, Vec::new()),
+            Answer::Driver(place) | Answer::DriverAtRuntime(place) if is_libcuda(soname) => {
+                self.driver(place.as_bstr())
+            }
+            Answer::Driver(_) => (Verdict::Pass, Vec::new()),
+            Answer::DriverAtRuntime(place) => self.at_runtime(place.as_bstr()),
+            Answer::Stub(place) => {
+                let asks_versioned = self.facts.consumer.requests.iter().any(|other| other.soname == "libcuda.so.1");
+                if soname == "libcuda.so" && asks_versioned {
+                    let message = format!("{soname}, the unversioned name, leads to the stub {place}");
+                    return (Verdict::Runtime, vec![self.finding(&rule::STUB_IN_RUNPATH, message)]);
+                }
+                self.fail(&rule::STUB_FIRST, format!("{soname} comes from {place}, a link-time stub"))
+            }
+            // On a Jetson the board support's libraries are packages of their own.
+            Answer::Other(_) if is_board_support(soname) => (Verdict::Pass, Vec::new()),
+            Answer::Other(place) if self.lists(EntryClass::Driver) || self.lists(EntryClass::Compat) => {
+                self.fail(&rule::DRIVER_SHADOWED, format!("{soname} comes from {place}, before the driver directory"))
+            }
+            Answer::Other(place) => {
+                let message =
+                    format!("{soname} comes from {place}; neither compat nor the driver directory is searched");
+                self.fail(&rule::DRIVER_UNREACHABLE, message)
+            }
+            Answer::Interrupted(place, reason) => self.fail(
+                &rule::DRIVER_SHADOWED,
+                format!("the search for {soname} ends with an error at {place}: {reason}"),
+            ),
+            Answer::Nothing if self.lists(EntryClass::Driver) => self.at_runtime(b"the driver directory".into()),
+            Answer::Nothing => {
+                let message = format!(
+                    "asks for {soname} ({}), and neither compat nor the driver directory is searched",
+                    self.how()
+                );
+                self.fail(&rule::DRIVER_UNREACHABLE, message)
+            }
+        }
+    }
+
+    /// libcuda from the driver directory.
+    fn driver(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
+        let soname = &self.request.soname;
+        if self.lists(EntryClass::Compat) && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
+            let message = format!("{soname} comes from {place}; the compat directory stands behind it");
+            return self.fail(&rule::COMPAT_AFTER_DRIVER, message);
+        }
+        match &self.judge.wanted {
+            Wanted::Require(why) => {
+                self.fail(&rule::COMPAT_MISSING, format!("{soname} comes from {place}, not from compat: {why}"))
+            }
+            Wanted::Prefer | Wanted::Forbid(_) => (Verdict::Pass, Vec::new()),
+        }
+    }
+
+    fn at_runtime(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
+        let message = format!("{} ({}) comes from {place}, if the target has it", self.request.soname, self.how());
+        (Verdict::Runtime, vec![self.finding(&rule::DRIVER_AT_RUNTIME, message)])
+    }
+
+    fn how(&self) -> &'static str {
+        match self.request.kind {
+            RequestKind::Needed => "DT_NEEDED",
+            RequestKind::Note => ".note.dlopen",
+            RequestKind::String => "dlopen",
+        }
+    }
+
+    /// Whether a directory of this class is anywhere in the effective search, behind the hit too.
+    fn lists(&self, class: EntryClass) -> bool {
+        let object = &self.facts.object;
+        let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+        let paths = self.judge.policy.paths(object.is_64);
+        own.entries().any(|entry| paths.classify(entry) == class)
+            || self.judge.has_class(self.search, class, object.is_64)
+    }
+}
+
+fn is_board_support(soname: &str) -> bool {
+    ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
+}
+
+/// A name that the object cannot open itself: whoever it loads and can call dlopen does.
+fn through_others(
+    context: &Context<'_, '_>,
+    loader: &Loader<'_>,
+    process: &Process,
+    index: usize,
+) -> (Verdict, Vec<Finding>) {
+    let judge = context.judge;
+    let soname = &context.request.soname;
+    let openers = process.maps.iter().enumerate().filter(|(at, map)| {
+        let is_libc = map.object.soname.as_ref().is_some_and(|name| is_libc(name.as_bstr()));
+        *at != index && !is_libc && judge.world.facts(&map.object).is_some_and(|facts| facts.consumer.imports_dlopen)
+    });
+    let mut blind: Vec<BString> = Vec::new();
+    let mut count = 0_usize;
+    for (at, map) in openers {
+        let Some(facts) = judge.world.facts(&map.object) else { continue };
+        count = count.saturating_add(1);
+        let search = loader.search(process, at, soname.as_bytes().as_bstr());
+        let reaches = matches!(
+            judge.answer(&search, process, &facts),
+            Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)
+        );
+        if !reaches {
+            blind.push(map.object.path.clone());
+        }
+    }
+    let own = context.verdict();
+    if blind.is_empty() && (count > 0 || own.0 == Verdict::Pass) {
+        let verdict = if own.0 == Verdict::Fail { Verdict::Pass } else { own.0 };
+        return (verdict, Vec::new());
+    }
+    let message = match blind.first() {
+        Some(opener) => {
+            format!("names {soname} and leaves dlopen to {opener}, which does not search the driver directory")
+        }
+        None => format!("names {soname} but does not import dlopen: whoever opens it searches a path of its own"),
+    };
+    (Verdict::Runtime, vec![context.finding(&rule::DLOPEN_PROXY, message)])
+}
+
+/// Who defines dlopen does not call it for others.
+fn is_libc(soname: &BStr) -> bool {
+    soname.starts_with(b"libc.so")
+        || soname.starts_with(b"libdl.so")
+        || soname.starts_with(b"ld-")
+        || soname.starts_with(b"libc.musl-")
+}
+
+/// CRP103: a program that has the directory does not lend it to a library.
+pub(super) fn not_inherited(judge: &Judge<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
+    let has_driver = |facts: &&&Facts| {
+        let paths = judge.policy.paths(facts.object.is_64);
+        match &facts.object.path_tag {
+            PathTag::Runpath(path, _) => SearchPath::parse(path.as_bstr())
+                .entries()
+                .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
+            PathTag::None | PathTag::Rpath(_) => false,
+        }
+    };
+    let program = programs.iter().find(has_driver)?;
+    let message = format!(
+        "{} has the driver directory in its RUNPATH, but DT_RUNPATH is not inherited by the libraries that it loads",
+        shown(&program.shown)
+    );
+    Some(Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", message))
+}
+
+/// CRP108.
+pub(super) fn static_consumer(path: &Path, names: &[String]) -> Option<Finding> {
+    let first = names.first()?;
+    let message = format!("is statically linked and names {}: no search path can help", names.join(", "));
+    Some(Finding::new(&rule::STATIC_CONSUMER, path, first.as_str(), message))
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,318 @@
+//! The table of findings: `rules`, the manual and every output format are made from it.
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Works today, or by chance.
+    Warning,
+    /// Fails, or loads the wrong library.
+    Error,
+}
+
+impl Severity {
+    /// The word used in every output format.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What can be found: a code that never changes its meaning.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `CRP100`
+    pub code: &'static str,
+    /// The same as words.
+    pub slug: &'static str,
+    /// How bad it is, unless a finding says less.
+    pub severity: Severity,
+    /// `fix` repairs it.
+    pub fixable: bool,
+    /// When it is raised.
+    pub condition: &'static str,
+    /// What happens then, and why.
+    pub cause: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// What it looks like.
+    pub example: &'static str,
+}
+
+/// `FIX` marks what `fix` repairs.
+const FIX: bool = true;
+const HAND: bool = false;
+
+macro_rules! rules {
+    ($($name:ident = $code:literal $slug:literal $severity:ident $fix:ident
+        when $condition:literal because $cause:literal do $remedy:literal such as $example:literal;)*) => {
+        $(
+            #[doc = $condition]
+            pub static $name: Rule = Rule {
+                code: $code,
+                slug: $slug,
+                severity: Severity::$severity,
+                fixable: $fix,
+                condition: $condition,
+                cause: $cause,
+                remedy: $remedy,
+                example: $example,
+            };
+        )*
+
+        /// Every rule, by code.
+        pub static RULES: &[&Rule] = &[$(&$name),*];
+    };
+}
+
+rules! {
+    DRIVER_UNREACHABLE = "CRP100" "driver-unreachable" Error FIX
+        when "An object asks for a driver library and neither the compat nor the driver directory is in its search."
+        because "The loader searches the path of the object that asks, not that of the program: a library that calls dlopen needs the directory itself. Without it CUDA reports that there is no driver."
+        do "cuda-runpath fix PATH"
+        such as "lib/libcudart.so.12 dlopens libcuda.so.1 and has no RUNPATH.";
+    DRIVER_SHADOWED = "CRP101" "driver-shadowed" Error FIX
+        when "Another directory that has the driver library comes before the driver directory."
+        because "The first hit wins. A library that does not belong to the kernel module of the target fails with a version mismatch."
+        do "cuda-runpath fix PATH puts the driver in front; remove the other copy if nothing else needs it."
+        such as "RUNPATH /opt/old-driver:/run/opengl-driver/lib, and /opt/old-driver/libcuda.so.1 exists.";
+    DRIVER_AT_RUNTIME = "CRP102" "driver-at-runtime" Note HAND
+        when "The answer lies in the driver directory, which only the target has."
+        because "Which of these libraries a driver ships depends on the machine (libnvidia-ml.so.1 is not on a Jetson)."
+        do "Write the list with check --runtime-list FILE and close it on the target with doctor --runtime-list FILE."
+        such as "libnccl.so.2 dlopens libnvidia-ml.so.1, and /run/opengl-driver/lib comes first.";
+    RUNPATH_NOT_INHERITED = "CRP103" "runpath-not-inherited" Warning FIX
+        when "The program has the driver directory, the library that asks for the driver has not."
+        because "DT_RUNPATH serves the object that has it and nobody else (glibc elf/dl-load.c); only DT_RPATH is inherited, and only into objects without DT_RUNPATH."
+        do "cuda-runpath fix PATH edits the libraries as well."
+        such as "bin/app has /run/opengl-driver/lib, lib/libcudart.so.12 has nothing and calls dlopen.";
+    DLOPEN_PROXY = "CRP104" "dlopen-proxy" Warning HAND
+        when "An object names a driver library but does not import dlopen: another object opens it in its place."
+        because "The loader then searches the path of the object that calls dlopen. For Python's ctypes that is the interpreter: no edit of the asking file helps."
+        do "See that the object that calls dlopen finds the driver: explain it, or let the asking object call dlopen."
+        such as "libplugin.so hands \"libcuda.so.1\" to load_library() in libloader.so.";
+    HARDCODED_PATH = "CRP105" "hardcoded-path" Warning HAND
+        when "A driver library stands in the file with an absolute path."
+        because "An absolute path is opened without any search: it does not exist on NixOS, and where it does it passes over compat."
+        do "Patch the source to ask for the soname."
+        such as "/usr/lib/aarch64-linux-gnu/tegra/libcuda.so.1 in .rodata.";
+    UNVERSIONED_DLOPEN = "CRP106" "unversioned-dlopen" Warning HAND
+        when "An object asks for libcuda.so only, not for libcuda.so.1."
+        because "The driver's directory need not have the unversioned name, and link-time stub directories have no other: a stub directory in the path would win."
+        do "Ask for libcuda.so.1, and for libcuda.so only if that fails."
+        such as "dlopen(\"libcuda.so\") in a Rust program.";
+    STATIC_CONSUMER = "CRP108" "static-consumer" Warning HAND
+        when "A statically linked executable names a driver library."
+        because "It has no search path. What a static glibc loads goes through the default directories only."
+        do "Link it dynamically, or start it with LD_LIBRARY_PATH."
+        such as "A static Go program with \"libnvidia-ml.so.1\" in its data.";
+    NO_CONSUMER = "CRP109" "no-consumer" Error HAND
+        when "--require-consumer was given and nothing asks for the driver."
+        because "An empty check is no pass: the closure may be the wrong one, or what it should hold was not built."
+        do "Check the right output, or leave --require-consumer out."
+        such as "check --require-consumer on a -dev output.";
+
+    STUB_FIRST = "CRP200" "stub-first" Error FIX
+        when "The first hit for a driver library is a link-time stub, by its content."
+        because "Every function of the stub returns error 34, CUDA_ERROR_STUB_LIBRARY."
+        do "cuda-runpath fix PATH drops stub directories; name others with --stub DIR."
+        such as "RUNPATH /nix/store/…-cuda_cudart-12.8.90/lib/stubs.";
+    STUB_IN_RUNPATH = "CRP201" "stub-in-runpath" Warning FIX
+        when "A stub directory is in the search path, but not first."
+        because "It wins as soon as what stands before it is missing, or for the unversioned name."
+        do "cuda-runpath fix PATH; with --clean also stub directories that only their content tells."
+        such as "RUNPATH /run/opengl-driver/lib:/nix/store/…/lib/stubs.";
+    STUB_IN_CLOSURE = "CRP202" "stub-in-closure" Warning HAND
+        when "A stub of a driver library is in the closure."
+        because "Something refers to a link-time output at run time; it is dead weight, and one search path away from being loaded."
+        do "Find the reference with nix why-depends; usually the RUNPATH that fix cleans."
+        such as "/nix/store/…-cuda_cudart-12.8.90-stubs in the closure of an application.";
+
+    EMPTY_ENTRY = "CRP300" "empty-entry" Error FIX
+        when "The search path has an empty entry."
+        because "The loader reads an empty entry as the current directory: a planted ./libcuda.so.1 is loaded."
+        do "cuda-runpath fix PATH"
+        such as "RUNPATH /run/opengl-driver/lib: with a colon at its end.";
+    RELATIVE_ENTRY = "CRP301" "relative-entry" Error FIX
+        when "An entry is neither absolute nor starts with $ORIGIN."
+        because "It is resolved against the directory that the program is started in."
+        do "cuda-runpath fix --clean PATH"
+        such as "RUNPATH lib:../lib.";
+    BUILD_DIR_ENTRY = "CRP302" "build-dir-entry" Error FIX
+        when "An entry lies in a directory of a build: /build, /tmp, $TMPDIR, /home and the like."
+        because "It does not exist on the target, or anybody there can make it."
+        do "cuda-runpath fix --clean PATH"
+        such as "RUNPATH /build/source/build/lib.";
+    FHS_ENTRY = "CRP303" "fhs-entry" Warning FIX
+        when "An entry is /lib*, /usr/lib*, /usr/local/lib* or /usr/local/cuda*."
+        because "On NixOS it does not exist; elsewhere the host's libraries are mixed in."
+        do "cuda-runpath fix --clean PATH"
+        such as "RUNPATH /usr/local/cuda/lib64.";
+    DUPLICATE_ENTRY = "CRP304" "duplicate-entry" Note FIX
+        when "The same entry stands in the path twice."
+        because "The loader looks only once; the string is longer than it need be."
+        do "cuda-runpath fix --dedup PATH"
+        such as "RUNPATH $ORIGIN:/nix/store/…/lib:$ORIGIN.";
+    DANGLING_ENTRY = "CRP305" "dangling-entry" Warning HAND
+        when "The directory of an entry does not exist, or is outside the closure."
+        because "What it should serve is found elsewhere or not at all."
+        do "Add the missing output to the closure, or remove the entry."
+        such as "RUNPATH /nix/store/…-old-dependency/lib.";
+    RPATH_TAG = "CRP307" "rpath-tag" Warning HAND
+        when "The object has DT_RPATH, alone or beside DT_RUNPATH."
+        because "DT_RPATH beats LD_LIBRARY_PATH and is inherited by what it loads; beside DT_RUNPATH it is ignored."
+        do "fix makes it DT_RUNPATH whenever it edits the object; nothing to do where the inheritance is wanted."
+        such as "A manylinux wheel with DT_RPATH $ORIGIN.";
+    WRITABLE_ENTRY = "CRP310" "writable-entry" Error HAND
+        when "Everybody can write to the directory of an entry, or make it."
+        because "Any user can put a library there that others load."
+        do "Take the write permission, or remove the entry."
+        such as "RUNPATH /opt/plugins with mode 1777.";
+    STALE_LDCACHE_NOTE = "CRP311" "stale-ldcache-note" Error FIX
+        when "A .note.nixos.ldcache disagrees with the RUNPATH or with DT_NEEDED."
+        because "A patched loader asks the note and does not search: an edit of the RUNPATH alone has no effect."
+        do "cuda-runpath fix PATH rewrites or clears the note."
+        such as "The note sends libcuda.so.1 to a stub directory that the RUNPATH no longer has.";
+    NEEDED_UNRESOLVED = "CRP312" "needed-unresolved" Error HAND
+        when "A DT_NEEDED library, not one of the driver's, is found nowhere."
+        because "The program does not start, or dlopen of the library fails."
+        do "Add the package that has it, and its directory to the path (autoPatchelfHook)."
+        such as "libtorch_cuda.so needs libcusparseLt.so.0, which no store path has.";
+
+    COMPAT_MISSING = "CRP400" "compat-missing" Error FIX
+        when "The platform needs cuda_compat and an object that asks for libcuda has it not in its path."
+        because "The CUDA release is newer than the platform's own driver: CUDA_ERROR_INSUFFICIENT_DRIVER."
+        do "cuda-runpath fix --compat DIR PATH"
+        such as "CUDA 12.8 on JetPack 6 (12.6) without cuda_compat in the RUNPATH.";
+    COMPAT_AFTER_DRIVER = "CRP401" "compat-after-driver" Error FIX
+        when "The compat directory stands behind the driver directory."
+        because "The driver's libcuda is found first, and compat is never loaded."
+        do "cuda-runpath fix PATH"
+        such as "RUNPATH /run/opengl-driver/lib:/nix/store/…-cuda_compat-12.8/compat.";
+    COMPAT_UNWANTED = "CRP402" "compat-unwanted" Warning FIX
+        when "The host's driver is as new as compat or newer, or compat is forbidden, and compat comes first."
+        because "A compat libcuda that is older than the kernel driver fails with error 803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH."
+        do "cuda-runpath fix --drop-compat PATH"
+        such as "Compat 580.95 in front on a machine with driver 580.159.";
+    NVRM_UNREACHABLE = "CRP403" "nvrm-unreachable" Error HAND
+        when "compat's own libcuda finds no libnvrm_gpu.so, libnvrm_mem.so or libnvdla_runtime.so."
+        because "On a Jetson these come with the board support, through the driver directory: compat's libcuda needs that in its own path."
+        do "cuda-runpath fix on the package of cuda_compat itself."
+        such as "cuda_compat's libcuda.so.1 without RUNPATH.";
+    COMPANION_MIX = "CRP404" "companion-mix" Warning HAND
+        when "libnvidia-ptxjitcompiler or libnvidia-nvvm would come from another directory than libcuda."
+        because "They are of one release: a PTX compiler of another driver may refuse what libcuda hands to it."
+        do "Give compat's libcuda its own directory ($ORIGIN) in front of the driver's."
+        such as "libcuda.so.1 from compat, libnvidia-ptxjitcompiler.so.1 from /run/opengl-driver/lib.";
+    CUDA_NEWER_THAN_LIBCUDA = "CRP405" "cuda-newer-than-libcuda" Error HAND
+        when "The newest libcudart of the closure is newer than the CUDA release of compat's libcuda."
+        because "A runtime needs a driver of its own release or a newer one: cudaErrorInsufficientDriver."
+        do "Use the cuda_compat of the same package set, or an older CUDA release."
+        such as "libcudart 12.9 with a compat that says \"CUDA version\" 12.6.";
+    HOST_DRIVER_UNSUPPORTED = "CRP406" "host-driver-unsupported" Error HAND
+        when "The branch of --host-driver is not in the list of compat's note."
+        because "compat's libcuda works with the kernel drivers of that list only."
+        do "Update the host's driver, or take a compat package for its branch."
+        such as "--host-driver 525 with a note that says 535, 550, 580.";
+    SEVERAL_COMPATS = "CRP407" "several-compats" Warning HAND
+        when "Two compat directories are in one closure."
+        because "Which one an object gets depends on its path; in one process the first one loaded serves everybody."
+        do "Build everything with one CUDA package set."
+        such as "cuda12.6-cuda_compat and cuda12.8-cuda_compat.";
+
+    SEVERAL_CUDARTS = "CRP600" "several-cudarts" Warning HAND
+        when "More than one release of libcudart or libcuBLAS is in the closure."
+        because "Objects of one process may end up with different runtimes, each with its own state."
+        do "Build everything with one CUDA package set."
+        such as "libcudart.so.11.8.89 and libcudart.so.12.8.90.";
+    PACKAGE_SET_LEAK = "CRP601" "package-set-leak" Warning HAND
+        when "Packages of several CUDA package sets (cudaX.Y- in their names) are reachable."
+        because "A dependency was built with another set than the rest."
+        do "Override the package at the end of the reported path."
+        such as "An application of cuda12.8 with a dependency of cuda12.6.";
+    RUNFILE_TOOLKIT = "CRP602" "runfile-toolkit" Warning HAND
+        when "The monolithic cudatoolkit is in a run-time closure."
+        because "It brings gigabytes of compilers, stubs and documentation that nothing needs at run time."
+        do "Depend on the redistributable packages (cuda_cudart, libcublas, …)."
+        such as "/nix/store/…-cudatoolkit-12.8.0.";
+    HOST_COMPILER_LEAK = "CRP603" "host-compiler-leak" Warning FIX
+        when "nvcc's back-end compiler is in a search path."
+        because "The compiler comes into the run-time closure, and its older libstdc++ is loaded."
+        do "cuda-runpath fix --clean PATH"
+        such as "RUNPATH /nix/store/…-gcc-13.3.0/lib.";
+    FROZEN_DRIVER = "CRP604" "frozen-driver" Error HAND
+        when "A real driver library that is not compat lies in the closure."
+        because "It fits only the kernel module of one release; on every other machine CUDA fails."
+        do "Remove the dependency on the driver package (linuxPackages.nvidia_x11)."
+        such as "/nix/store/…-nvidia-x11-580.95/lib/libcuda.so.1.";
+    FOREIGN_MACHINE = "CRP605" "foreign-machine" Error HAND
+        when "An object of another machine is in the closure."
+        because "It cannot run there: a prebuilt binary for the wrong system was packaged."
+        do "Package the file for the right system, or allow it by name if it is data."
+        such as "An x86_64 .so in an aarch64 wheel.";
+
+    UNREADABLE_ELF = "CRP700" "unreadable-elf" Error HAND
+        when "A file could not be read, or is an ELF file that contradicts itself."
+        because "What cannot be read cannot be checked; the loader may refuse it too."
+        do "Rebuild or replace the file."
+        such as "A truncated .so.";
+    MALFORMED_NOTE = "CRP701" "malformed-note" Warning HAND
+        when "A note that this check relies on cannot be read."
+        because "What it says about driver branches, CUDA releases or dlopened libraries stays unknown."
+        do "Report it to whoever made the file."
+        such as "A .note.cuda.fwd_compatibility that is no JSON.";
+    ALLOW_UNUSED = "CRP703" "allow-unused" Warning HAND
+        when "A row of the allowlist matched nothing."
+        because "What it excused is gone, or the path is misspelt."
+        do "Remove the row."
+        such as "CRP105 for a library that was removed.";
+    ALLOW_EXPIRED = "CRP704" "allow-expired" Warning HAND
+        when "A row of the allowlist is past its date; it no longer excuses anything."
+        because "Somebody wanted to look at it again by then."
+        do "Mend the cause, or choose a new date and say why."
+        such as "until = 2026-01-31.";
+}
+
+/// Finds a rule by its code or its words.
+#[must_use]
+pub fn rule(name: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.code.eq_ignore_ascii_case(name) || rule.slug == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_ascending_and_well_formed() {
+        for pair in RULES.windows(2) {
+            let [before, after] = pair else { continue };
+            assert!(before.code < after.code, "{} {}", before.code, after.code);
+        }
+        let mut slugs: Vec<&str> = RULES.iter().map(|rule| rule.slug).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), RULES.len());
+        for rule in RULES {
+            assert!(rule.code.len() == 6 && rule.code.starts_with("CRP"), "{}", rule.code);
+            assert!(
+                rule.condition.ends_with('.') && rule.cause.ends_with('.') && rule.example.ends_with('.'),
+                "{}",
+                rule.code
+            );
+            assert!(!rule.fixable || rule.remedy.contains("fix"), "{}", rule.code);
+        }
+    }
+
+    #[test]
+    fn rules_are_found_by_code_and_by_words() {
+        assert_eq!(rule("crp200"), Some(&STUB_FIRST));
+        assert_eq!(rule("stub-first"), Some(&STUB_FIRST));
+        assert_eq!(rule("CRP999"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! Arguments of `check`, `explain` and `doctor` that say what is wanted.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use bstr::BString;
+
+use super::args::{CompatWish, PlatformName, Wanted};
+use super::settings;
+use crate::check::{CheckPolicy, CompatPolicy, Platform, Scope};
+use crate::cuda::DriverLibraries;
+use crate::loader::Environment;
+use crate::runpath::Actions;
+
+/// Everything that decides about findings.
+pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolicy> {
+    let compat = settings::directories("--compat", &wanted.compat)?;
+    let stubs = settings::directories("--stub", &wanted.stub)?;
+    let actions = Actions::Compose { compat: true, driver: true, stubs: true };
+    let (paths_64, paths_32) = settings::policies(compat, &wanted.driver, stubs, actions, false)?;
+    let platform = wanted.platform.map(|name| match name {
+        PlatformName::Nixos => Platform::Nixos,
+        PlatformName::Jetpack5 => Platform::Jetpack5,
+        PlatformName::Jetpack6 => Platform::Jetpack6,
+        PlatformName::Jetpack7 => Platform::Jetpack7,
+        PlatformName::Sbsa => Platform::Sbsa,
+    });
+    Ok(CheckPolicy {
+        platform,
+        compat: match wanted.compat_policy {
+            CompatWish::Require => CompatPolicy::Require,
+            CompatWish::Prefer => CompatPolicy::Prefer,
+            CompatWish::Forbid => CompatPolicy::Forbid,
+            CompatWish::Auto => CompatPolicy::Auto,
+        },
+        paths_64,
+        paths_32,
+        host_driver: wanted.host_driver.as_deref().map(str::parse).transpose().context("--host-driver")?,
+        machine: platform.and_then(Platform::machine),
+        build_directories: settings::build_directories(),
+        libraries: DriverLibraries::with(&wanted.driver_library)?,
+        require_consumer: false,
+        scope,
+    })
+}
+
+/// What `--env` says.
+pub(super) fn environment(wanted: &Wanted) -> anyhow::Result<Environment> {
+    let mut environment = Environment::default();
+    for assignment in &wanted.env {
+        match assignment.split_once('=') {
+            Some(("LD_LIBRARY_PATH", value)) => environment.library_path = Some(BString::from(value)),
+            Some((name, _)) => bail!("--env {name}: only LD_LIBRARY_PATH changes what the loader finds"),
+            None => bail!("--env {assignment}: expected LD_LIBRARY_PATH=DIRS"),
+        }
+    }
+    Ok(environment)
+}
+
+/// The image's root, resolved.
+pub(super) fn root(wanted: &Wanted) -> anyhow::Result<Option<PathBuf>> {
+    let resolve = |root: &PathBuf| {
+        let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
+        if !real.is_dir() {
+            bail!("--root {}: not a directory", root.display());
+        }
+        Ok(real)
+    };
+    wanted.root.as_ref().map(resolve).transpose()
+}
+
+/// A path below the image's root; one that lies there already stays.
+pub(super) fn in_root(path: &Path, root: Option<&Path>) -> PathBuf {
+    match root {
+        Some(root) if !path.starts_with(root) => crate::fsio::host_path(path, Some(root)),
+        _ => path.to_owned(),
+    }
+}

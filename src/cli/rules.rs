@@ -1,0 +1,37 @@
+//! `cuda-runpath rules`
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use super::args::{Global, RulesArgs};
+use super::exit::Status;
+use super::output;
+use crate::check::{RULES, rule::rule};
+use crate::report;
+
+/// The manual is written for terminals of this width.
+const WIDTH: usize = 80;
+
+pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
+    let mut out = output::stdout();
+    if args.schema {
+        out.write_all(report::SCHEMA_FILE.as_bytes())?;
+        out.flush()?;
+        return Ok(Status::Clean);
+    }
+    let one = match &args.code {
+        None => None,
+        Some(code) => {
+            Some(rule(code).with_context(|| format!("{code}: no such finding; cuda-runpath rules lists them"))?)
+        }
+    };
+    let palette = output::palette(global, &io::stdout());
+    match one {
+        None if global.is_json() => report::print_rules_json(RULES, &mut out)?,
+        Some(rule) if global.is_json() => report::print_rules_json(&[rule], &mut out)?,
+        None => report::print_rules(&palette, &mut out)?,
+        Some(rule) => report::print_rule(rule, &palette, WIDTH, &mut out)?,
+    }
+    Ok(Status::Clean)
+}

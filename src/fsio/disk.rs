@@ -1,0 +1,123 @@
+//! Directories and links as a loader meets them, of this machine or of an image whose root is a directory of it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Everybody may write.
+const WORLD_WRITABLE: u32 = 0o002;
+
+/// As many links as Linux follows in one path (`Linux include/linux/namei.h`, MAXSYMLINKS).
+const MOST_LINKS: usize = 40;
+
+/// A directory's contents and who may change them.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// Names of everything in it.
+    pub names: Vec<OsString>,
+    /// Everybody may add a file.
+    pub world_writable: bool,
+}
+
+/// Lists a directory.
+///
+/// # Errors
+/// What the system says; a file is no directory.
+pub fn list(directory: &Path) -> io::Result<Listing> {
+    let names = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<_>>()?;
+    Ok(Listing { names, world_writable: is_world_writable(directory) })
+}
+
+/// Whether everybody may add a file to a directory; one that is not there cannot be written to.
+#[must_use]
+pub fn is_world_writable(directory: &Path) -> bool {
+    std::fs::metadata(directory).is_ok_and(|meta| meta.is_dir() && meta.mode() & WORLD_WRITABLE != 0)
+}
+
+/// Reads a file that is no larger than `limit` bytes; `None` for anything else.
+#[must_use]
+pub fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let meta = file.metadata().ok().filter(|meta| meta.is_file() && meta.len() <= limit)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
+    file.take(limit).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// An absolute path with its symbolic links followed; with a `root`, links are followed as if that were `/`, and the
+/// result is a path in it. `None` when it does not exist or links lead in circles.
+#[must_use]
+pub fn resolve(path: &Path, root: Option<&Path>) -> Option<PathBuf> {
+    let Some(root) = root else { return path.canonicalize().ok() };
+    let mut left: Vec<OsString> = reversed(path);
+    let mut done = PathBuf::from("/");
+    let mut links = 0_usize;
+    while let Some(next) = left.pop() {
+        if next == ".." {
+            done.pop();
+            continue;
+        }
+        let candidate = done.join(&next);
+        let host = host_path(&candidate, Some(root));
+        let meta = std::fs::symlink_metadata(&host).ok()?;
+        if !meta.file_type().is_symlink() {
+            done = candidate;
+            continue;
+        }
+        links = links.saturating_add(1);
+        if links > MOST_LINKS {
+            return None;
+        }
+        let target = std::fs::read_link(&host).ok()?;
+        if target.is_absolute() {
+            done = PathBuf::from("/");
+        }
+        left.extend(reversed(&target));
+    }
+    Some(done)
+}
+
+/// Where a path of an image lies on this machine.
+#[must_use]
+pub fn host_path(path: &Path, root: Option<&Path>) -> PathBuf {
+    match root {
+        None => path.to_owned(),
+        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+    }
+}
+
+fn reversed(path: &Path) -> Vec<OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    let mut names: Vec<OsString> = names.collect();
+    names.reverse();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_of_an_image_stay_in_it() {
+        let image = tempfile::tempdir().unwrap();
+        let root = image.path();
+        std::fs::create_dir_all(root.join("usr/lib")).unwrap();
+        std::fs::write(root.join("usr/lib/libx.so.1.0"), "x").unwrap();
+        symlink("usr/lib", root.join("lib")).unwrap();
+        symlink("/lib/libx.so.1.0", root.join("usr/lib/libx.so.1")).unwrap();
+        symlink("../../../../../lib/libx.so.1", root.join("usr/lib/libx.so")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let resolved = |path: &str| resolve(Path::new(path), Some(root));
+        assert_eq!(resolved("/lib/libx.so"), Some("/usr/lib/libx.so.1.0".into()));
+        assert_eq!(resolved("/loop"), None);
+        assert_eq!(resolved("/etc"), None);
+    }
+}

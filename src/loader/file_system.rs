@@ -1,0 +1,58 @@
+//! What the search asks of the world: files, directories and a few small system files, by absolute path.
+
+use std::sync::Arc;
+
+use bstr::BStr;
+
+use super::object::Object;
+
+/// What lies at a path, symbolic links followed.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// Nothing, or nothing that the given closure or image has.
+    Missing,
+    /// An object that a loader could map.
+    Object(Arc<Object>),
+    /// A file that ends glibc's search with an error: not ELF, or no object to load.
+    NotLoadable(&'static str),
+    /// A file that cannot be read or contradicts itself.
+    Unreadable(Arc<str>),
+}
+
+/// First components of the folders that glibc searches before a directory itself (`glibc elf/dl-hwcaps.c`).
+pub const HARDWARE_FOLDERS: [&str; 5] = ["glibc-hwcaps", "tls", "haswell", "avx512_1", "x86_64"];
+
+/// What is known of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectoryState {
+    /// It is not there. The flag says whether anybody could make it: an existing directory above it is world-writable.
+    Missing {
+        /// Everybody may create it.
+        anybody_could_make_it: bool,
+    },
+    /// It is there.
+    Present {
+        /// Everybody may put a library into it.
+        world_writable: bool,
+        /// One of [`HARDWARE_FOLDERS`] is in it.
+        has_hardware_folders: bool,
+    },
+}
+
+impl DirectoryState {
+    /// Whether the directory exists.
+    #[must_use]
+    pub fn exists(self) -> bool {
+        matches!(self, Self::Present { .. })
+    }
+}
+
+/// A file system as a loader sees it. An image or closure is one without the rest of the machine.
+pub trait FileSystem: Sync {
+    /// The file `name` in `directory`.
+    fn look(&self, directory: &BStr, name: &BStr) -> Look;
+    /// The directory itself.
+    fn directory(&self, path: &BStr) -> DirectoryState;
+    /// A whole small file (`ld.so.cache`, `ld-musl-*.path`, a loader); `None` when it cannot be read.
+    fn read(&self, path: &BStr) -> Option<Vec<u8>>;
+}

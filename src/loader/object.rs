@@ -1,0 +1,150 @@
+//! What the loader reads from an object before it maps it.
+
+use bstr::{BStr, BString, ByteSlice};
+
+use crate::elf::dynamic::PathTags;
+use crate::elf::ldcache;
+use crate::elf::record::dt;
+use crate::elf::view::ElfView;
+
+/// The search path of an object under the tag that the loader honours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathTag {
+    /// Neither tag.
+    None,
+    /// DT_RPATH without DT_RUNPATH: what it loads inherits it.
+    Rpath(BString),
+    /// DT_RUNPATH: for its own requests only. Whether there is a DT_RPATH too, which is ignored.
+    Runpath(BString, bool),
+}
+
+impl PathTag {
+    /// The path, whatever the tag.
+    #[must_use]
+    pub fn path(&self) -> Option<&BStr> {
+        match self {
+            Self::None => None,
+            Self::Rpath(path) | Self::Runpath(path, _) => Some(path.as_bstr()),
+        }
+    }
+}
+
+/// One soname's answer in `.note.nixos.ldcache`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheHint {
+    /// The name asked for.
+    pub soname: BString,
+    /// `=absolute path` and `?directory`, in order.
+    pub answers: Vec<BString>,
+}
+
+/// An object as the search needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its canonical path in the file system that it was found in.
+    pub path: BString,
+    /// Device and inode: a second path of the same file is not loaded again.
+    pub identity: (u64, u64),
+    /// 64-bit.
+    pub is_64: bool,
+    /// Most significant byte first.
+    pub is_big_endian: bool,
+    /// `e_machine`.
+    pub machine: u16,
+    /// The machine's conventional name.
+    pub machine_name: &'static str,
+    /// PT_INTERP: this is a program.
+    pub interpreter: Option<BString>,
+    /// DT_SONAME.
+    pub soname: Option<BString>,
+    /// DT_NEEDED, in order.
+    pub needed: Vec<BString>,
+    /// DT_RPATH or DT_RUNPATH.
+    pub path_tag: PathTag,
+    /// DF_1_NODEFLIB: neither cache nor default directories.
+    pub no_default_directories: bool,
+    /// setuid or setgid: the loader ignores LD_LIBRARY_PATH.
+    pub is_secure: bool,
+    /// `.note.nixos.ldcache`, which a patched loader asks before it searches.
+    pub hints: Option<Vec<CacheHint>>,
+}
+
+/// setuid and setgid bits of a file's mode.
+const SET_ID: u32 = 0o6000;
+
+impl Object {
+    /// Reads it from a checked view; `mode` is the file's `st_mode`.
+    #[must_use]
+    pub fn of(view: &ElfView<'_>, path: BString, identity: (u64, u64), mode: u32) -> Self {
+        let search_path = view.search_path().map(BStr::to_owned).unwrap_or_default();
+        let path_tag = match view.path_tags() {
+            PathTags::None => PathTag::None,
+            PathTags::Rpath(_) => PathTag::Rpath(search_path),
+            PathTags::Runpath(_) => PathTag::Runpath(search_path, false),
+            PathTags::Both(_) => PathTag::Runpath(search_path, true),
+        };
+        let flags = view.dynamic.value(dt::DT_FLAGS_1).unwrap_or(0);
+        let interpreter = view.interpreter().map(BStr::to_owned);
+        Self {
+            path,
+            identity,
+            is_64: view.encoding.is_64,
+            is_big_endian: view.encoding.is_big_endian,
+            machine: view.header.e_machine,
+            machine_name: view.machine_name(),
+            is_secure: interpreter.is_some() && mode & SET_ID != 0,
+            interpreter,
+            soname: view.soname().map(BStr::to_owned),
+            needed: view.needed().map(BStr::to_owned).collect(),
+            path_tag,
+            no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
+            hints: ldcache::find(view).map(|note| hints(note.descriptor.of(view.bytes).unwrap_or_default())),
+        }
+    }
+
+    /// Whether PT_INTERP says that people start it.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        self.interpreter.is_some()
+    }
+
+    /// 32 or 64.
+    #[must_use]
+    pub fn class(&self) -> u8 {
+        if self.is_64 { 64 } else { 32 }
+    }
+
+    /// The directory that it lies in.
+    #[must_use]
+    pub fn directory(&self) -> &BStr {
+        directory_of(self.path.as_bstr())
+    }
+
+    /// The last component of its path.
+    #[must_use]
+    pub fn file_name(&self) -> &BStr {
+        self.path.rsplit_once_str("/").map_or(self.path.as_bstr(), |(_, name)| name.as_bstr())
+    }
+}
+
+/// A path without its last component, as `$ORIGIN` sees it; `.` for a bare name.
+#[must_use]
+pub(super) fn directory_of(path: &BStr) -> &BStr {
+    match path.rsplit_once_str("/") {
+        Some(([], _)) => "/".into(),
+        Some((directory, _)) => directory.as_bstr(),
+        None => ".".into(),
+    }
+}
+
+/// Pairs of NUL-terminated strings until an empty soname; what cannot be read any more is left out.
+fn hints(descriptor: &[u8]) -> Vec<CacheHint> {
+    let mut strings = descriptor.split(|byte| *byte == 0);
+    let mut hints = Vec::new();
+    while let Some(soname) = strings.next().filter(|soname| !soname.is_empty()) {
+        let Some(answers) = strings.next() else { break };
+        let answers = answers.split_str(":").filter(|answer| !answer.is_empty()).map(BString::from).collect();
+        hints.push(CacheHint { soname: soname.into(), answers });
+    }
+    hints
+}

@@ -1,0 +1,268 @@
+//! What is built into a particular loader: which libc it is, its default directories, its cache, its tokens.
+//!
+//! glibc compiles its directories in, and distributions choose them (Debian's multiarch folders, Fedora's `lib64`,
+//! Nixpkgs' own store path), so they are read from the loader's own bytes where those are at hand.
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::cache::{self, Cache};
+use super::file_system::FileSystem;
+use super::object::directory_of;
+
+/// The C library whose loader it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Libc {
+    /// GNU libc, and everything that nobody says otherwise of.
+    Glibc,
+    /// musl.
+    Musl,
+}
+
+/// A loader's configuration.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// Whose rules apply.
+    pub libc: Libc,
+    /// The loader's path.
+    pub interpreter: BString,
+    /// Searched last.
+    pub default_directories: Vec<BString>,
+    /// The file that `ld.so.cache` entries come from, whether or not it exists.
+    pub cache_path: BString,
+    /// What `$LIB` stands for.
+    pub lib: BString,
+    /// What `$PLATFORM` stands for.
+    pub platform: BString,
+    /// Folders below each directory that are searched before it, in order (`glibc-hwcaps/x86-64-v3`).
+    pub subdirectories: Vec<BString>,
+    pub(super) cache: Option<Cache>,
+    pub(super) cache_flags: u32,
+    pub(super) hwcaps: Vec<BString>,
+}
+
+/// The loader that programs of a machine name, for libraries that no program is known of.
+#[must_use]
+pub fn interpreter_of(machine: &str) -> &'static str {
+    match machine {
+        "aarch64" => "/lib/ld-linux-aarch64.so.1",
+        "i686" => "/lib/ld-linux.so.2",
+        "armv7l" => "/lib/ld-linux-armhf.so.3",
+        "powerpc64le" => "/lib64/ld64.so.2",
+        "powerpc64" | "s390x" => "/lib/ld64.so.1",
+        "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
+        "loongarch64" => "/lib64/ld-linux-loongarch-lp64d.so.1",
+        _ => "/lib64/ld-linux-x86-64.so.2",
+    }
+}
+
+/// What the search needs to know of the machine beside its loader.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardware<'a> {
+    /// `e_machine`.
+    pub machine: u16,
+    /// 64-bit.
+    pub is_64: bool,
+    /// Most significant byte first.
+    pub is_big_endian: bool,
+    /// The machine's conventional name.
+    pub name: &'a str,
+    /// Names of `glibc-hwcaps` folders that the CPU can use, best first; all of the machine's when nothing is known.
+    pub hwcaps: Option<&'a [BString]>,
+}
+
+impl System {
+    /// What a loader would do, from its path and, where it can be read, its contents.
+    pub fn of(interpreter: &BStr, hardware: Hardware<'_>, fs: &dyn FileSystem) -> Self {
+        let name = interpreter.rsplit_once_str("/").map_or(interpreter.as_bytes(), |(_, name)| name);
+        let contents = fs.read(interpreter);
+        if name.starts_with(b"ld-musl-") {
+            return Self::musl(interpreter, name, fs);
+        }
+        let built_in = contents.as_deref().and_then(BuiltIn::find);
+        let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.is_64));
+        let hwcaps = hardware.hwcaps.map_or_else(|| hwcaps_of(hardware.name), <[BString]>::to_vec);
+        let mut subdirectories: Vec<BString> =
+            hwcaps.iter().map(|name| BString::from([b"glibc-hwcaps/", name.as_bytes()].concat())).collect();
+        if built_in.has_legacy_subdirectories && hardware.name == "x86_64" {
+            subdirectories.extend(legacy_subdirectories());
+        }
+        let cache = fs.read(built_in.cache.as_bstr());
+        Self {
+            libc: Libc::Glibc,
+            interpreter: interpreter.to_owned(),
+            lib: built_in.lib(),
+            // glibc overrides AT_PLATFORM for every CPU with AVX2 (glibc sysdeps/x86/cpu-features.c).
+            platform: if hardware.name == "x86_64" { "haswell" } else { hardware.name }.into(),
+            default_directories: built_in.directories,
+            cache: cache.and_then(|bytes| Cache::parse(&bytes, hardware.is_big_endian)),
+            cache_path: built_in.cache,
+            subdirectories,
+            cache_flags: cache::flags(hardware.machine, hardware.is_64),
+            hwcaps,
+        }
+    }
+
+    /// Whether a name is the loader's own, which is in every process. musl's is all of libc
+    /// (`musl ldso/dynlink.c`, `load_library`).
+    pub(super) fn is_itself(&self, name: &BStr) -> bool {
+        let own = self.interpreter.rsplit_once_str("/").map_or(self.interpreter.as_bytes(), |(_, own)| own);
+        match self.libc {
+            Libc::Glibc => name == own,
+            Libc::Musl => name.strip_prefix(b"lib").is_some_and(|rest| {
+                ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."]
+                    .iter()
+                    .any(|part| rest.starts_with(part.as_bytes()))
+            }),
+        }
+    }
+
+    /// `<prefix>/etc/ld-musl-<arch>.path`, lines or colons between directories (`musl ldso/dynlink.c`, `load_library`).
+    fn musl(interpreter: &BStr, name: &[u8], fs: &dyn FileSystem) -> Self {
+        let prefix = directory_of(directory_of(interpreter));
+        let prefix = if prefix == "/" { b"".as_bstr() } else { prefix };
+        let stem = name.strip_suffix(b".so.1").unwrap_or(name);
+        let list = BString::from([prefix.as_bytes(), b"/etc/", stem, b".path"].concat());
+        let directories = match fs.read(list.as_bstr()) {
+            Some(text) => text.split(|byte| matches!(byte, b':' | b'\n')).map(BString::from).collect(),
+            None => ["/lib", "/usr/local/lib", "/usr/lib"].map(BString::from).to_vec(),
+        };
+        Self {
+            libc: Libc::Musl,
+            interpreter: interpreter.to_owned(),
+            default_directories: directories.into_iter().filter(|directory| !directory.is_empty()).collect(),
+            cache_path: BString::default(),
+            lib: BString::default(),
+            platform: BString::default(),
+            subdirectories: Vec::new(),
+            cache: None,
+            cache_flags: 0,
+            hwcaps: Vec::new(),
+        }
+    }
+}
+
+/// What glibc's build compiled into its loader.
+struct BuiltIn {
+    directories: Vec<BString>,
+    cache: BString,
+    has_legacy_subdirectories: bool,
+}
+
+impl BuiltIn {
+    /// The default directories stand in the loader as NUL-terminated strings one behind the other, each with a slash at
+    /// its end; they are the longest such run (`glibc elf/dl-load.c`, `system_dirs`).
+    fn find(loader: &[u8]) -> Option<Self> {
+        let mut longest: Vec<BString> = Vec::new();
+        let mut run: Vec<BString> = Vec::new();
+        let mut cache = None;
+        let mut has_legacy = false;
+        for text in loader.split(|byte| *byte == 0) {
+            let is_directory = text.starts_with(b"/")
+                && text.ends_with(b"/")
+                && text.contains_str("lib")
+                && text.iter().all(|byte| byte.is_ascii_graphic());
+            if is_directory {
+                run.push(text.trim_end_with(|c| c == '/').into());
+                continue;
+            }
+            if run.len() > longest.len() {
+                longest = std::mem::take(&mut run);
+            }
+            run.clear();
+            if text.starts_with(b"/") && text.ends_with(b"/ld.so.cache") {
+                cache = Some(BString::from(text));
+            }
+            has_legacy |= minor_version(text).is_some_and(|minor| minor <= 36);
+        }
+        (!longest.is_empty()).then_some(())?;
+        Some(Self { directories: longest, cache: cache?, has_legacy_subdirectories: has_legacy })
+    }
+
+    /// Where the loader itself is not at hand: Nixpkgs' is known by its path, the rest by convention.
+    fn usual(interpreter: &BStr, is_64: bool) -> Self {
+        let directory = directory_of(interpreter);
+        if directory.contains_str("/store/") {
+            let prefix = directory_of(directory);
+            let cache = BString::from([prefix.as_bytes(), b"/etc/ld.so.cache"].concat());
+            return Self { directories: vec![directory.to_owned()], cache, has_legacy_subdirectories: false };
+        }
+        let directories = if is_64 { ["/lib64", "/usr/lib64"] } else { ["/lib", "/usr/lib"] };
+        Self {
+            directories: directories.map(BString::from).to_vec(),
+            cache: "/etc/ld.so.cache".into(),
+            has_legacy_subdirectories: false,
+        }
+    }
+
+    /// `$LIB` is the first default directory below its prefix.
+    fn lib(&self) -> BString {
+        let first = self.directories.first().map_or(b"".as_bstr(), |first| first.as_bstr());
+        match first.strip_prefix(b"/") {
+            Some(below) if below.starts_with(b"lib") => below.into(),
+            _ => first.rsplit_once_str("/").map_or(first.as_bytes(), |(_, last)| last).into(),
+        }
+    }
+}
+
+/// The `36` of `ld.so (Debian GLIBC 2.36-9) stable release version 2.36.`
+fn minor_version(text: &[u8]) -> Option<u32> {
+    let (_, version) = text.split_once_str(" release version 2.")?;
+    let digits = version.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    version.get(..digits)?.to_str().ok()?.parse().ok()
+}
+
+/// Every `glibc-hwcaps` folder of a machine, best first (`glibc sysdeps/*/dl-hwcaps-subdirs.c`).
+fn hwcaps_of(machine: &str) -> Vec<BString> {
+    let names: &[&str] = match machine {
+        "x86_64" => &["x86-64-v4", "x86-64-v3", "x86-64-v2"],
+        "powerpc64le" => &["power10", "power9"],
+        "s390x" => &["z16", "z15", "z14", "z13"],
+        _ => &[],
+    };
+    names.iter().map(|name| BString::from(*name)).collect()
+}
+
+/// Before glibc 2.37: every combination of `tls`, the platform and two features, most of them first.
+fn legacy_subdirectories() -> Vec<BString> {
+    let words = ["tls", "haswell", "avx512_1", "x86_64"];
+    let mut combinations: Vec<Vec<&str>> = vec![Vec::new()];
+    for word in words {
+        let with = combinations.iter().map(|front| [front.as_slice(), &[word]].concat());
+        let without = combinations.iter().cloned();
+        combinations = with.zip(without).flat_map(|(with, without)| [with, without]).collect();
+    }
+    combinations.retain(|words| !words.is_empty());
+    combinations.into_iter().map(|words| BString::from(words.join("/"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legacy_folders_are_in_the_order_that_ld_so_prints() {
+        let found: Vec<String> = legacy_subdirectories().iter().map(ToString::to_string).collect();
+        assert_eq!(found.first().unwrap(), "tls/haswell/avx512_1/x86_64");
+        assert_eq!(found.get(7).unwrap(), "tls");
+        assert_eq!(found.last().unwrap(), "x86_64");
+        assert_eq!(found.len(), 15);
+    }
+
+    #[test]
+    fn directories_come_from_the_loaders_own_bytes() {
+        let loader = b"x\0/var/lib/\0y\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\
+            ld.so (Debian GLIBC 2.36-9) stable release version 2.36.\n\0/etc/ld.so.cache\0";
+        let found = BuiltIn::find(loader).unwrap();
+        assert_eq!(found.directories, ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"]);
+        assert_eq!(
+            (found.cache.to_string(), found.lib().to_string()),
+            ("/etc/ld.so.cache".into(), "lib/x86_64-linux-gnu".into())
+        );
+        assert!(found.has_legacy_subdirectories);
+        let nix = BuiltIn::usual("/nix/store/abc-glibc-2.40/lib/ld-linux-x86-64.so.2".into(), true);
+        assert_eq!(
+            (nix.lib().to_string(), nix.cache.to_string()),
+            ("lib".into(), "/nix/store/abc-glibc-2.40/etc/ld.so.cache".into())
+        );
+    }
+}

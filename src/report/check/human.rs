@@ -1,0 +1,105 @@
+//! For people: findings under the file that they are about, then two lines of counts.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{CheckRun, counted};
+use crate::check::{ObjectReport, Severity, Verdict};
+use crate::report::{Detail, Human};
+
+/// Prints findings, with `-v` every verdict, and the counts.
+///
+/// # Errors
+/// What writing says.
+pub fn print_human(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+    let least = match human.detail {
+        Detail::Quiet => Severity::Error,
+        Detail::Normal => Severity::Warning,
+        Detail::Verbose | Detail::All => Severity::Note,
+    };
+    let mut last: Option<&Path> = None;
+    for finding in run.report.findings.iter().filter(|finding| finding.severity >= least) {
+        if last != Some(&finding.path) {
+            title(human, &finding.path, out)?;
+            last = Some(&finding.path);
+        }
+        let (label, rule) = (human.out.severity_label(finding.severity), finding.rule);
+        write!(out, "  {label} {} {}: ", rule.code, rule.slug)?;
+        human.name(out, finding.message.as_bytes())?;
+        writeln!(out)?;
+    }
+    if human.detail >= Detail::Verbose {
+        for allowed in &run.allowed {
+            let finding = &allowed.finding;
+            write!(out, "allowed {} ", finding.rule.code)?;
+            human.path(out, &finding.path)?;
+            write!(out, ": ")?;
+            human.name(out, format!("{} ({})", finding.message, allowed.reason).as_bytes())?;
+            writeln!(out)?;
+        }
+        for object in run.report.objects.iter().filter(|object| !object.requests.is_empty()) {
+            verdicts(human, object, out)?;
+        }
+    }
+    if human.detail >= Detail::Normal {
+        counts(run, out)?;
+    }
+    out.flush()
+}
+
+fn title(human: &Human, path: &Path, out: &mut dyn Write) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        return writeln!(out, "(all together)");
+    }
+    human.path(out, path)?;
+    writeln!(out)
+}
+
+fn verdicts(human: &Human, object: &ObjectReport, out: &mut dyn Write) -> io::Result<()> {
+    human.path(out, &object.facts.shown)?;
+    if let Some(wrapper) = &object.wrapper {
+        write!(out, " (wrapped by ")?;
+        human.path(out, wrapper)?;
+        write!(out, ")")?;
+    }
+    writeln!(out)?;
+    for request in &object.requests {
+        let verdict = human.out.verdict_label(request.verdict);
+        write!(out, "  {verdict} {} ({}) ", request.soname, request.kind.name())?;
+        match request.answer.place() {
+            Some(place) => {
+                write!(out, "<- ")?;
+                human.name(out, place)?;
+            }
+            None => write!(out, "is found nowhere")?,
+        }
+        if let Some(program) = &request.through {
+            write!(out, ", in ")?;
+            human.path(out, program)?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+    let report = &run.report;
+    write!(out, "{}, {} ELF, ", counted(report.files, "file", "files"), report.elf)?;
+    let consumers = report.consumers();
+    if consumers == 0 {
+        writeln!(out, "none asks for the driver")?;
+    } else {
+        write!(out, "{consumers} ask for the driver: {} pass, ", report.count(Verdict::Pass))?;
+        writeln!(out, "{} at run time, {} fail", report.count(Verdict::Runtime), report.count(Verdict::Fail))?;
+    }
+    write!(out, "{}, ", counted(report.severity_count(Severity::Error), "error", "errors"))?;
+    write!(out, "{}, ", counted(report.severity_count(Severity::Warning), "warning", "warnings"))?;
+    write!(out, "{}", counted(report.severity_count(Severity::Note), "note", "notes"))?;
+    if !run.allowed.is_empty() {
+        write!(out, ", {} allowed", run.allowed.len())?;
+    }
+    match run.fixable() {
+        0 => writeln!(out),
+        fixable => writeln!(out, "; fix repairs {fixable}"),
+    }
+}

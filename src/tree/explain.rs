@@ -1,0 +1,66 @@
+//! One object's searches, explained in the file system that a check would use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::check::inspect_one;
+use super::world::{LookError, Machine};
+use crate::check::{CheckPolicy, Explanation, Facts, Inspected, Judge, Question};
+use crate::loader::Environment;
+
+/// Why nothing can be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// The file is no object.
+    #[error("{path}: {source}")]
+    File {
+        /// The file as it was given.
+        path: PathBuf,
+        /// Why.
+        source: LookError,
+    },
+    /// The program does not load the object at start.
+    #[error("{program} does not load {path} at start")]
+    NotLoaded {
+        /// The object.
+        path: PathBuf,
+        /// The program.
+        program: PathBuf,
+    },
+}
+
+/// Explains what the object at `path` asks for, in the process of `program` where one is given.
+///
+/// # Errors
+/// [`ExplainError`] when one of them is no object, or the program does not load the other one.
+pub fn explain(
+    machine: &mut Machine,
+    policy: &CheckPolicy,
+    environment: Environment,
+    (path, program): (&Path, Option<&Path>),
+    question: &Question,
+) -> Result<Explanation, ExplainError> {
+    let facts = object(machine, policy, path)?;
+    let program_facts = program.map(|program| object(machine, policy, program)).transpose()?;
+    let objects: Vec<Arc<Facts>> =
+        [Some(&facts), program_facts.as_ref()].into_iter().flatten().map(Arc::clone).collect();
+    let judge = Judge::new(machine, policy, environment, &objects);
+    let explanation = judge.explain(&facts, program_facts.as_ref(), question);
+    explanation
+        .ok_or_else(|| ExplainError::NotLoaded { path: path.to_owned(), program: program.unwrap_or(path).to_owned() })
+}
+
+fn object(machine: &mut Machine, policy: &CheckPolicy, path: &Path) -> Result<Arc<Facts>, ExplainError> {
+    let error = |source| ExplainError::File { path: path.to_owned(), source };
+    let resolved = machine.resolve(path).ok_or_else(|| error(LookError::Missing))?;
+    match inspect_one(path, &resolved, machine, policy) {
+        Inspected::Object(facts) => {
+            machine.know(&facts);
+            Ok(facts)
+        }
+        Inspected::NotElf => Err(error(LookError::NoObject("not an ELF file"))),
+        Inspected::Static(_) => Err(error(LookError::NoObject("statically linked: nothing is searched"))),
+        Inspected::NotApplicable(reason) => Err(error(LookError::NoObject(reason.reason()))),
+        Inspected::Unreadable(reason) => Err(error(LookError::Unreadable(reason.into()))),
+    }
+}

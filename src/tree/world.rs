@@ -1,0 +1,231 @@
+//! The file system of a check: this machine, an image or the store paths of a closure, each file looked at once.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::hash::Hash;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bstr::{BStr, BString, ByteSlice};
+
+use crate::check::{Facts, World, Wrapper};
+use crate::elf::view::Subject;
+use crate::fsio::{self, FileError, Sniffed};
+use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, Object};
+
+/// Loaders and caches are smaller; nothing else is read whole.
+const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
+
+/// What is looked at, and what is known of it already.
+#[derive(Debug, Default)]
+pub struct Machine {
+    root: Option<PathBuf>,
+    within: Option<BTreeSet<BString>>,
+    folders: Memo<BString, Option<Arc<Folder>>>,
+    looks: Memo<BString, Look>,
+    facts: Memo<BString, Arc<Facts>>,
+    wrappers: HashMap<BString, Wrapper>,
+}
+
+/// Answers that were given before.
+#[derive(Debug)]
+struct Memo<K, V>(RwLock<HashMap<K, V>>);
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Memo<K, V> {
+    fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The first answer stays.
+    fn put(&self, key: K, value: V) -> V {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(value).clone()
+    }
+}
+
+#[derive(Debug)]
+struct Folder {
+    names: HashSet<BString>,
+    world_writable: bool,
+    has_hardware_folders: bool,
+}
+
+impl Machine {
+    /// This machine, or the image below `root`; with `within`, nothing but those store paths is there.
+    #[must_use]
+    pub fn new(root: Option<PathBuf>, within: Option<BTreeSet<BString>>) -> Self {
+        Self { root, within, ..Self::default() }
+    }
+
+    /// Takes in what was inspected: it is not opened again.
+    pub(super) fn know(&mut self, facts: &Arc<Facts>) {
+        let path = facts.object.path.clone();
+        self.looks.put(path.clone(), Look::Object(Arc::clone(&facts.object)));
+        self.facts.put(path, Arc::clone(facts));
+    }
+
+    /// Takes in what a wrapper sets for the program at a canonical path.
+    pub(super) fn wrap(&mut self, hidden: BString, wrapper: Wrapper) {
+        self.wrappers.insert(hidden, wrapper);
+    }
+
+    /// Where a path of this file system lies on this machine.
+    #[must_use]
+    pub fn host(&self, path: &Path) -> PathBuf {
+        fsio::host_path(path, self.root.as_deref())
+    }
+
+    /// The path in this file system of a canonical path of this machine.
+    pub(super) fn inside(&self, host: &Path) -> PathBuf {
+        match self.root.as_ref().and_then(|root| host.strip_prefix(root).ok()) {
+            Some(below) => Path::new("/").join(below),
+            None => host.to_owned(),
+        }
+    }
+
+    /// A path of this file system with its symbolic links followed.
+    pub(super) fn resolve(&self, path: &Path) -> Option<PathBuf> {
+        fsio::resolve(path, self.root.as_deref())
+    }
+
+    /// A canonical path.
+    fn look_at(&self, path: &Path) -> Look {
+        let key = BString::from(path.as_os_str().as_bytes());
+        if !self.is_within(key.as_bstr()) {
+            return Look::Missing;
+        }
+        match self.looks.get(&key) {
+            Some(known) => known,
+            None => {
+                let look = self.open(path);
+                self.looks.put(key, look)
+            }
+        }
+    }
+
+    fn open(&self, path: &Path) -> Look {
+        let opened = match fsio::sniff(&self.host(path)) {
+            Ok(Sniffed::Elf(opened)) => opened,
+            Ok(Sniffed::NotElf) => return Look::NotLoadable("not an ELF file"),
+            Err(error) => return unreadable(&error),
+        };
+        let subject = match Subject::parse(opened.bytes()) {
+            Ok(subject) => subject,
+            Err(error) => return Look::Unreadable(error.to_string().into()),
+        };
+        let view = match subject {
+            Subject::Object(view) => view,
+            Subject::NotApplicable(reason) => return Look::NotLoadable(reason.reason()),
+        };
+        let shown = path.to_owned();
+        let key = BString::from(path.as_os_str().as_bytes());
+        let object = Object::of(&view, key.clone(), opened.identity.inode, opened.identity.mode);
+        let facts = self.facts.put(key, Arc::new(Facts::of_outsider(&view, shown, object)));
+        Look::Object(Arc::clone(&facts.object))
+    }
+
+    fn folder(&self, path: &BStr) -> Option<Arc<Folder>> {
+        if let Some(known) = self.folders.get(path) {
+            return known;
+        }
+        let folder = self.list(path).map(Arc::new);
+        self.folders.put(path.to_owned(), folder)
+    }
+
+    fn list(&self, path: &BStr) -> Option<Folder> {
+        let found = fsio::resolve(Path::new(OsStr::from_bytes(path)), self.root.as_deref())?;
+        if !self.is_within(found.as_os_str().as_bytes().as_bstr()) {
+            return None;
+        }
+        let listing = fsio::list(&self.host(&found)).ok()?;
+        let names: HashSet<BString> = listing.names.into_iter().map(|name| BString::from(name.into_vec())).collect();
+        let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| names.contains(name.as_bytes()));
+        Some(Folder { names, world_writable: listing.world_writable, has_hardware_folders })
+    }
+
+    fn is_within(&self, path: &BStr) -> bool {
+        let Some(within) = &self.within else { return true };
+        let path = Path::new(OsStr::from_bytes(path));
+        path.ancestors().any(|above| within.contains(above.as_os_str().as_bytes().as_bstr()))
+    }
+
+    /// Whether the nearest directory above a missing one is world-writable.
+    fn anybody_could_make(&self, path: &BStr) -> bool {
+        let path = Path::new(OsStr::from_bytes(path));
+        let above = path.ancestors().skip(1).map(|above| self.host(above));
+        self.within.is_none()
+            && above.into_iter().find(|above| above.is_dir()).is_some_and(|d| fsio::is_world_writable(&d))
+    }
+}
+
+/// Why there is no object at a path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookError {
+    /// Nothing is there.
+    #[error("does not exist")]
+    Missing,
+    /// No object that a loader reads.
+    #[error("{0}")]
+    NoObject(&'static str),
+    /// It cannot be read, or contradicts itself.
+    #[error("{0}")]
+    Unreadable(Arc<str>),
+}
+
+fn unreadable(error: &FileError) -> Look {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    Look::Unreadable(format!("{error}{source}").into())
+}
+
+impl FileSystem for Machine {
+    fn look(&self, directory: &BStr, name: &BStr) -> Look {
+        let Some(folder) = self.folder(directory).filter(|folder| folder.names.contains(name.as_bytes())) else {
+            return Look::Missing;
+        };
+        drop(folder);
+        let path = BString::from([directory.trim_end_with(|c| c == '/'), b"/", name.as_bytes()].concat());
+        if let Some(known) = self.looks.get(&path) {
+            return known;
+        }
+        let look = match fsio::resolve(Path::new(OsStr::from_bytes(&path)), self.root.as_deref()) {
+            Some(found) => self.look_at(&found),
+            None => Look::Missing,
+        };
+        self.looks.put(path, look)
+    }
+
+    fn directory(&self, path: &BStr) -> DirectoryState {
+        match self.folder(path) {
+            Some(folder) => DirectoryState::Present {
+                world_writable: folder.world_writable,
+                has_hardware_folders: folder.has_hardware_folders,
+            },
+            None => DirectoryState::Missing { anybody_could_make_it: self.anybody_could_make(path) },
+        }
+    }
+
+    fn read(&self, path: &BStr) -> Option<Vec<u8>> {
+        let found = fsio::resolve(Path::new(OsStr::from_bytes(path)), self.root.as_deref())?;
+        self.is_within(found.as_os_str().as_bytes().as_bstr()).then_some(())?;
+        fsio::read_small(&self.host(&found), LARGEST_SYSTEM_FILE)
+    }
+}
+
+impl World for Machine {
+    fn facts(&self, object: &Object) -> Option<Arc<Facts>> {
+        self.facts.get(&object.path)
+    }
+
+    fn wrapper(&self, object: &Object) -> Option<&Wrapper> {
+        self.wrappers.get(&object.path)
+    }
+}
