@@ -72,7 +72,11 @@ fn every_outside_crate_has_one_home() {
             if homes.contains(&layer.as_str()) {
                 continue;
             }
-            let named = |line: &&str| line.contains(&format!("{name}::")) && !line.contains(&format!("_{name}::"));
+            let named = |line: &&str| {
+                // `super::object::` and `my_object::` are other things.
+                let is_crate = |before: &str| !before.ends_with([':', '_']);
+                line.split_once(&format!("{name}::")).is_some_and(|(before, _)| is_crate(before))
+            };
             let line = code(&text).find(named);
             assert!(line.is_none(), "{}: only {homes:?} may use {name}: {}", path.display(), line.unwrap_or_default());
         }
