@@ -10,11 +10,16 @@ use super::judge::Judge;
 use super::rule;
 use super::store;
 use crate::elf::ldcache;
-use crate::loader::{DirectoryState, Loader, Look, PathTag, Process};
-use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
+use crate::loader::{CacheHint, DirectoryState, Loader, Look, PathTag, Process};
+use crate::runpath::{EntryClass, Policy, SearchPath, is_build_directory, is_host_compiler};
 
 /// The names under which stubs lie in a stub directory; most have the unversioned one only.
 const STUB_NAMES: [&str; 4] = ["libcuda.so.1", "libcuda.so", "libnvidia-ml.so.1", "libnvidia-ml.so"];
+
+/// The names under which stubs lie in a stub directory.
+pub fn stub_names() -> impl Iterator<Item = &'static BStr> {
+    STUB_NAMES.iter().map(|name| BStr::new(*name))
+}
 
 /// Judges the path of an object.
 pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findings: &mut Vec<Finding>) {
@@ -102,7 +107,7 @@ fn is_stub(judge: &Judge<'_>, class: EntryClass, place: &BStr) -> bool {
         return false;
     }
     class == EntryClass::Stub
-        || STUB_NAMES.iter().any(|name| match judge.world.look(place, (*name).into()) {
+        || stub_names().any(|name| match judge.world.look(place, name) {
             Look::Object(object) => judge.world.facts(&object).is_some_and(|facts| facts.is_stub),
             Look::Missing | Look::NotLoadable(_) | Look::Unreadable(_) => false,
         })
@@ -110,22 +115,30 @@ fn is_stub(judge: &Judge<'_>, class: EntryClass, place: &BStr) -> bool {
 
 /// CRP311. Answers of entries with tokens depend on where the object lies; those are left out of the comparison.
 fn stale_note(judge: &Judge<'_>, facts: &Facts, path: &SearchPath, findings: &mut Vec<Finding>) {
-    let object = &facts.object;
-    let Some(hints) = &object.hints else { return };
-    let paths = judge.policy.paths(object.is_64);
-    let is_managed = |entry: &BStr| matches!(paths.classify(entry), EntryClass::Compat | EntryClass::Driver);
-    for hint in hints {
-        let is_needed = object.needed.contains(&hint.soname);
-        let why = if is_needed {
-            ldcache::disagreement(&hint.answers, path, &is_managed)
+    let Some(hints) = &facts.object.hints else { return };
+    let stale = stale_hints(hints, &facts.object.needed, path, judge.policy.paths(facts.object.is_64));
+    findings.extend(stale.map(|(soname, why)| {
+        let message = format!(".note.nixos.ldcache disagrees about {soname}: {why}");
+        Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, soname.to_owned(), message)
+    }));
+}
+
+/// The libraries about which a resolution cache note disagrees with the path or with DT_NEEDED, and how.
+pub fn stale_hints<'h>(
+    hints: &'h [CacheHint],
+    needed: &'h [BString],
+    path: &'h SearchPath,
+    policy: &'h Policy,
+) -> impl Iterator<Item = (&'h BStr, String)> {
+    let is_managed = |entry: &BStr| matches!(policy.classify(entry), EntryClass::Compat | EntryClass::Driver);
+    hints.iter().filter_map(move |hint| {
+        let why = if needed.contains(&hint.soname) {
+            ldcache::disagreement(&hint.answers, path, &is_managed)?
         } else {
-            Some("names a library that DT_NEEDED does not".to_owned())
+            "DT_NEEDED does not name it".to_owned()
         };
-        if let Some(why) = why {
-            let message = format!(".note.nixos.ldcache disagrees about {}: {why}", hint.soname);
-            findings.push(Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, hint.soname.clone(), message));
-        }
-    }
+        Some((hint.soname.as_bstr(), why))
+    })
 }
 
 /// The store paths that an object's search path names.

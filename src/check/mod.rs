@@ -22,6 +22,7 @@ mod wrapper;
 pub use allow::{AllowError, Allowed, Allowlist, Baseline, Date, RowError};
 pub use answer::Answer;
 pub use closure::{Closure, ClosureError};
+pub use entries::{stale_hints, stub_names};
 pub use explain::{Explained, Explanation, Question};
 pub use facts::{Facts, Inspected, Item, World, Wrapper};
 pub use finding::{Finding, Verdict};

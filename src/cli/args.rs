@@ -157,6 +157,13 @@ pub(super) struct FixArgs {
     /// Remove every repeated entry, not only those of managed directories
     #[arg(long, help_heading = "Policy")]
     pub dedup: bool,
+    /// Remove also what check reports of entries: relative ones, those of builds (/build, /tmp, /home …), of /usr and
+    /// /lib, of compilers, repeated ones, and stub directories that only their content tells
+    #[arg(long, help_heading = "Policy")]
+    pub clean: bool,
+    /// Remove compat directories, for a host driver that is newer
+    #[arg(long, help_heading = "Policy")]
+    pub drop_compat: bool,
     /// Only objects of this machine, such as x86_64 or aarch64 (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pub machine: Vec<String>,

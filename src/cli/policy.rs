@@ -10,14 +10,14 @@ use super::settings;
 use crate::check::{CheckPolicy, CompatPolicy, Platform, Scope};
 use crate::cuda::DriverLibraries;
 use crate::loader::Environment;
-use crate::runpath::Actions;
+use crate::runpath::{Actions, Hygiene};
 
 /// Everything that decides about findings.
 pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolicy> {
     let compat = settings::directories("--compat", &wanted.compat)?;
     let stubs = settings::directories("--stub", &wanted.stub)?;
     let actions = Actions::Compose { compat: true, driver: true, stubs: true };
-    let (paths_64, paths_32) = settings::policies(compat, &wanted.driver, stubs, actions, false)?;
+    let (paths_64, paths_32) = settings::policies(compat, &wanted.driver, stubs, actions, &Hygiene::default())?;
     let platform = wanted.platform.map(|name| match name {
         PlatformName::Nixos => Platform::Nixos,
         PlatformName::Jetpack5 => Platform::Jetpack5,

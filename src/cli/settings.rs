@@ -12,8 +12,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
 use crate::cuda::DriverLibraries;
 use crate::fsio::{Store, WriteMode};
-use crate::runpath::{Actions, Directory, Policy, TagPolicy};
-use crate::tree::{FixSettings, Root, Writing};
+use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
+use crate::tree::{FixSettings, Machine, Root, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -56,13 +56,20 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
     let compat = directories("--compat", &args.compat)?;
     let actions = match &args.actions {
         Some(words) => words.parse().context("--actions")?,
-        None => Actions::Compose { compat: !compat.is_empty(), driver: true, stubs: true },
+        None => Actions::Compose { compat: !compat.is_empty() && !args.drop_compat, driver: true, stubs: true },
     };
     if compat.is_empty() && matches!(actions, Actions::Compose { compat: true, driver: false, stubs: false }) {
         bail!("--actions compat needs --compat DIR");
     }
     let stubs = directories("--stub", &args.stub)?;
-    let (policy_64, policy_32) = policies(compat, &args.driver, stubs, actions, args.dedup)?;
+    let hygiene = Hygiene {
+        repeated: args.dedup || args.clean,
+        compat: args.drop_compat,
+        strays: args.clean,
+        build_directories: build_directories(),
+        kept: Vec::new(),
+    };
+    let (policy_64, policy_32) = policies(compat, &args.driver, stubs, actions, &hygiene)?;
     Ok(FixSettings {
         policy_64,
         policy_32,
@@ -74,6 +81,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         libraries: DriverLibraries::with(&args.driver_library)?,
+        clean: args.clean.then(Machine::default),
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
@@ -93,7 +101,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
     let compat = directories("--compat", &args.compat)?;
     let actions = Actions::Compose { compat: false, driver: true, stubs: true };
-    policies(compat, &args.driver, Vec::new(), actions, false)
+    policies(compat, &args.driver, Vec::new(), actions, &Hygiene::default())
 }
 
 pub(super) fn policies(
@@ -101,13 +109,14 @@ pub(super) fn policies(
     driver: &[PathBuf],
     stubs: Vec<Directory>,
     actions: Actions,
-    dedup: bool,
+    hygiene: &Hygiene,
 ) -> anyhow::Result<(Policy, Policy)> {
     let given = directories("--driver", driver)?;
     let driver_or = |default: &str| {
         if given.is_empty() { directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
     };
-    let policy = |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, dedup };
+    let policy =
+        |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, hygiene: hygiene.clone() };
     Ok((policy(driver_or(DRIVER_64)?), policy(driver_or(DRIVER_32)?)))
 }
 

@@ -45,7 +45,8 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
     let descriptor_len = usize::try_from(note.descriptor.len()).ok()?;
     let old_path = old.map(SearchPath::parse).unwrap_or_default();
     let new_path = new.map(SearchPath::parse).unwrap_or_default();
-    let wanted = new_descriptor(note.descriptor.of(view.bytes)?, &old_path, &new_path);
+    // The same path again means that what the note says of it is wrong.
+    let wanted = if old == new { None } else { new_descriptor(note.descriptor.of(view.bytes)?, &old_path, &new_path) };
     let target = bytes.get_mut(descriptor_at..descriptor_at.checked_add(descriptor_len)?)?;
     target.fill(0);
     match wanted {

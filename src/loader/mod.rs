@@ -12,7 +12,7 @@ mod search;
 mod system;
 
 pub use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
-pub use object::{CacheHint, Object, PathTag};
+pub use object::{CacheHint, Object, PathTag, hints};
 pub use process::{Depth, LinkMap, Process, start};
 pub use search::{End, Environment, Loader, Outcome, Search, Source, Step};
 pub use system::{Hardware, Libc, System, interpreter_of};

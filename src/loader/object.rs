@@ -138,7 +138,8 @@ pub(super) fn directory_of(path: &BStr) -> &BStr {
 }
 
 /// Pairs of NUL-terminated strings until an empty soname; what cannot be read any more is left out.
-fn hints(descriptor: &[u8]) -> Vec<CacheHint> {
+#[must_use]
+pub fn hints(descriptor: &[u8]) -> Vec<CacheHint> {
     let mut strings = descriptor.split(|byte| *byte == 0);
     let mut hints = Vec::new();
     while let Some(soname) = strings.next().filter(|soname| !soname.is_empty()) {

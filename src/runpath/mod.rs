@@ -11,4 +11,4 @@ pub use entry::{
     is_stub_directory,
 };
 pub use list::SearchPath;
-pub use policy::{Actions, ActionsError, Decision, Policy, Setting, TagPolicy, decide};
+pub use policy::{Actions, ActionsError, Decision, Hygiene, Policy, Setting, TagPolicy, decide};

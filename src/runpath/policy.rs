@@ -2,7 +2,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::entry::{Directory, EntryClass, is_recognised_compat};
+use super::entry::{Directory, EntryClass, is_build_directory, is_host_compiler, is_recognised_compat};
 use super::list::SearchPath;
 
 /// Which actions are composed into one decision.
@@ -77,8 +77,24 @@ pub struct Policy {
     pub stubs: Vec<Directory>,
     /// What to do.
     pub actions: Actions,
-    /// Remove later copies of every entry, not only of managed ones.
-    pub dedup: bool,
+    /// What goes, beside empty entries and later copies of managed ones.
+    pub hygiene: Hygiene,
+}
+
+/// Entries that go on request.
+#[derive(Clone, Debug, Default)]
+pub struct Hygiene {
+    /// Later copies of every entry.
+    pub repeated: bool,
+    /// Compat directories, given and recognised.
+    pub compat: bool,
+    /// Entries that depend on the current directory, on the machine that built them or on the host's own libraries:
+    /// relative ones, directories of builds, of the Filesystem Hierarchy Standard and of compilers.
+    pub strays: bool,
+    /// Directories of this build, beside the usual ones.
+    pub build_directories: Vec<BString>,
+    /// Strays to keep: they have a needed library that no other entry has.
+    pub kept: Vec<BString>,
 }
 
 /// Where the object lies, as far as the policy cares.
@@ -108,12 +124,12 @@ pub enum Decision {
 #[must_use]
 pub fn decide(old: Option<&BStr>, policy: &Policy, setting: Setting) -> Decision {
     let old_path = old.map(SearchPath::parse).unwrap_or_default();
-    let entries: Vec<&BStr> = old_path.entries().filter(|entry| !entry.is_empty()).collect();
+    let entries: Vec<&BStr> = old_path.entries().filter(|entry| !entry.is_empty() && !policy.drops(entry)).collect();
     let mut wanted = match policy.actions {
         Actions::OrderOnly => order_only(&entries, policy, setting),
         Actions::Compose { compat, driver, stubs } => compose(&entries, policy, setting, compat, driver, stubs),
     };
-    if policy.dedup {
+    if policy.hygiene.repeated {
         keep_first_of_each(&mut wanted);
     }
     match old {
@@ -139,6 +155,21 @@ impl Policy {
         }
     }
 
+    /// Whether an entry is a stray: [`Hygiene::strays`] would drop it.
+    #[must_use]
+    pub fn is_stray(&self, entry: &BStr) -> bool {
+        match self.classify(entry) {
+            EntryClass::Compat | EntryClass::Driver | EntryClass::Stub => false,
+            EntryClass::Relative | EntryClass::Fhs => true,
+            _ => is_build_directory(entry, &self.hygiene.build_directories) || is_host_compiler(entry),
+        }
+    }
+
+    fn drops(&self, entry: &BStr) -> bool {
+        let is_kept = || self.hygiene.kept.iter().any(|kept| kept == entry);
+        (self.hygiene.compat && self.is_compat(entry)) || (self.hygiene.strays && self.is_stray(entry) && !is_kept())
+    }
+
     fn is_driver(&self, entry: &BStr) -> bool {
         self.classify(entry) == EntryClass::Driver
     }
@@ -154,6 +185,9 @@ impl Policy {
     /// Given compat directories, then the recognised ones of the old path in their order, each once.
     fn compats(&self, entries: &[&BStr], setting: Setting, add_given: bool) -> Vec<BString> {
         let mut found: Vec<BString> = Vec::new();
+        if self.hygiene.compat {
+            return found;
+        }
         let given = self.compat.iter().filter(|given| {
             let listed = entries.iter().any(|entry| given.is_named_by(entry));
             match setting {

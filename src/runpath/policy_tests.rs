@@ -33,7 +33,7 @@ fn policy(actions: &str, with_compat: bool) -> Policy {
         driver: vec![Directory::new(DRIVER).unwrap()],
         stubs: Vec::new(),
         actions: actions.parse().unwrap(),
-        dedup: false,
+        hygiene: Hygiene::default(),
     }
 }
 
@@ -131,7 +131,7 @@ fn trailing_slashes_are_one_directory_and_are_spelled_canonically() {
 #[test]
 fn dedup_keeps_the_first_of_each() {
     let mut all = policy("driver", false);
-    all.dedup = true;
+    all.hygiene.repeated = true;
     assert_eq!(apply(Some("/b:/a:/c:/a:/b"), &all, Setting::Ordinary), Some(format!("{DRIVER}:/b:/a:/c")));
 }
 
@@ -185,7 +185,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             if !order {
                 made.actions = words.join(",").parse().unwrap();
             }
-            made.dedup = dedup;
+            made.hygiene.repeated = dedup;
             made
         })
 }
@@ -226,11 +226,38 @@ proptest! {
             path.split(':').filter(|e| e.starts_with("/opt") || *e == "$ORIGIN" || *e == "relative").map(str::to_owned).collect()
         };
         let mut before = others(&old.unwrap_or_default());
-        if policy.dedup {
+        if policy.hygiene.repeated {
             let mut seen = std::collections::HashSet::new();
             before.retain(|entry| seen.insert(entry.clone()));
         }
         prop_assert_eq!(others(&wanted), before);
         prop_assert!(wanted.is_empty() || wanted.split(':').all(|entry| !entry.is_empty()));
     }
+}
+
+#[test]
+fn strays_go_on_request_and_managed_directories_stay() {
+    let mut clean = policy("driver,stubs", false);
+    let stray =
+        "lib:/build/x/lib:/usr/lib64:/usr/local/cuda/lib64:/nix/store/a-gcc-13.3.0/lib:/home/me/lib:/custom/tmp/x";
+    let fine = "/nix/store/a-gcc-13.3.0-lib/lib:$ORIGIN/../lib:/opt/x:/tmpfiles";
+    let old = format!("{stray}:{fine}");
+    assert_eq!(apply(Some(&old), &clean, Setting::Ordinary).unwrap(), format!("{DRIVER}:{old}"));
+    clean.hygiene.strays = true;
+    clean.hygiene.build_directories = vec!["/custom/tmp/".into()];
+    let cleaned = apply(Some(&old), &clean, Setting::Ordinary).unwrap();
+    assert_eq!(cleaned, format!("{DRIVER}:{fine}"));
+    clean.hygiene.kept = vec!["/usr/lib64".into()];
+    assert_eq!(apply(Some(&old), &clean, Setting::Ordinary).unwrap(), format!("{DRIVER}:/usr/lib64:{fine}"));
+    clean.driver = vec![Directory::new("/usr/lib64").unwrap()];
+    assert_eq!(apply(Some("/usr/lib64:lib"), &clean, Setting::Ordinary).unwrap(), "/usr/lib64");
+}
+
+#[test]
+fn compat_goes_on_request() {
+    let mut drop = policy("driver,stubs", true);
+    drop.hygiene.compat = true;
+    check("D:C:L", &drop, "D:L");
+    check("C:D", &drop, "D");
+    check("L", &drop, "D:L");
 }

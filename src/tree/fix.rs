@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 
+use super::clean;
 use super::discover::Found;
 use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
 use super::run::run;
+use super::world::Machine;
+use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::dynamic::PathTags;
 use crate::elf::image::Image;
@@ -18,7 +21,10 @@ use crate::elf::units::FileRange;
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
 use crate::fsio::{self, Opened, Sniffed, Store, WriteMode};
-use crate::runpath::{Actions, Decision, Directory, Policy, Setting, TagPolicy, decide, is_recognised_compat};
+use crate::loader;
+use crate::runpath::{
+    Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
+};
 
 /// Whether files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub enum Writing {
 }
 
 /// Everything that decides about a file, beside the file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FixSettings {
     /// Policy for 64-bit objects.
     pub policy_64: Policy,
@@ -42,6 +48,8 @@ pub struct FixSettings {
     pub only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
+    /// Look up what `--clean` needs to know of the machine.
+    pub clean: Option<Machine>,
     /// The names that make an object one of them.
     pub libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
@@ -176,15 +184,21 @@ fn plan_object(
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
         }
     }
-    let policy = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
+    let usual = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
     let real = found.real();
-    let Some(change) = decide_change(&view, policy, settings.tag, setting_of(&found.stands_for(), policy)) else {
+    let cleaned = settings.clean.as_ref().map(|machine| clean::for_object(usual, &view, &found.stands_for(), machine));
+    let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
+    let setting = setting_of(&found.stands_for(), policy);
+    let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));
+    let Some(change) = change else {
         let path = view.search_path().map(ToOwned::to_owned);
         return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().name() }));
     };
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
-    let report = describe(real, &view, &change, &plan);
+    let mut report = describe(real, &view, &change, &plan);
+    let kept = cleaned.iter().flat_map(|(_, kept)| kept);
+    report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));
     let note = ldcache::find(&view).map(|note| note.range);
     Ok(Ok(Planned { change, plan, note, report }))
 }
@@ -216,6 +230,18 @@ fn decide_change(view: &ElfView<'_>, policy: &Policy, tag: TagPolicy, setting: S
             Some(plan::Change::Set { tag: target, path: path.to_owned() })
         }
     }
+}
+
+/// A resolution cache note that disagrees with a path that is right: the same path again, which drops the note.
+fn renew_note(view: &ElfView<'_>, policy: &Policy) -> Option<plan::Change> {
+    let note = ldcache::find(view)?;
+    let path = view.search_path()?;
+    let hints = loader::hints(note.descriptor.of(view.bytes)?);
+    let needed: Vec<BString> = view.needed().map(ToOwned::to_owned).collect();
+    stale_hints(&hints, &needed, &SearchPath::parse(path), policy).next()?;
+    let is_rpath = matches!(view.path_tags(), PathTags::Rpath(_));
+    let tag = if is_rpath { PathTag::Rpath } else { PathTag::Runpath };
+    Some(plan::Change::Set { tag, path: path.to_owned() })
 }
 
 /// Actions that put something in front say what the path is, and with it the tag; the others only repair entries.

@@ -1,6 +1,7 @@
 //! Whole trees: a sorted list of files, then every file on its own, in parallel, results in path order.
 
 mod check;
+mod clean;
 mod copy;
 mod discover;
 mod explain;

@@ -7,7 +7,7 @@ use cuda_runpath::elf::ldcache;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, plan};
 use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::{ElfView, Subject};
-use cuda_runpath::runpath::{Actions, Decision, Directory, Policy, SearchPath, Setting, decide};
+use cuda_runpath::runpath::{Actions, Decision, Directory, Hygiene, Policy, SearchPath, Setting, decide};
 
 /// Reading any bytes ends, without a panic, and everything that it names lies inside them.
 pub fn read(bytes: &[u8]) {
@@ -81,7 +81,7 @@ pub fn runpath_list(bytes: &[u8]) {
         let actions: Actions = actions.parse().expect("a known word");
         let directory = |name: &str| Directory::new(name).expect("an absolute directory");
         let compat = vec![directory("/nix/store/x-cuda_compat/compat")];
-        let policy = Policy { compat, driver: vec![directory("/run/opengl-driver/lib")], stubs: Vec::new(), actions, dedup: false };
+        let policy = Policy { compat, driver: vec![directory("/run/opengl-driver/lib")], stubs: Vec::new(), actions, hygiene: Hygiene::default() };
         if let Decision::Set(path) = decide(Some(old), &policy, Setting::Ordinary) {
             assert!(path.entries().all(|entry| !entry.is_empty()));
             let path = path.to_bstring();

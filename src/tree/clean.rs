@@ -1,0 +1,71 @@
+//! What `fix --clean` has to look up: which entries are stub directories by content, and which strays are still needed.
+
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::world::Machine;
+use crate::check::{World, stub_names};
+use crate::elf::view::ElfView;
+use crate::loader::{FileSystem, Look};
+use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
+
+/// A stray entry that stays, and the library that it stays for.
+pub(super) struct Kept {
+    pub(super) entry: BString,
+    pub(super) library: BString,
+}
+
+/// The policy for one object: knows its stub directories, and the strays that it cannot do without.
+pub(super) fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, machine: &Machine) -> (Policy, Vec<Kept>) {
+    let mut policy = policy.clone();
+    let path = view.search_path().map(SearchPath::parse).unwrap_or_default();
+    let origin =
+        real.parent().map(|parent| std::os::unix::ffi::OsStrExt::as_bytes(parent.as_os_str())).unwrap_or_default();
+    let places: Vec<(&BStr, Option<BString>)> =
+        path.entries().map(|entry| (entry, directory_of(entry, origin.as_bstr()))).collect();
+    for (entry, place) in &places {
+        let Some(place) = place else { continue };
+        let is_managed = matches!(policy.classify(entry), EntryClass::Compat | EntryClass::Driver | EntryClass::Stub);
+        if !is_managed
+            && has_stub(machine, place.as_bstr())
+            && let Ok(stub) = Directory::new((*entry).to_owned())
+        {
+            policy.stubs.push(stub);
+        }
+    }
+    let has = |place: &Option<BString>, name: &BStr| {
+        let look = place.as_ref().map(|place| machine.look(place.as_bstr(), name));
+        let is_ours = |object: &crate::loader::Object| {
+            (object.is_64, object.machine) == (view.encoding.is_64, view.header.e_machine)
+        };
+        matches!(look, Some(Look::Object(object)) if is_ours(&object))
+    };
+    let mut kept = Vec::new();
+    for name in view.needed() {
+        let stays = |entry: &BStr| !policy.is_stray(entry) && policy.classify(entry) != EntryClass::Stub;
+        let mut holders = places.iter().filter(|(_, place)| has(place, name));
+        let Some((first, _)) = holders.next() else { continue };
+        // Only an entry that means the same everywhere is worth keeping.
+        let is_absolute = first.starts_with(b"/") && policy.is_stray(first);
+        let is_elsewhere = stays(first) || holders.any(|(entry, _)| stays(entry));
+        if is_absolute && !is_elsewhere && !policy.hygiene.kept.iter().any(|known| known == first) {
+            policy.hygiene.kept.push((*first).to_owned());
+            kept.push(Kept { entry: (*first).to_owned(), library: name.to_owned() });
+        }
+    }
+    (policy, kept)
+}
+
+fn has_stub(machine: &Machine, place: &BStr) -> bool {
+    stub_names().any(|name| match machine.look(place, name) {
+        Look::Object(object) => machine.facts(&object).is_some_and(|facts| facts.is_stub),
+        Look::Missing | Look::NotLoadable(_) | Look::Unreadable(_) => false,
+    })
+}
+
+/// The directory of an entry whose only token is `$ORIGIN`.
+fn directory_of(entry: &BStr, origin: &BStr) -> Option<BString> {
+    let place = entry.replace("${ORIGIN}", origin).replace("$ORIGIN", origin);
+    (place.starts_with(b"/") && !place.contains(&b'$')).then(|| place.into())
+}
