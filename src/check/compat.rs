@@ -16,7 +16,7 @@ use crate::loader::{DirectoryState, Loader, Look, Process};
 use crate::runpath::EntryClass;
 
 /// What compat's libcuda needs of a Jetson's board support.
-const BOARD_LIBRARIES: [&str; 3] = ["libnvrm_gpu.so", "libnvrm_mem.so", "libnvdla_runtime.so"];
+pub(super) const BOARD_LIBRARIES: [&str; 3] = ["libnvrm_gpu.so", "libnvrm_mem.so", "libnvdla_runtime.so"];
 
 /// What libcuda loads for itself, of its own release.
 const COMPANIONS: [&str; 2] = ["libnvidia-ptxjitcompiler.so.1", "libnvidia-nvvm.so.4"];
@@ -93,7 +93,7 @@ pub(super) fn is_compat_libcuda(policy: &CheckPolicy, facts: &Facts) -> bool {
 }
 
 /// The driver release in the real name `libcuda.so.580.95.05`.
-fn driver_version(facts: &Facts) -> Option<DriverVersion> {
+pub(super) fn driver_version(facts: &Facts) -> Option<DriverVersion> {
     let (_, version) = facts.object.file_name().split_once_str(".so.")?;
     version.to_str().ok()?.parse().ok().filter(|version: &DriverVersion| version.branch() > 1)
 }

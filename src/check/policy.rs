@@ -1,5 +1,6 @@
 //! What is wanted of a closure: the platform it is for, its directories, its driver.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -66,9 +67,32 @@ pub enum CompatPolicy {
     Auto,
 }
 
-/// A kernel driver's version: at least its branch.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DriverVersion(Vec<u32>);
+/// A kernel driver's version: at least its branch. Leading zeros do not make another one.
+#[derive(Clone, Debug)]
+pub struct DriverVersion {
+    numbers: Vec<u32>,
+    text: String,
+}
+
+impl PartialEq for DriverVersion {
+    fn eq(&self, other: &Self) -> bool {
+        self.numbers == other.numbers
+    }
+}
+
+impl Eq for DriverVersion {}
+
+impl PartialOrd for DriverVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for DriverVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.numbers.cmp(&other.numbers)
+    }
+}
 
 /// Why a text is no driver version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,14 +103,14 @@ impl DriverVersion {
     /// The first number.
     #[must_use]
     pub fn branch(&self) -> u32 {
-        self.0.first().copied().unwrap_or(0)
+        self.numbers.first().copied().unwrap_or(0)
     }
 
     /// Whether it is as new as another one, as far as both are told.
     #[must_use]
     pub fn is_as_new_as(&self, other: &Self) -> bool {
-        let told = self.0.len().min(other.0.len());
-        self.0.get(..told) >= other.0.get(..told)
+        let told = self.numbers.len().min(other.numbers.len());
+        self.numbers.get(..told) >= other.numbers.get(..told)
     }
 }
 
@@ -95,14 +119,14 @@ impl FromStr for DriverVersion {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let numbers: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
-        numbers.map(Self).map_err(|_| DriverVersionError(text.to_owned()))
+        let version = numbers.map(|numbers| Self { numbers, text: text.to_owned() });
+        version.map_err(|_| DriverVersionError(text.to_owned()))
     }
 }
 
 impl fmt::Display for DriverVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
-        f.write_str(&numbers.join("."))
+        f.write_str(&self.text)
     }
 }
 

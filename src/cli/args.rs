@@ -99,6 +99,8 @@ pub(super) enum Command {
     Check(Box<CheckArgs>),
     /// Show one object's search, place by place: who wins and why
     Explain(Box<ExplainArgs>),
+    /// Look at this machine's driver directory, kernel driver and compat; opens no device, loads no library
+    Doctor(Box<DoctorArgs>),
     /// List the findings of check, or explain one
     Rules(RulesArgs),
     /// Print a completion script for a shell
@@ -352,6 +354,22 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub wanted: Wanted,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXIT_CODES)]
+pub(super) struct DoctorArgs {
+    /// Close what check --runtime-list FILE left to the target
+    #[arg(long, value_name = "FILE")]
+    pub runtime_list: Option<PathBuf>,
+    #[command(flatten)]
+    pub wanted: Wanted,
+}
+
+const DOCTOR_EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing is wrong
+  1  an error
+  2  wrong usage or unreadable input";
 
 #[derive(Debug, Args)]
 pub(super) struct RulesArgs {

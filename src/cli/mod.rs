@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod completions;
+mod doctor;
 mod exit;
 mod explain;
 mod fix;
@@ -37,6 +38,7 @@ pub fn run() -> ExitCode {
         Command::Show(show) => show::run(show, &cli.global),
         Command::Check(check) => check::run(check, &cli.global),
         Command::Explain(explain) => explain::run(explain, &cli.global),
+        Command::Doctor(doctor) => doctor::run(doctor, &cli.global),
         Command::Rules(rules) => rules::run(rules, &cli.global),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),

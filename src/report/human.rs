@@ -45,6 +45,11 @@ impl Palette {
         format!("{style}{}{style:#}", severity.name())
     }
 
+    /// That nothing is wrong, coloured.
+    pub(super) fn fine_label(&self) -> String {
+        format!("{}ok{:#}", self.good, self.good)
+    }
+
     /// A verdict, coloured.
     pub(super) fn verdict_label(&self, verdict: Verdict) -> String {
         let style = match verdict {

@@ -1,6 +1,7 @@
 //! Printers: results in, text or JSON out. They decide nothing and know no exit code.
 
 mod check;
+mod doctor;
 mod explain;
 mod human;
 mod json;
@@ -13,6 +14,7 @@ pub use check::{
     CheckRun, RuntimeEntry, RuntimeListError, SCHEMA_FILE, print_github, print_human, print_json, print_junit,
     print_runtime_list, print_sarif, read_runtime_list,
 };
+pub use doctor::{print_doctor, print_doctor_json};
 pub use explain::{print_explanation, print_explanation_json};
 pub use human::{Detail, Human, Palette};
 pub use json::{print_fix, print_revert, print_show};

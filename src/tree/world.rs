@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use crate::check::{Facts, World, Wrapper};
+use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::Subject;
 use crate::fsio::{self, FileError, Sniffed};
 use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, Object};
@@ -217,6 +217,19 @@ impl FileSystem for Machine {
         let found = fsio::resolve(Path::new(OsStr::from_bytes(path)), self.root.as_deref())?;
         self.is_within(found.as_os_str().as_bytes().as_bstr()).then_some(())?;
         fsio::read_small(&self.host(&found), LARGEST_SYSTEM_FILE)
+    }
+}
+
+impl TargetWorld for Machine {
+    fn names(&self, directory: &BStr) -> Option<Vec<BString>> {
+        let mut names: Vec<BString> = self.folder(directory)?.names.iter().cloned().collect();
+        names.sort();
+        Some(names)
+    }
+
+    fn real(&self, path: &BStr) -> Option<BString> {
+        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
+        Some(BString::from(found.into_os_string().into_vec()))
     }
 }
 

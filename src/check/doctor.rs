@@ -1,0 +1,306 @@
+//! What a target's driver directory, kernel driver and compat say together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::compat::{BOARD_LIBRARIES, driver_version};
+use super::facts::{Facts, World};
+use super::policy::DriverVersion;
+use super::rule::{self, Rule, Severity};
+use crate::loader::Look;
+use crate::runpath::Directory;
+
+/// Where the kernel module says what it is; the first is nvidia's own file, the second every module's.
+const MODULE_FILES: [&str; 2] = ["/proc/driver/nvidia/version", "/sys/module/nvidia/version"];
+
+/// L4T's release, and the board's name in the device tree.
+const TEGRA_FILES: [&str; 2] = ["/etc/nv_tegra_release", "/proc/device-tree/compatible"];
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What, in one word or two.
+    pub subject: String,
+    /// `None` when all is well.
+    pub severity: Option<Severity>,
+    /// What was found.
+    pub detail: String,
+    /// The finding of `check` that says the same.
+    pub rule: Option<&'static Rule>,
+}
+
+/// A library that an object wants from the driver directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The object that asks.
+    pub path: PathBuf,
+    /// 32 or 64.
+    pub class: u8,
+    /// The library.
+    pub soname: String,
+    /// The program stops without it.
+    pub is_needed: bool,
+}
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Driver directories for 64-bit objects; the first is the one that matters.
+    pub driver_64: Vec<Directory>,
+    /// Driver directories for 32-bit objects.
+    pub driver_32: Vec<Directory>,
+    /// Compat directories in use.
+    pub compat: Vec<Directory>,
+    /// It is a Jetson, whatever its files say.
+    pub is_jetson: bool,
+    /// The kernel driver, where the machine cannot be asked.
+    pub host_driver: Option<DriverVersion>,
+    /// What `check --runtime-list` left open.
+    pub wishes: Vec<Wish>,
+}
+
+/// A world that can also list a directory.
+pub trait TargetWorld: World {
+    /// The names in a directory; `None` when it cannot be listed.
+    fn names(&self, directory: &BStr) -> Option<Vec<BString>>;
+    /// What a path is with its symbolic links followed; `None` when it leads nowhere.
+    fn real(&self, path: &BStr) -> Option<BString>;
+}
+
+/// Looks at everything; opens no device and loads no library.
+#[must_use]
+pub fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
+    let mut doctor = Doctor { world, target, found: Vec::new() };
+    let is_jetson = doctor.board();
+    let host = doctor.kernel_driver(is_jetson);
+    let class_64 = doctor.driver_directories(&target.driver_64, 64);
+    let has_32 = target.wishes.iter().any(|wish| wish.class == 32) || world.names(first(&target.driver_32)).is_some();
+    if has_32 && target.driver_32 != target.driver_64 {
+        doctor.driver_directories(&target.driver_32, 32);
+    }
+    if let Some(directory) = &class_64 {
+        doctor.libcuda(directory.as_bstr(), host.as_ref(), is_jetson);
+        if is_jetson {
+            doctor.board_libraries(directory.as_bstr());
+        }
+    }
+    for compat in &target.compat {
+        doctor.compat(compat.as_bstr(), host.as_ref());
+    }
+    doctor.wishes();
+    doctor.found
+}
+
+fn first(directories: &[Directory]) -> &BStr {
+    directories.first().map_or(b"".as_bstr(), Directory::as_bstr)
+}
+
+struct Doctor<'d> {
+    world: &'d dyn TargetWorld,
+    target: &'d Target,
+    found: Vec<Diagnosis>,
+}
+
+impl Doctor<'_> {
+    fn fine(&mut self, subject: &str, detail: String) {
+        self.found.push(Diagnosis { subject: subject.to_owned(), severity: None, detail, rule: None });
+    }
+
+    fn say(&mut self, subject: &str, severity: Severity, detail: String) {
+        self.found.push(Diagnosis { subject: subject.to_owned(), severity: Some(severity), detail, rule: None });
+    }
+
+    fn finding(&mut self, subject: &str, rule: &'static Rule, detail: String) {
+        let severity = Some(rule.severity);
+        self.found.push(Diagnosis { subject: subject.to_owned(), severity, detail, rule: Some(rule) });
+    }
+
+    fn board(&mut self) -> bool {
+        let texts = TEGRA_FILES.iter().filter_map(|file| self.world.read(BStr::new(*file)));
+        let text = texts.into_iter().find(|text| text.contains_str("tegra") || text.starts_with(b"# R"));
+        if let Some(text) = &text {
+            let line = text.split(|byte| matches!(byte, b'\n' | 0)).next().unwrap_or_default();
+            self.fine("board", format!("a Jetson ({})", line.as_bstr()));
+        }
+        text.is_some() || self.target.is_jetson
+    }
+
+    fn kernel_driver(&mut self, is_jetson: bool) -> Option<DriverVersion> {
+        for file in MODULE_FILES {
+            let Some(text) = self.world.read(BStr::new(file)) else { continue };
+            if let Some(version) = module_version(&text) {
+                self.fine("kernel driver", format!("{version} ({file})"));
+                return Some(version);
+            }
+            self.say("kernel driver", Severity::Warning, format!("{file} names no version"));
+        }
+        if let Some(version) = &self.target.host_driver {
+            self.fine("kernel driver", format!("{version} (--host-driver)"));
+            return Some(version.clone());
+        }
+        let files = MODULE_FILES.join(" nor ");
+        // The module of a Jetson's integrated GPU says nothing in these files.
+        let severity = if is_jetson { Severity::Note } else { Severity::Error };
+        self.say("kernel driver", severity, format!("neither {files}: the nvidia module is not loaded"));
+        None
+    }
+
+    /// The first driver directory that is there.
+    fn driver_directories(&mut self, directories: &[Directory], class: u8) -> Option<BString> {
+        let subject = format!("driver directory ({class}-bit)");
+        for directory in directories {
+            let path = directory.as_bstr();
+            let Some(names) = self.world.names(path) else { continue };
+            let real = self.world.real(path).unwrap_or_else(|| path.to_owned());
+            let leads = if real == path { String::new() } else { format!(" -> {real}") };
+            self.fine(&subject, format!("{path}{leads}, {} entries", names.len()));
+            let leads_nowhere = |name: &&BString| {
+                let link = BString::from([path.as_bytes(), b"/", name.as_bytes()].concat());
+                self.world.real(link.as_bstr()).is_none()
+            };
+            let dangling: Vec<String> = names.iter().filter(leads_nowhere).map(ToString::to_string).collect();
+            if !dangling.is_empty() {
+                self.say(&subject, Severity::Error, format!("links that lead nowhere: {}", dangling.join(", ")));
+            }
+            return Some(path.to_owned());
+        }
+        let list: Vec<String> = directories.iter().map(ToString::to_string).collect();
+        let remedy = "NixOS makes it with hardware.graphics.enable and the nvidia driver; elsewhere link the driver's folder there";
+        self.say(&subject, Severity::Error, format!("{} does not exist; {remedy}", list.join(", ")));
+        None
+    }
+
+    fn object(&self, directory: &BStr, name: &str) -> Result<Arc<Facts>, String> {
+        match self.world.look(directory, name.into()) {
+            Look::Object(object) => self.world.facts(&object).ok_or_else(|| "is not known".to_owned()),
+            Look::Missing => Err("is not there".to_owned()),
+            Look::NotLoadable(reason) => Err(reason.to_owned()),
+            Look::Unreadable(reason) => Err(reason.to_string()),
+        }
+    }
+
+    fn libcuda(&mut self, directory: &BStr, host: Option<&DriverVersion>, is_jetson: bool) {
+        let facts = match self.object(directory, "libcuda.so.1") {
+            Ok(facts) => facts,
+            Err(reason) => return self.say("libcuda", Severity::Error, format!("{directory}/libcuda.so.1 {reason}")),
+        };
+        if facts.is_stub {
+            return self.finding("libcuda", &rule::STUB_FIRST, format!("{directory}/libcuda.so.1 is a link-time stub"));
+        }
+        let path = &facts.object.path;
+        let version = driver_version(&facts);
+        match (&version, host) {
+            (Some(version), Some(host)) if version != host && !is_jetson => {
+                let detail = format!(
+                    "{path} is of driver {version}, the kernel module of {host}: a reboot after an update is missing"
+                );
+                self.say("libcuda", Severity::Error, detail);
+            }
+            (Some(version), _) => self.fine("libcuda", format!("{path}, driver {version}")),
+            (None, _) => self.fine("libcuda", path.to_string()),
+        }
+        self.note("libcuda", &facts);
+    }
+
+    fn note(&mut self, subject: &str, facts: &Facts) {
+        match &facts.compat_note {
+            None => {}
+            Some(Ok(note)) => {
+                let list: Vec<String> = note.driver_branches.iter().map(u32::to_string).collect();
+                let branches =
+                    if list.is_empty() { String::new() } else { format!(", kernel drivers {}", list.join(", ")) };
+                self.fine(subject, format!("its note says CUDA {}{branches}", note.cuda));
+            }
+            Some(Err(error)) => self.finding(subject, &rule::MALFORMED_NOTE, error.to_string()),
+        }
+    }
+
+    fn board_libraries(&mut self, directory: &BStr) {
+        for name in BOARD_LIBRARIES {
+            match self.object(directory, name) {
+                Ok(facts) => self.fine("board support", facts.object.path.to_string()),
+                Err(reason) => {
+                    self.finding("board support", &rule::NVRM_UNREACHABLE, format!("{directory}/{name} {reason}"))
+                }
+            }
+        }
+    }
+
+    fn compat(&mut self, directory: &BStr, host: Option<&DriverVersion>) {
+        let facts = match self.object(directory, "libcuda.so.1") {
+            Ok(facts) => facts,
+            Err(reason) => return self.say("compat", Severity::Error, format!("{directory}/libcuda.so.1 {reason}")),
+        };
+        let version = driver_version(&facts);
+        let told = version.as_ref().map(|version| format!(", driver {version}")).unwrap_or_default();
+        self.fine("compat", format!("{}{told}", facts.object.path));
+        self.note("compat", &facts);
+        let Some(host) = host else { return };
+        if let Some(version) = version.filter(|version| host.is_as_new_as(version)) {
+            let detail = format!("the kernel driver {host} is as new as compat's {version} or newer: CUDA error 803");
+            self.finding("compat", &rule::COMPAT_UNWANTED, detail);
+        }
+        if let Some(Ok(note)) = &facts.compat_note
+            && !note.driver_branches.is_empty()
+            && !note.driver_branches.contains(&host.branch())
+        {
+            let detail = format!("the kernel driver {host} is of none of the branches in compat's note");
+            self.finding("compat", &rule::HOST_DRIVER_UNSUPPORTED, detail);
+        }
+    }
+
+    /// Closes what `check` left open.
+    fn wishes(&mut self) {
+        let (mut served, mut optional) = (0_usize, Vec::new());
+        for wish in &self.target.wishes {
+            let directories = if wish.class == 32 { &self.target.driver_32 } else { &self.target.driver_64 };
+            let is_there = directories.iter().any(|directory| {
+                let found = self.object(directory.as_bstr(), &wish.soname);
+                found.is_ok_and(|facts| facts.object.class() == wish.class && !facts.is_stub)
+            });
+            if is_there {
+                served = served.saturating_add(1);
+            } else {
+                optional.push(wish);
+            }
+        }
+        for wish in optional {
+            let (severity, how) = if wish.is_needed {
+                (Severity::Error, "needs it to start")
+            } else {
+                (Severity::Warning, "asks for it with dlopen")
+            };
+            self.say(
+                "runtime list",
+                severity,
+                format!("{} is not in the driver directory; {} {how}", wish.soname, wish.path.display()),
+            );
+        }
+        if !self.target.wishes.is_empty() {
+            self.fine("runtime list", format!("{served} of {} requests are served", self.target.wishes.len()));
+        }
+    }
+}
+
+/// The first word that is a version of at least two numbers: `NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05 …`.
+fn module_version(text: &[u8]) -> Option<DriverVersion> {
+    let words = text.split(|byte| byte.is_ascii_whitespace()).filter(|word| word.contains(&b'.'));
+    words.filter_map(|word| word.to_str().ok()?.parse().ok()).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_modules_version_is_read() {
+        let open = b"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (dvs-builder@U22)\nGCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n";
+        assert_eq!(module_version(open).unwrap().to_string(), "580.159.04");
+        let closed = b"NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun  6 22:20:39 UTC 2023\n";
+        assert_eq!(module_version(closed).unwrap().to_string(), "535.54.03");
+        assert_eq!(module_version(b"580.95.05\n").unwrap().branch(), 580);
+        assert_eq!(module_version(b"no version\n"), None);
+    }
+}
