@@ -30,7 +30,7 @@ generate() {
         rpath+=:$(path_of "$index")/lib
     done
     rpath="/run/opengl-driver/lib:\$ORIGIN$rpath"
-    local flags=(-Wl,--no-as-needed "${needed[@]}" -Wl,--enable-new-dtags "-Wl,-rpath,$rpath")
+    local flags=("-Wl,--no-as-needed" "${needed[@]}" "-Wl,--enable-new-dtags" "-Wl,-rpath,$rpath")
     cc -shared -fPIC -o "$kinds/library" "$kinds/lib.c" "${flags[@]}"
     cc -shared -fPIC -o "$kinds/consumer" "$kinds/consumer.c" "${flags[@]}"
     cc -o "$kinds/program" "$kinds/program.c" "${flags[@]}"

@@ -1,6 +1,10 @@
-# A release gate that Nix's own builders run: fails unless every object of the closure has the right search path.
+# A release gate that Nix's own builders run: fails unless every object of the closure gets the right libcuda.
 #
-#   checkClosure { drv = myPackage; compat = "${cudaPackages.cuda_compat}/compat"; }
+#   checkClosure {
+#     drv = myPackage;
+#     compat = "${cudaPackages.cuda_compat}/compat";
+#     arguments = [ "--platform" "jetpack6" "--allow" ./allow.toml ];
+#   }
 {
   lib,
   runCommand,
@@ -11,23 +15,30 @@
 {
   drv,
   name ? "${drv.name or "closure"}-runpath-check",
+  # cuda_compat's directory; with one, every object that asks for libcuda must find it there.
   compat ? null,
-  # Further arguments of `cuda-runpath fix --check`.
-  arguments ? [ "--only-consumers" ],
+  # Further arguments of `cuda-runpath check`.
+  arguments ? [ ],
 }:
 
 runCommand name
   {
     nativeBuildInputs = [ cuda-runpath ];
-    storePaths = "${closureInfo { rootPaths = [ drv ]; }}/store-paths";
-    compatArguments = lib.optionals (compat != null) [
-      "--compat"
-      compat
-    ];
-    inherit arguments;
+    registration = "${closureInfo { rootPaths = [ drv ]; }}/registration";
+    arguments =
+      lib.optionals (compat != null) [
+        "--compat"
+        compat
+        "--compat-policy"
+        "require"
+      ]
+      ++ arguments;
   }
   ''
-    cuda-runpath fix --check --progress never --color never --files-from "$storePaths" $compatArguments $arguments | tee report
     mkdir "$out"
-    mv report "$out/report"
+    status=0
+    cuda-runpath check --progress never --color never --closure-from "$registration" \
+      --runtime-list "$out/runtime.json" $arguments >"$out/report" || status=$?
+    cat "$out/report"
+    exit "$status"
   ''

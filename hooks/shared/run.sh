@@ -54,6 +54,22 @@ cudaRunpathRun() {
     if [[ -n ${cudaRunpathCheck-} && -n $actions ]]; then
         cudaRunpathLog Notice "checking what cuda-runpath fixed"
         "$_cudaRunpathProgram" fix --check --progress never --color never --actions "$actions" \
-            "${_cudaRunpathOptions[@]}" -- "${_cudaRunpathOutputs[@]}"
+            "${_cudaRunpathOptions[@]}" -- "${_cudaRunpathOutputs[@]}" || return
+        cudaRunpathCheckOutputs
     fi
+}
+
+# What each object of the outputs would load; cudaRunpathCheckFlags are further arguments, such as --skip CODE.
+cudaRunpathCheckOutputs() {
+    local directories=() flags=() index
+    # Every option is a pair; `check` has no use for machines and outputs.
+    for ((index = 0; index < ${#_cudaRunpathOptions[@]}; index += 2)); do
+        case ${_cudaRunpathOptions[index]} in
+        --compat | --driver | --stub) directories+=("${_cudaRunpathOptions[@]:index:2}") ;;
+        esac
+    done
+    # A string without __structuredAttrs, a list with it.
+    read -r -a flags <<<"${cudaRunpathCheckFlags[*]-}"
+    "$_cudaRunpathProgram" check --progress never --color never --jobs "${NIX_BUILD_CORES:-0}" \
+        "${directories[@]}" "${flags[@]}" -- "${_cudaRunpathOutputs[@]}"
 }

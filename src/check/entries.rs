@@ -41,7 +41,7 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
     for entry in list.entries() {
         if entry.is_empty() {
             if seen.insert(entry) {
-                add(&rule::EMPTY_ENTRY, entry, format!("has an empty entry in {path:?}: the current directory"));
+                add(&rule::EMPTY_ENTRY, entry, "has an empty entry, which is the current directory".to_owned());
             }
             continue;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString};
 
-use super::answer::Answer;
+use super::answer::{Answer, directory_of};
 use super::facts::Facts;
 use super::finding::Verdict;
 use super::judge::Judge;
@@ -38,7 +38,7 @@ pub struct Explained {
     pub search: Search,
     /// Each step's role.
     pub classes: Vec<EntryClass>,
-    /// Further places that have the library, behind the one that wins.
+    /// The places behind the one that wins, and what they have.
     pub behind: Vec<Step>,
     /// What it comes to, the target's driver directory taken into account.
     pub answer: Answer,
@@ -113,7 +113,7 @@ impl Judge<'_> {
         search: Search,
     ) -> Explained {
         let is_64 = facts.object.is_64;
-        let class = |step: &Step| self.class_of(step.written.as_ref(), super::answer::directory_of(step), is_64);
+        let class = |step: &Step| self.class_of(step.written.as_ref(), directory_of(step), is_64);
         let classes = search.steps.iter().map(class).collect();
         let answer = self.answer(&search, process, facts);
         let request = kind.and_then(|kind| {
@@ -136,25 +136,24 @@ impl Judge<'_> {
     }
 }
 
-/// Searches again without the directory that won, until nothing wins.
+/// Searches again without the directories that won, until nothing wins: every place behind the first hit.
 fn behind(loader: &Loader<'_>, process: &Process, by: usize, search: &Search) -> Vec<Step> {
     // What won is in the process now; without it the search starts anew.
     let (process, by) = process.chain_of(by);
     let mut environment = loader.environment.clone();
-    let mut found = Vec::new();
+    let mut hits: Vec<Step> = Vec::new();
     let mut last = search.clone();
-    while found.len() < MOST_BEHIND && matches!(last.end, End::Found(..)) {
+    while hits.len() < MOST_BEHIND && matches!(last.end, End::Found(..)) {
         let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) else { break };
-        if matches!(step.source, Source::Loaded | Source::Path | Source::Cache) {
+        let is_searched = !matches!(step.source, Source::Loaded | Source::Path | Source::Cache);
+        let Some(directory) = is_searched.then(|| Directory::new(directory_of(step).to_owned()).ok()).flatten() else {
             break;
-        }
-        let Ok(directory) = Directory::new(super::answer::directory_of(step).to_owned()) else { break };
+        };
+        hits.push(step.clone());
         environment.without.push(directory);
         let again = Loader { environment: &environment, ..*loader };
         last = again.search(&process, by, search.name.as_ref());
-        if let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) {
-            found.push(step.clone());
-        }
     }
-    found
+    let behind = last.steps.into_iter().skip(search.steps.len());
+    behind.map(|step| hits.iter().find(|hit| directory_of(hit) == step.place).cloned().unwrap_or(step)).collect()
 }

@@ -38,12 +38,10 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         None => writeln!(out)?,
     }
     for (step, class) in explained.search.steps.iter().zip(&explained.classes) {
-        // The cache's answer and the default directories say little unless they have something.
-        let is_dull =
-            matches!(step.source, Source::Default) && matches!(step.outcome, Outcome::Miss | Outcome::NoDirectory);
-        if is_dull && human.detail < Detail::Verbose {
+        if is_dull(step) && human.detail < Detail::Verbose {
             continue;
         }
+
         write!(out, "  {:<9} {:<8} ", outcome_word(&step.outcome), source_word(&step.source))?;
         place(human, step, out)?;
         if let Some(role) = role(*class) {
@@ -55,10 +53,11 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
             _ => writeln!(out)?,
         }
     }
-    for step in &explained.behind {
-        write!(out, "  {:<9} {:<8} ", "(behind)", source_word(&step.source))?;
+    for step in explained.behind.iter().filter(|step| !is_dull(step) || human.detail >= Detail::Verbose) {
+        let word = format!("({})", outcome_word(&step.outcome).to_ascii_lowercase());
+        write!(out, "  {word:<9} {:<8} ", source_word(&step.source))?;
         place(human, step, out)?;
-        writeln!(out)?;
+        writeln!(out, "  [not reached]")?;
     }
     write!(out, "  => ")?;
     match (&explained.answer, &explained.search.end) {
@@ -96,6 +95,11 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// The default directories say little unless they have something.
+fn is_dull(step: &Step) -> bool {
+    matches!(step.source, Source::Default) && matches!(step.outcome, Outcome::Miss | Outcome::NoDirectory)
 }
 
 /// The entry as it is written and, where that differs, what it stands for.

@@ -89,7 +89,8 @@ fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     if consumers == 0 {
         writeln!(out, "none asks for the driver")?;
     } else {
-        write!(out, "{consumers} ask for the driver: {} pass, ", report.count(Verdict::Pass))?;
+        let ask = if consumers == 1 { "asks" } else { "ask" };
+        write!(out, "{consumers} {ask} for the driver: {} pass, ", report.count(Verdict::Pass))?;
         writeln!(out, "{} at run time, {} fail", report.count(Verdict::Runtime), report.count(Verdict::Fail))?;
     }
     write!(out, "{}, ", counted(report.severity_count(Severity::Error), "error", "errors"))?;
