@@ -35,7 +35,7 @@ impl Cli {
 /// Options of every subcommand.
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// Output format
+    /// Output format; the last three are for check
     #[arg(long, value_enum, default_value_t = Format::Human, global = true, help_heading = "Output", value_name = "FORMAT")]
     pub format: Format,
     /// Short for --format json
@@ -62,11 +62,8 @@ pub(super) struct Global {
 pub(super) enum Format {
     Human,
     Json,
-    /// SARIF 2.1.0 (check)
     Sarif,
-    /// JUnit XML (check)
     Junit,
-    /// GitHub workflow commands (check)
     Github,
 }
 
@@ -150,7 +147,7 @@ pub(super) struct FixArgs {
     /// Only objects that ask for a driver library (DT_NEEDED, dlopen strings, .note.dlopen)
     #[arg(long, help_heading = "Policy")]
     pub only_consumers: bool,
-    /// Count this library as one of the driver's too, for the two options around this one (repeatable)
+    /// Count this library as one of the driver's too (repeatable)
     #[arg(long, value_name = "SONAME", help_heading = "Policy")]
     pub driver_library: Vec<String>,
     /// Exit with 1 when no object asks for a driver library

@@ -101,7 +101,19 @@ fn wrong_usage() {
 #[test]
 fn help_and_version() {
     let tree = Tree::new();
-    let commands = ["--help", "fix --help", "fix -h", "show --help", "completions --help", "man --help", "--version"];
+    let commands = [
+        "--help",
+        "fix --help",
+        "fix -h",
+        "show --help",
+        "check --help",
+        "explain --help",
+        "doctor --help",
+        "rules --help",
+        "completions --help",
+        "man --help",
+        "--version",
+    ];
     let transcripts: Vec<String> = commands.iter().map(|arguments| transcript(&tree, arguments)).collect();
     assert_data_eq!(transcripts.join("\n"), snapbox::file!["goldens/help.txt"].raw());
 }

@@ -60,3 +60,21 @@ fn readme_examples() {
         assert_eq!(steady(&output), steady(&expected), "$ {command}");
     }
 }
+
+/// The README's list of findings is the program's own table.
+#[test]
+fn readme_lists_every_finding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let run = support::binary().args(["rules", "--json"]).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    let rules = document["rules"].as_array().unwrap();
+    let text = |rule: &serde_json::Value, key: &str| rule[key].as_str().unwrap().to_owned();
+    let rows = rules.iter().map(|rule| {
+        let severity = text(rule, "severity")[..1].to_ascii_uppercase();
+        let fix = if rule["fixable"].as_bool().unwrap() { " F" } else { "" };
+        format!("| {} | {} | {severity}{fix} | {} |", text(rule, "code"), text(rule, "slug"), text(rule, "condition"))
+    });
+    let listed: Vec<&str> = readme.lines().filter(|line| line.starts_with("| CRP")).collect();
+    assert_eq!(listed, rows.collect::<Vec<_>>());
+}
