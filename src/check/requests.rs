@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::answer::Answer;
+use super::answer::{Answer, directory_of};
 use super::compat::Wanted;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
@@ -12,7 +12,7 @@ use super::judge::{Judge, RequestReport};
 use super::rule;
 use super::rule::{Rule, Severity};
 use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
-use crate::loader::{Loader, PathTag, Process, Search};
+use crate::loader::{Loader, Outcome, PathTag, Process, Search, Step};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -151,7 +151,7 @@ impl Context<'_, '_> {
     /// libcuda from the driver directory.
     fn driver(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
-        if self.lists(EntryClass::Compat) && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
+        if self.compat_is_behind() && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
             let message = format!("{soname} comes from {place}; the compat directory stands behind it");
             return self.fail(&rule::COMPAT_AFTER_DRIVER, message);
         }
@@ -174,6 +174,23 @@ impl Context<'_, '_> {
             RequestKind::Note => ".note.dlopen",
             RequestKind::String => "dlopen",
         }
+    }
+
+    /// Whether a compat directory follows the driver directory that answers. One in front of it has no libcuda, or is
+    /// not there.
+    fn compat_is_behind(&self) -> bool {
+        let object = &self.facts.object;
+        let class = |step: &Step| self.judge.class_of(step.written.as_bstr(), directory_of(step), object.is_64);
+        let answers = |step: &Step| {
+            class(step) == EntryClass::Driver && matches!(step.outcome, Outcome::Hit | Outcome::NoDirectory)
+        };
+        let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
+        let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
+        let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+        let mut compat =
+            own.entries().filter(|entry| self.judge.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
+        compat.any(|entry| !before.iter().any(|step| step.written == *entry))
+            || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
 
     /// Whether a directory of this class is anywhere in the effective search, behind the hit too.
