@@ -82,14 +82,14 @@ pub fn sum_up(
             .map(|(facts, found)| (facts.as_ref(), found))
             .collect();
         lend(report, &loaders);
+        let before = findings.len();
         findings.append(&mut report.findings);
         missing(report, &loaders, &elsewhere, &mut findings);
         for request in &mut report.requests {
             findings.append(&mut request.findings);
         }
-        let is_unreachable =
-            |finding: &&Finding| finding.rule == &rule::DRIVER_UNREACHABLE && finding.path == report.facts.shown;
-        if findings.iter().rev().any(|finding| is_unreachable(&finding)) {
+        let own = findings.get(before..).unwrap_or_default();
+        if own.iter().any(|finding| finding.rule == &rule::DRIVER_UNREACHABLE) {
             let loaders: Vec<&Facts> = loaders.iter().map(|(facts, _)| *facts).collect();
             findings.extend(not_inherited(judge, &report.facts, &loaders));
         }
@@ -139,7 +139,7 @@ fn lend(report: &mut ObjectReport, loaders: &[(&Facts, &InProgram)]) {
 fn missing(
     report: &ObjectReport,
     loaders: &[(&Facts, &InProgram)],
-    elsewhere: &BTreeSet<BString>,
+    elsewhere: &BTreeSet<(&str, BString)>,
     findings: &mut Vec<Finding>,
 ) {
     let facts = &report.facts;
@@ -154,7 +154,8 @@ fn missing(
             (None, ..) => format!("needs {name}, which is found nowhere"),
         };
         let finding = Finding::new(&rule::NEEDED_UNRESOLVED, &facts.shown, name.clone(), message);
-        let may_be_loaded = program.is_none() && !facts.object.is_program() && elsewhere.contains(name);
+        let is_here = elsewhere.contains(&(facts.object.machine_name, name.clone()));
+        let may_be_loaded = program.is_none() && !facts.object.is_program() && is_here;
         findings.push(if may_be_loaded {
             let message =
                 format!("needs {name}, which is here but not in its search: something else must load it first");
@@ -175,8 +176,9 @@ fn notes(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Every name that something here could be found under.
-fn names(objects: &[Arc<Facts>]) -> BTreeSet<BString> {
-    let own = objects.iter().map(|facts| facts.object.file_name().to_owned());
-    own.chain(objects.iter().filter_map(|facts| facts.object.soname.clone())).collect()
+/// Every name that something here could be found under, by machine.
+fn names(objects: &[Arc<Facts>]) -> BTreeSet<(&'static str, BString)> {
+    let own = objects.iter().map(|facts| (facts.object.machine_name, facts.object.file_name().to_owned()));
+    let sonames = objects.iter().filter_map(|facts| Some((facts.object.machine_name, facts.object.soname.clone()?)));
+    own.chain(sonames).collect()
 }
