@@ -160,10 +160,10 @@ impl Machine {
 
     /// Whether the nearest directory above a missing one is world-writable.
     fn anybody_could_make(&self, path: &BStr) -> bool {
-        let path = Path::new(OsStr::from_bytes(path));
-        let above = path.ancestors().skip(1).map(|above| self.host(above));
-        self.within.is_none()
-            && above.into_iter().find(|above| above.is_dir()).is_some_and(|d| fsio::is_world_writable(&d))
+        // Links of an image lead into the image.
+        let resolved = |above: &Path| self.resolve(above).map(|found| self.host(&found)).filter(|found| found.is_dir());
+        let nearest = || Path::new(OsStr::from_bytes(path)).ancestors().skip(1).find_map(resolved);
+        self.within.is_none() && nearest().is_some_and(|directory| fsio::is_world_writable(&directory))
     }
 }
 
