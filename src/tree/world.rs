@@ -73,9 +73,17 @@ impl Machine {
         self.facts.put(path, Arc::clone(facts));
     }
 
-    /// Takes in what a wrapper sets for the program at a canonical path.
+    /// Takes in what a wrapper sets for the program at a canonical path; of several the innermost comes first.
     pub(super) fn wrap(&mut self, hidden: BString, wrapper: Wrapper) {
-        self.wrappers.insert(hidden, wrapper);
+        let outer = match self.wrappers.remove(&hidden) {
+            None => wrapper,
+            Some(inner) => {
+                let paths: Vec<BString> = [inner.library_path, wrapper.library_path].into_iter().flatten().collect();
+                let library_path = (!paths.is_empty()).then(|| BString::from(bstr::join(":", paths)));
+                Wrapper { library_path, ..wrapper }
+            }
+        };
+        self.wrappers.insert(hidden, outer);
     }
 
     /// Where a path of this file system lies on this machine.
