@@ -12,7 +12,7 @@ use super::judge::{Judge, RequestReport};
 use super::rule;
 use super::rule::{Rule, Severity};
 use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
-use crate::loader::{Loader, Outcome, PathTag, Process, Search, Step};
+use crate::loader::{Loader, Outcome, PathTag, Process, Search, Source, Step};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -93,7 +93,11 @@ struct Context<'c, 'j> {
 
 impl Context<'_, '_> {
     fn finding(&self, rule: &'static Rule, message: impl std::fmt::Display) -> Finding {
-        let finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+        let mut finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+        if self.is_by_library_path() {
+            finding.message.push_str(" (by LD_LIBRARY_PATH)");
+            finding.fixable = false;
+        }
         if is_optional(&self.request.soname) { finding.no_worse_than(Severity::Warning) } else { finding }
     }
 
@@ -191,6 +195,19 @@ impl Context<'_, '_> {
             own.entries().filter(|entry| self.judge.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
         compat.any(|entry| !before.iter().any(|step| step.written == *entry))
             || after.iter().any(|step| class(step) == EntryClass::Compat)
+    }
+
+    /// Whether LD_LIBRARY_PATH, which no search path of an object can overrule, gives the answer.
+    fn is_by_library_path(&self) -> bool {
+        let is_answer = |step: &&Step| match step.outcome {
+            Outcome::Hit | Outcome::Fatal(_) => true,
+            Outcome::NoDirectory => {
+                let class = self.judge.class_of(step.written.as_bstr(), directory_of(step), self.facts.object.is_64);
+                matches!(class, EntryClass::Driver | EntryClass::Compat)
+            }
+            _ => false,
+        };
+        self.search.steps.iter().find(is_answer).is_some_and(|step| step.source == Source::LibraryPath)
     }
 
     /// Whether a directory of this class is anywhere in the effective search, behind the hit too.
