@@ -7,6 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::facts::Facts;
 use super::finding::Finding;
 use super::judge::Judge;
+use super::policy::Scope;
 use super::rule;
 use super::store;
 use crate::elf::ldcache;
@@ -34,10 +35,9 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
         }
         PathTag::None | PathTag::Runpath(_, false) => {}
     }
-    let Some(path) = object.path_tag.path().filter(|path| !path.is_empty()) else { return };
+    let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(std::sync::Arc::clone(&facts.object));
     let mut seen: BTreeSet<&BStr> = BTreeSet::new();
-    let list = SearchPath::parse(path);
     for entry in list.entries() {
         if entry.is_empty() {
             if seen.insert(entry) {
@@ -51,14 +51,17 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
         }
         let place = loader.directory_of_entry(&process, 0, entry);
         let class = judge.class_of(entry, place.as_bstr(), object.is_64);
+        // What somebody named on the command line is where it should be.
+        let is_managed = matches!(class, EntryClass::Compat | EntryClass::Driver);
+        let is_build = !is_managed
+            && is_build_directory(entry, &judge.policy.build_directories)
+            && !is_of_closure(judge, place.as_bstr());
+        // $ORIGIN of an object in /usr/lib goes wherever the object goes: only what is written counts.
+        let is_fhs = !is_managed && judge.policy.paths(object.is_64).classify(entry) == EntryClass::Fhs;
         let by_name = [
             (class == EntryClass::Relative, &rule::RELATIVE_ENTRY, "which depends on the current directory"),
-            (
-                is_build_directory(entry, &judge.policy.build_directories),
-                &rule::BUILD_DIR_ENTRY,
-                "a directory of a build",
-            ),
-            (class == EntryClass::Fhs, &rule::FHS_ENTRY, "which NixOS does not have"),
+            (is_build, &rule::BUILD_DIR_ENTRY, "a directory of a build"),
+            (is_fhs, &rule::FHS_ENTRY, "which NixOS does not have"),
             (is_host_compiler(entry), &rule::HOST_COMPILER_LEAK, "the compiler behind nvcc"),
             (is_stub(judge, class, place.as_bstr()), &rule::STUB_IN_RUNPATH, "a directory of link-time stubs"),
         ];
@@ -91,6 +94,11 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
         }
     }
     stale_note(judge, facts, &list, findings);
+}
+
+/// A store may lie anywhere, in a home too: what a closure has is no directory of a build.
+fn is_of_closure(judge: &Judge<'_>, place: &BStr) -> bool {
+    matches!(judge.policy.scope, Scope::Closure(_)) && judge.world.directory(place).exists()
 }
 
 /// The driver directory is on the target only; a compat directory is a part of every closure.

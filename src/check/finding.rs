@@ -21,6 +21,8 @@ pub struct Finding {
     /// What the finding is about within the file: a library, an entry, a version. Two findings of one rule in one file
     /// differ in it.
     pub about: BString,
+    /// `fix` repairs it here: not what LD_LIBRARY_PATH does, whatever the rule says.
+    pub fixable: bool,
 }
 
 impl Finding {
@@ -31,7 +33,8 @@ impl Finding {
         about: impl Into<BString>,
         message: impl fmt::Display,
     ) -> Self {
-        Self { rule, severity: rule.severity, path: path.to_owned(), message: message.to_string(), about: about.into() }
+        let (severity, fixable) = (rule.severity, rule.fixable);
+        Self { rule, severity, path: path.to_owned(), message: message.to_string(), about: about.into(), fixable }
     }
 
     /// The same, but less bad.

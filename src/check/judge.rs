@@ -53,6 +53,8 @@ pub struct ObjectReport {
     pub facts: Arc<Facts>,
     /// The wrapper that starts it.
     pub wrapper: Option<PathBuf>,
+    /// The wrapper sets LD_LIBRARY_PATH.
+    pub(super) has_library_path: bool,
     /// What it asks of the driver.
     pub requests: Vec<RequestReport>,
     /// What is wrong with it, beside its requests.
@@ -118,9 +120,11 @@ impl<'a> Judge<'a> {
     pub fn object(&self, facts: &Arc<Facts>) -> ObjectReport {
         let object = &facts.object;
         let environment = self.environment_of(facts);
+        let wrapper = self.world.wrapper(object);
         let mut report = ObjectReport {
             facts: Arc::clone(facts),
-            wrapper: self.world.wrapper(object).map(|wrapper| wrapper.shown.clone()),
+            wrapper: wrapper.map(|wrapper| wrapper.shown.clone()),
+            has_library_path: wrapper.is_some_and(|wrapper| wrapper.library_path.is_some()),
             requests: Vec::new(),
             findings: Vec::new(),
             unresolved: Vec::new(),

@@ -32,4 +32,4 @@ pub use judge::{InProgram, Judge, ObjectReport, RequestReport};
 pub use policy::{CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, Scope};
 pub use rule::{RULES, Rule, Severity, rule};
 pub use verdicts::{CheckReport, Failing, programs_to_ask, sum_up};
-pub use wrapper::{hidden_name, library_path};
+pub use wrapper::{hidden_by, library_path};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::answer::Answer;
+use super::answer::{Answer, directory_of};
 use super::compat::Wanted;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
@@ -12,7 +12,7 @@ use super::judge::{Judge, RequestReport};
 use super::rule;
 use super::rule::{Rule, Severity};
 use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
-use crate::loader::{Loader, PathTag, Process, Search};
+use crate::loader::{Loader, Outcome, PathTag, Process, Search, Source, Step};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -93,7 +93,11 @@ struct Context<'c, 'j> {
 
 impl Context<'_, '_> {
     fn finding(&self, rule: &'static Rule, message: impl std::fmt::Display) -> Finding {
-        let finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+        let mut finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+        if self.is_by_library_path() {
+            finding.message.push_str(" (by LD_LIBRARY_PATH)");
+            finding.fixable = false;
+        }
         if is_optional(&self.request.soname) { finding.no_worse_than(Severity::Warning) } else { finding }
     }
 
@@ -151,7 +155,7 @@ impl Context<'_, '_> {
     /// libcuda from the driver directory.
     fn driver(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
-        if self.lists(EntryClass::Compat) && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
+        if self.compat_is_behind() && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
             let message = format!("{soname} comes from {place}; the compat directory stands behind it");
             return self.fail(&rule::COMPAT_AFTER_DRIVER, message);
         }
@@ -174,6 +178,36 @@ impl Context<'_, '_> {
             RequestKind::Note => ".note.dlopen",
             RequestKind::String => "dlopen",
         }
+    }
+
+    /// Whether a compat directory follows the driver directory that answers. One in front of it has no libcuda, or is
+    /// not there.
+    fn compat_is_behind(&self) -> bool {
+        let object = &self.facts.object;
+        let class = |step: &Step| self.judge.class_of(step.written.as_bstr(), directory_of(step), object.is_64);
+        let answers = |step: &Step| {
+            class(step) == EntryClass::Driver && matches!(step.outcome, Outcome::Hit | Outcome::NoDirectory)
+        };
+        let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
+        let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
+        let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+        let mut compat =
+            own.entries().filter(|entry| self.judge.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
+        compat.any(|entry| !before.iter().any(|step| step.written == *entry))
+            || after.iter().any(|step| class(step) == EntryClass::Compat)
+    }
+
+    /// Whether LD_LIBRARY_PATH, which no search path of an object can overrule, gives the answer.
+    fn is_by_library_path(&self) -> bool {
+        let is_answer = |step: &&Step| match step.outcome {
+            Outcome::Hit | Outcome::Fatal(_) => true,
+            Outcome::NoDirectory => {
+                let class = self.judge.class_of(step.written.as_bstr(), directory_of(step), self.facts.object.is_64);
+                matches!(class, EntryClass::Driver | EntryClass::Compat)
+            }
+            _ => false,
+        };
+        self.search.steps.iter().find(is_answer).is_some_and(|step| step.source == Source::LibraryPath)
     }
 
     /// Whether a directory of this class is anywhere in the effective search, behind the hit too.

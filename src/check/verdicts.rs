@@ -7,7 +7,7 @@ use bstr::BString;
 
 use super::facts::{Facts, Inspected, Item};
 use super::finding::{Finding, Verdict};
-use super::judge::{InProgram, Judge, ObjectReport};
+use super::judge::{InProgram, Judge, ObjectReport, RequestReport};
 use super::requests::{not_inherited, shown, static_consumer};
 use super::rule::{self, Severity};
 use super::{compat, whole};
@@ -45,14 +45,20 @@ impl CheckReport {
     }
 }
 
-/// Libraries that miss something by themselves, by path.
+/// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.
 pub type Failing = BTreeMap<BString, Arc<Facts>>;
 
-/// The programs that load a library that misses something by itself, and those libraries: in the program it may be right.
+/// The programs that load a library that misses something by itself, and those libraries: in the program it may be
+/// right. And those that a wrapper starts with an LD_LIBRARY_PATH, with every library that asks: in the program it may
+/// be wrong.
 #[must_use]
 pub fn programs_to_ask(reports: &[ObjectReport]) -> (Vec<Arc<Facts>>, Failing) {
+    let wrapped = reports.iter().filter(|report| report.has_library_path);
+    let led: BTreeSet<&BString> = wrapped.flat_map(|report| &report.loads).map(|object| &object.path).collect();
     let misses = |report: &&ObjectReport| {
-        !report.facts.object.is_program() && (report.verdict() == Some(Verdict::Fail) || !report.unresolved.is_empty())
+        let is_led = report.verdict().is_some() && led.contains(&report.facts.object.path);
+        !report.facts.object.is_program()
+            && (is_led || report.verdict() == Some(Verdict::Fail) || !report.unresolved.is_empty())
     };
     let failing: Failing = reports
         .iter()
@@ -82,14 +88,14 @@ pub fn sum_up(
             .map(|(facts, found)| (facts.as_ref(), found))
             .collect();
         lend(report, &loaders);
+        let before = findings.len();
         findings.append(&mut report.findings);
         missing(report, &loaders, &elsewhere, &mut findings);
         for request in &mut report.requests {
             findings.append(&mut request.findings);
         }
-        let is_unreachable =
-            |finding: &&Finding| finding.rule == &rule::DRIVER_UNREACHABLE && finding.path == report.facts.shown;
-        if findings.iter().rev().any(|finding| is_unreachable(&finding)) {
+        let own = findings.get(before..).unwrap_or_default();
+        if own.iter().any(|finding| finding.rule == &rule::DRIVER_UNREACHABLE) {
             let loaders: Vec<&Facts> = loaders.iter().map(|(facts, _)| *facts).collect();
             findings.extend(not_inherited(judge, &report.facts, &loaders));
         }
@@ -116,21 +122,23 @@ pub fn sum_up(
     CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings }
 }
 
-/// A request that fails by itself and is right in every program that loads the library, is right.
+/// A request that fails by itself and is right in every program that loads the library, is right; one that fails in a
+/// program that loads the library, fails.
 fn lend(report: &mut ObjectReport, loaders: &[(&Facts, &InProgram)]) {
     let path = report.facts.object.path.clone();
     for (index, request) in report.requests.iter_mut().enumerate() {
-        if request.verdict != Verdict::Fail {
-            continue;
-        }
         let in_programs = loaders.iter().filter_map(|(facts, found)| {
             let (requests, _) = found.libraries.get(&path)?;
             Some((facts, requests.get(index)?))
         });
         let worst = in_programs.max_by_key(|(_, request)| request.verdict);
-        if let Some((program, better)) = worst.filter(|(_, better)| better.verdict != Verdict::Fail) {
-            *request = better.clone();
+        let changes = |other: &&RequestReport| (other.verdict == Verdict::Fail) != (request.verdict == Verdict::Fail);
+        if let Some((program, other)) = worst.filter(|(_, other)| changes(other)) {
+            *request = other.clone();
             request.through = Some(program.shown.clone());
+            for finding in &mut request.findings {
+                finding.message = format!("{}, in {}", finding.message, shown(&program.shown));
+            }
         }
     }
 }
@@ -139,7 +147,7 @@ fn lend(report: &mut ObjectReport, loaders: &[(&Facts, &InProgram)]) {
 fn missing(
     report: &ObjectReport,
     loaders: &[(&Facts, &InProgram)],
-    elsewhere: &BTreeSet<BString>,
+    elsewhere: &BTreeSet<(&str, BString)>,
     findings: &mut Vec<Finding>,
 ) {
     let facts = &report.facts;
@@ -154,7 +162,8 @@ fn missing(
             (None, ..) => format!("needs {name}, which is found nowhere"),
         };
         let finding = Finding::new(&rule::NEEDED_UNRESOLVED, &facts.shown, name.clone(), message);
-        let may_be_loaded = program.is_none() && !facts.object.is_program() && elsewhere.contains(name);
+        let is_here = elsewhere.contains(&(facts.object.machine_name, name.clone()));
+        let may_be_loaded = program.is_none() && !facts.object.is_program() && is_here;
         findings.push(if may_be_loaded {
             let message =
                 format!("needs {name}, which is here but not in its search: something else must load it first");
@@ -175,8 +184,9 @@ fn notes(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Every name that something here could be found under.
-fn names(objects: &[Arc<Facts>]) -> BTreeSet<BString> {
-    let own = objects.iter().map(|facts| facts.object.file_name().to_owned());
-    own.chain(objects.iter().filter_map(|facts| facts.object.soname.clone())).collect()
+/// Every name that something here could be found under, by machine.
+fn names(objects: &[Arc<Facts>]) -> BTreeSet<(&'static str, BString)> {
+    let own = objects.iter().map(|facts| (facts.object.machine_name, facts.object.file_name().to_owned()));
+    let sonames = objects.iter().filter_map(|facts| Some((facts.object.machine_name, facts.object.soname.clone()?)));
+    own.chain(sonames).collect()
 }

@@ -60,12 +60,27 @@ fn graph(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Closure {
 fn several_releases(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     for (library, name) in [("libcudart.so.", "libcudart"), ("libcublas.so.", "libcublas")] {
         let mut releases: BTreeMap<String, &BStr> = BTreeMap::new();
+        let mut majors: BTreeMap<u32, &BStr> = BTreeMap::new();
         for facts in objects.iter().filter(|facts| !facts.is_stub) {
             let Some(soname) = facts.object.soname.as_ref().filter(|soname| soname.starts_with_str(library)) else {
                 continue;
             };
-            let release = release_of(facts).map_or_else(|| soname.to_string(), |version| version.to_string());
-            releases.entry(release).or_insert(facts.object.path.as_bstr());
+            let path = facts.object.path.as_bstr();
+            match (release_of(facts), cuda::least_of_soname(soname.as_bstr())) {
+                (Some(release), _) => {
+                    releases.entry(release.to_string()).or_insert(path);
+                }
+                (None, Some(Version(major, _))) => {
+                    majors.entry(major).or_insert(path);
+                }
+                (None, None) => {}
+            }
+        }
+        // Of which release a libcudart.so.12 is nobody knows: it may be one that is here under its whole name.
+        for (major, path) in majors {
+            if !releases.keys().any(|release| release.starts_with(&format!("{major}."))) {
+                releases.insert(major.to_string(), path);
+            }
         }
         if releases.len() > 1 {
             let list: Vec<String> = releases.iter().map(|(release, path)| format!("{release} ({path})")).collect();

@@ -11,4 +11,4 @@ pub use compat_note::{CompatNote, CompatNoteError};
 pub use consumer::{Consumer, Request, RequestKind, names_in};
 pub use libraries::{DRIVER_LIBRARIES, DriverLibraries, is_libcuda, is_optional};
 pub use stub::is_stub;
-pub use version::{Version, VersionError, of_file_name, of_store_name};
+pub use version::{Version, VersionError, least_of_soname, of_file_name, of_store_name};

@@ -40,6 +40,14 @@ pub fn of_file_name(name: &BStr) -> Option<Version> {
     version.to_str().ok()?.parse().ok()
 }
 
+/// The first release that a toolkit library with this SONAME can be of: `libcudart.so.12` is 12.0 or newer.
+#[must_use]
+pub fn least_of_soname(name: &BStr) -> Option<Version> {
+    let (_, version) = name.split_once_str(".so.")?;
+    let version = version.to_str().ok()?;
+    version.parse().ok().or_else(|| Some(Version(version.parse().ok()?, 0)))
+}
+
 /// The `cuda12.8-` that Nixpkgs puts in front of every package of a CUDA package set.
 #[must_use]
 pub fn of_store_name(name: &BStr) -> Option<Version> {
@@ -57,6 +65,9 @@ mod tests {
     fn names_tell_releases() {
         assert_eq!(of_file_name("libcudart.so.12.8.90".into()), Some(Version(12, 8)));
         assert_eq!(of_file_name("libcudart.so.12".into()), None);
+        assert_eq!(least_of_soname("libcudart.so.12".into()), Some(Version(12, 0)));
+        assert_eq!(least_of_soname("libcudart.so.11.0".into()), Some(Version(11, 0)));
+        assert_eq!(least_of_soname("libcudart.so".into()), None);
         assert_eq!(of_store_name("abc-cuda12.8-cuda_cudart-12.8.90-lib".into()), Some(Version(12, 8)));
         assert_eq!(of_store_name("abc-cudatoolkit-12.8".into()), None);
         assert_eq!(of_store_name("abc-cuda-merged-12.8".into()), None);

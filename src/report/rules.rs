@@ -8,6 +8,9 @@ use super::Palette;
 use super::json::{SCHEMA, print};
 use crate::check::{RULES, Rule};
 
+/// The widest severity: `warning`.
+const WIDEST: usize = 7;
+
 /// Prints all rules, a line each.
 ///
 /// # Errors
@@ -15,8 +18,10 @@ use crate::check::{RULES, Rule};
 pub fn print_rules(palette: &Palette, out: &mut dyn Write) -> io::Result<()> {
     for rule in RULES {
         let label = palette.severity_label(rule.severity);
+        // Colours have no width.
+        let pad = WIDEST.saturating_sub(rule.severity.name().len());
         let fix = if rule.fixable { "fix" } else { "   " };
-        writeln!(out, "{} {label:7} {fix} {:24} {}", rule.code, rule.slug, rule.condition)?;
+        writeln!(out, "{} {label}{:pad$} {fix} {:24} {}", rule.code, "", rule.slug, rule.condition)?;
     }
     out.flush()
 }

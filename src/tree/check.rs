@@ -11,8 +11,7 @@ use super::discover::{Found, Listing};
 use super::run::run;
 use super::world::Machine;
 use crate::check::{
-    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Wrapper, hidden_name, library_path, programs_to_ask,
-    sum_up,
+    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Wrapper, hidden_by, library_path, programs_to_ask, sum_up,
 };
 use crate::cuda;
 use crate::elf::view::{NotApplicable, Subject};
@@ -33,7 +32,7 @@ pub fn check(
 ) -> CheckReport {
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.clone()).collect();
     let looked = run(listing.files, jobs, |found| {
-        let hidden = hidden_by(&found.shown).filter(|hidden| paths.contains(hidden));
+        let hidden = hidden_program(&found.shown).filter(|hidden| paths.contains(hidden));
         inspect(&found, hidden.as_deref(), &machine, policy)
     });
     drop(paths);
@@ -68,8 +67,8 @@ pub fn check(
 }
 
 /// The path of the program that a wrapper at this path would hide.
-fn hidden_by(path: &Path) -> Option<PathBuf> {
-    let hidden = hidden_name(path.file_name()?.as_bytes().as_bstr());
+fn hidden_program(path: &Path) -> Option<PathBuf> {
+    let hidden = hidden_by(path.file_name()?.as_bytes().as_bstr());
     Some(path.with_file_name(std::ffi::OsStr::from_bytes(&hidden)))
 }
 

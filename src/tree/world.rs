@@ -73,9 +73,17 @@ impl Machine {
         self.facts.put(path, Arc::clone(facts));
     }
 
-    /// Takes in what a wrapper sets for the program at a canonical path.
+    /// Takes in what a wrapper sets for the program at a canonical path; of several the innermost comes first.
     pub(super) fn wrap(&mut self, hidden: BString, wrapper: Wrapper) {
-        self.wrappers.insert(hidden, wrapper);
+        let outer = match self.wrappers.remove(&hidden) {
+            None => wrapper,
+            Some(inner) => {
+                let paths: Vec<BString> = [inner.library_path, wrapper.library_path].into_iter().flatten().collect();
+                let library_path = (!paths.is_empty()).then(|| BString::from(bstr::join(":", paths)));
+                Wrapper { library_path, ..wrapper }
+            }
+        };
+        self.wrappers.insert(hidden, outer);
     }
 
     /// Where a path of this file system lies on this machine.
@@ -160,10 +168,10 @@ impl Machine {
 
     /// Whether the nearest directory above a missing one is world-writable.
     fn anybody_could_make(&self, path: &BStr) -> bool {
-        let path = Path::new(OsStr::from_bytes(path));
-        let above = path.ancestors().skip(1).map(|above| self.host(above));
-        self.within.is_none()
-            && above.into_iter().find(|above| above.is_dir()).is_some_and(|d| fsio::is_world_writable(&d))
+        // Links of an image lead into the image.
+        let resolved = |above: &Path| self.resolve(above).map(|found| self.host(&found)).filter(|found| found.is_dir());
+        let nearest = || Path::new(OsStr::from_bytes(path)).ancestors().skip(1).find_map(resolved);
+        self.within.is_none() && nearest().is_some_and(|directory| fsio::is_world_writable(&directory))
     }
 }
 

@@ -85,7 +85,7 @@ fn finding(finding: &Finding) -> Map<String, Value> {
     put_path(&mut value, "path", &finding.path);
     put(&mut value, "message", &finding.message);
     put_bytes(&mut value, "about", BStr::new(&finding.about));
-    value.insert("fixable".to_owned(), finding.rule.fixable.into());
+    value.insert("fixable".to_owned(), finding.fixable.into());
     put(&mut value, "fingerprint", &finding.fingerprint());
     value
 }

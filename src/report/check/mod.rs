@@ -29,7 +29,7 @@ impl CheckRun {
     /// How many of the findings `fix` repairs.
     #[must_use]
     pub fn fixable(&self) -> usize {
-        self.report.findings.iter().filter(|finding| finding.rule.fixable).count()
+        self.report.findings.iter().filter(|finding| finding.fixable).count()
     }
 
     /// The worst finding.
