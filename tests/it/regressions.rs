@@ -115,3 +115,21 @@ fn names_cannot_be_multiplied() {
     let run = crate::support::run_bounded("names_cannot_be_multiplied", ["show", file.to_str().unwrap()]);
     run.assert_code(2, "many names");
 }
+
+/// A read-only dynamic section was put into a writable segment, and the verifier refused the file.
+#[test]
+fn a_read_only_dynamic_section_moves() {
+    let test = "a_read_only_dynamic_section_moves";
+    if !require("cc", test) || !require("ld.lld", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let flags = ["-Wl,-z,rodynamic", "-Wl,-z,norelro"];
+    for (source, shape) in [("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec)] {
+        let file = tree.join(format!("{shape:?}"));
+        Link::new(source, shape).linker("lld").path(OldPath::None).flags(&flags).to(&file);
+        run(["fix", "--in-place", "--driver", deps(0).new.to_str().unwrap(), file.to_str().unwrap()])
+            .assert_code(0, "fix");
+        assert_eq!(run_file(&file, shape, 0, "", None).code, NEW, "{shape:?}");
+    }
+}
