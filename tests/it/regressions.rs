@@ -115,3 +115,42 @@ fn names_cannot_be_multiplied() {
     let run = crate::support::run_bounded("names_cannot_be_multiplied", ["show", file.to_str().unwrap()]);
     run.assert_code(2, "many names");
 }
+
+/// Go's linker pads a stripped file to a whole page; more than sixteen zeros were taken for a payload.
+#[test]
+fn zeros_up_to_a_page_are_no_payload() {
+    let tree = Tree::new();
+    let driver = format!("/{}", "long/".repeat(2000));
+    let mut grown = 0;
+    for (name, spec) in
+        elfgen::presets().iter().filter(|(name, spec)| spec.overlay.is_empty() && !name.starts_with("rung-k-"))
+    {
+        let edit = |zeros: usize| {
+            let file = tree.file("padded", &spec.clone().overlay(&vec![0; zeros]).build());
+            let code = run(["fix", "--in-place", "--driver", &driver, file.to_str().unwrap()]).code;
+            (code, fs::metadata(file).unwrap().len())
+        };
+        let ((plain, _), (padded, size)) = (edit(0), edit(4095));
+        assert_eq!(plain, padded, "{name}");
+        grown += usize::from(size > 20_000);
+    }
+    assert!(grown > 30, "{grown} files had to grow, so this test shows little");
+}
+
+/// A read-only dynamic section was put into a writable segment, and the verifier refused the file.
+#[test]
+fn a_read_only_dynamic_section_moves() {
+    let test = "a_read_only_dynamic_section_moves";
+    if !require("cc", test) || !require("ld.lld", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let flags = ["-Wl,-z,rodynamic", "-Wl,-z,norelro"];
+    for (source, shape) in [("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec)] {
+        let file = tree.join(format!("{shape:?}"));
+        Link::new(source, shape).linker("lld").path(OldPath::None).flags(&flags).to(&file);
+        run(["fix", "--in-place", "--driver", deps(0).new.to_str().unwrap(), file.to_str().unwrap()])
+            .assert_code(0, "fix");
+        assert_eq!(run_file(&file, shape, 0, "", None).code, NEW, "{shape:?}");
+    }
+}

@@ -95,7 +95,9 @@ impl Block {
         // The entries are filled in when everything has its place.
         let zeros = vec![0; usize::try_from(size).map_err(|_| "the dynamic section is too large")?];
         let (offset, address) = self.push(&zeros, Alignment::SIXTEEN)?;
-        self.writable = true;
+        // The loader writes DT_DEBUG there, but where the section is read-only, as on MIPS.
+        let home = view.segments.iter().find(|s| s.is_load() && s.holds(view.dynamic.address, 1));
+        self.writable = home.is_some_and(Segment::is_writable);
         for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_DYNAMIC) {
             segment.offset = offset;
             segment.address = address;

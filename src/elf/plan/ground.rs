@@ -12,9 +12,6 @@ use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
 use crate::elf::view::ElfView;
 use goblin::elf::header;
 
-/// Up to this many bytes behind everything that a header describes are padding, not somebody's payload.
-const PADDING: u64 = 16;
-
 /// An object with everything that is true of it whatever the rung.
 pub(super) struct Ground<'g> {
     pub view: &'g ElfView<'g>,
@@ -67,11 +64,11 @@ impl<'g> Ground<'g> {
     }
 
     /// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
-    /// A few zeros are padding.
+    /// Zeros that do not fill a page are padding: Go's linker writes whole pages.
     pub(super) fn has_payload(&self) -> bool {
         let len = self.file_len.saturating_sub(self.content_end);
         let rest = FileRange::new(FileOffset::new(self.content_end), len);
-        len > PADDING || !rest.is_some_and(|rest| self.is_zero(rest))
+        len >= self.page.get() || !rest.is_some_and(|rest| self.is_zero(rest))
     }
 
     /// The path string that the loader uses, as (offset, bytes without NUL).
