@@ -8,8 +8,9 @@ use std::collections::HashSet;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::notes::notes;
 use super::record::{Encoding, pt};
-use super::units::{Alignment, FileOffset, FileRange};
+use super::units::FileRange;
 use super::view::ElfView;
 use crate::runpath::SearchPath;
 
@@ -33,32 +34,10 @@ pub fn find(view: &ElfView<'_>) -> Option<LdCacheNote> {
 }
 
 fn find_in(bytes: &[u8], encoding: Encoding, range: FileRange, align: u64) -> Option<LdCacheNote> {
-    // Notes are padded to four bytes, and to eight in the few segments that say so (gABI "Note Section").
-    let padding = Alignment::new(if align == 8 { 8 } else { 4 })?;
-    let segment = range.of(bytes)?;
-    let mut at = 0_usize;
-    while at < segment.len() {
-        let name_len = u64::from(encoding.u32_at(segment, at)?);
-        let descriptor_len = u64::from(encoding.u32_at(segment, at.checked_add(4)?)?);
-        let kind = encoding.u32_at(segment, at.checked_add(8)?)?;
-        let start = u64::try_from(at).ok()?;
-        let name_at = start.checked_add(12)?;
-        let descriptor_at = padding.up(name_at.checked_add(name_len)?)?;
-        let end = descriptor_at.checked_add(descriptor_len)?;
-        if end > range.len() {
-            return None;
-        }
-        let name = FileRange::new(FileOffset::new(name_at), name_len)?.of(segment)?;
-        let next = padding.up(end)?.min(range.len());
-        if kind == KIND && name == OWNER {
-            return Some(LdCacheNote {
-                range: FileRange::new(range.start().plus(start)?, next.checked_sub(start)?)?,
-                descriptor: FileRange::new(range.start().plus(descriptor_at)?, descriptor_len)?,
-            });
-        }
-        at = usize::try_from(next).ok()?;
-    }
-    None
+    let mut found = notes(range.of(bytes)?, encoding, align).map_while(|note| note);
+    let note = found.find(|note| note.kind == KIND && note.owner == OWNER)?;
+    let in_file = |within: FileRange| FileRange::new(range.start().plus(within.start().get())?, within.len());
+    Some(LdCacheNote { range: in_file(note.range)?, descriptor: in_file(note.descriptor)? })
 }
 
 /// The note's bytes for a new search path, as long as the old ones.

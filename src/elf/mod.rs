@@ -6,6 +6,7 @@ pub mod error;
 pub mod image;
 pub mod ldcache;
 pub mod load_map;
+mod notes;
 pub mod plan;
 pub mod record;
 pub mod references;
