@@ -116,7 +116,9 @@ impl Judge<'_> {
         let class = |step: &Step| self.class_of(step.written.as_ref(), directory_of(step), is_64);
         let classes = search.steps.iter().map(class).collect();
         let answer = self.answer(&search, process, facts);
-        let request = kind.and_then(|kind| {
+        // Driver libraries, compat's and stubs are judged by other rules.
+        let kind_of_consumer = kind.filter(|_| !requests::is_provider(self, facts));
+        let request = kind_of_consumer.and_then(|kind| {
             let soname = String::from_utf8(search.name.to_vec()).ok()?;
             self.policy.libraries.position(search.name.as_ref()).map(|_| Request { soname, kind })
         });

@@ -49,7 +49,7 @@ pub(super) fn judge(
 }
 
 /// Driver libraries, compat's and stubs ask for each other; their packages are judged by CRP202, CRP403 and CRP604.
-fn is_provider(judge: &Judge<'_>, facts: &Facts) -> bool {
+pub(super) fn is_provider(judge: &Judge<'_>, facts: &Facts) -> bool {
     let object = &facts.object;
     let is_driver_library = object.soname.as_ref().is_some_and(|name| judge.policy.libraries.position(name).is_some());
     let class = judge.policy.paths(object.is_64).classify(object.directory());

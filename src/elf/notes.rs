@@ -2,14 +2,14 @@
 
 use bstr::{BStr, ByteSlice};
 
-use super::record::{Encoding, pt, sht};
+use super::record::{Encoding, Section, pt, sht};
 use super::units::{Alignment, FileOffset, FileRange};
 use super::view::ElfView;
 
 /// One note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note<'a> {
-    /// The owner, without its NUL.
+    /// The owner, without the NULs at its end.
     pub owner: &'a BStr,
     /// The type; what it means is the owner's business.
     pub kind: u32,
@@ -31,8 +31,13 @@ pub fn of_segments<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> 
 /// Every note of SHT_NOTE sections; those that no segment covers are read by tools only.
 pub fn of_sections<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> {
     let sections = view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE);
-    let ranges = sections.filter_map(|section| Some((section.file_range()?, section.align)));
-    ranges.flat_map(|(range, align)| Notes::new(view.bytes, view.encoding, range, align))
+    sections.flat_map(|section| of_section(view, section))
+}
+
+/// Every note of one section; none when it lies outside of the file.
+pub fn of_section<'a>(view: &'a ElfView<'a>, section: &Section) -> impl Iterator<Item = Note<'a>> + use<'a> {
+    let (range, align) = (section.file_range(), section.align);
+    range.into_iter().flat_map(move |range| Notes::new(view.bytes, view.encoding, range, align))
 }
 
 struct Notes<'a> {
@@ -58,7 +63,7 @@ impl<'a> Notes<'a> {
         let kind = self.encoding.u32_at(self.bytes, at.checked_add(8)?)?;
         let name_at = start.checked_add(12)?;
         let name = FileRange::new(FileOffset::new(name_at), name_len)?.of(self.bytes)?;
-        let owner = name.strip_suffix(b"\0").unwrap_or(name).as_bstr();
+        let owner = name.trim_end_with(|c| c == '\0').as_bstr();
         let descriptor_at = self.padding.up(name_at.checked_add(name_len)?)?;
         let left = self.range.len().checked_sub(descriptor_at)?;
         let is_cut = descriptor_len > left;
@@ -82,5 +87,31 @@ impl<'a> Iterator for Notes<'a> {
         let (note, next) = self.read(self.next?)?;
         self.next = next;
         Some(note)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(bytes: &[u8], align: u64) -> Vec<(String, u32, u64, bool)> {
+        let encoding = Encoding { is_64: true, is_big_endian: false };
+        let range = FileRange::new(FileOffset::new(0), u64::try_from(bytes.len()).unwrap()).unwrap();
+        let found = Notes::new(bytes, encoding, range, align);
+        found.map(|note| (note.owner.to_string(), note.kind, note.descriptor.len(), note.is_cut)).collect()
+    }
+
+    #[test]
+    fn every_note_is_found() {
+        let bytes = b"\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0ab\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0FD\0\0";
+        assert_eq!(notes(bytes, 4), [("GNU".to_owned(), 3, 2, false), ("FD".to_owned(), 1, 0, false)]);
+    }
+
+    #[test]
+    fn a_note_past_the_end_is_cut_and_the_last() {
+        let bytes = b"\x04\0\0\0\x08\0\0\0\x03\0\0\0GNU\0abcd";
+        assert_eq!(notes(bytes, 4), [("GNU".to_owned(), 3, 4, true)]);
+        assert_eq!(notes(&bytes[..5], 8), []);
+        assert_eq!(notes(b"", 4), []);
     }
 }

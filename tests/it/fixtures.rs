@@ -18,6 +18,14 @@ pub(crate) const NOT_FOUND: i32 = 127;
 pub(crate) const LINKERS: [(&str, &str); 4] =
     [("bfd", "ld.bfd"), ("gold", "ld.gold"), ("lld", "ld.lld"), ("mold", "mold")];
 
+/// For [`Link::flags`]: so much initialised data that the last PT_LOAD is too large to be copied cheaply.
+pub(crate) const LARGE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/large_data.c");
+
+/// For [`Link::flags`]: a second entry of the search path, so long that no page's padding takes the string table.
+pub(crate) fn paths_longer_than_a_page() -> String {
+    format!("-Wl,-rpath,/{}", "long/".repeat(900))
+}
+
 /// What a fixture becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {

@@ -19,7 +19,7 @@ const DRIVER: &str = "/run/opengl-driver/lib";
 const PAGE_ROOM: u64 = 64 << 10;
 
 /// The path that the default policy makes of a spec's, with `driver` in front: stubs and empty entries go.
-fn wanted(spec: &Spec, driver: &str) -> Vec<u8> {
+pub(crate) fn wanted(spec: &Spec, driver: &str) -> Vec<u8> {
     let runpath = spec.paths.iter().rev().find(|(tag, _)| *tag == crate::elfgen::Tag::Runpath).or(spec.paths.last());
     let old = runpath.map(|(_, path)| path.clone()).unwrap_or_default();
     let stays = |entry: &&[u8]| !entry.is_empty() && !entry.ends_with(b"/stubs") && *entry != driver.as_bytes();

@@ -197,7 +197,7 @@ struct Readers {
 }
 
 /// The commands that remove symbols after an edit, as a package's fixup phase may.
-fn strips(test: &str) -> Vec<Vec<&'static str>> {
+pub(crate) fn strips(test: &str) -> Vec<Vec<&'static str>> {
     let commands =
         [&["strip"][..], &["eu-strip"], &["llvm-strip"], &["objcopy", "--strip-debug"], &["strip", "--strip-debug"]];
     commands.into_iter().filter(|command| require(command[0], test)).map(<[_]>::to_vec).collect()
@@ -453,107 +453,4 @@ fn expect_code(what: &str, ended: &Ended, wanted: i32) -> Result<(), String> {
     } else {
         Err(format!("{what}: exit {} instead of {wanted}: {}", ended.code, ended.err()))
     }
-}
-
-/// Static programs have no search path, and any RUNPATH would make static-pie ones stop at start.
-#[test]
-fn static_programs_are_left_alone() {
-    let test = "linkers::static_programs_are_left_alone";
-    if !require("cc", test) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    for (linker, program) in LINKERS {
-        if !require(program, test) {
-            continue;
-        }
-        for shape in [Shape::Static, Shape::StaticPie] {
-            // gold does not know --no-dynamic-linker.
-            if linker == "gold" && shape == Shape::StaticPie {
-                continue;
-            }
-            let file = folder.path().join(format!("{linker}-{shape:?}"));
-            let link = Link::new("static_program.c", shape).linker(linker).path(OldPath::None);
-            if let Err(message) = link.try_to(&file) {
-                skip(test, &format!("{linker} makes no {shape:?}: {message}"));
-                continue;
-            }
-            let unedited = run(&mut clean(&file)).code;
-            assert_eq!(unedited, 33, "{linker} {shape:?} before");
-            let before = Snapshot::of(&file);
-            for mode in [&[][..], &["--in-place"]] {
-                let ended = run(fix(0).args(["--json", "-v"]).args(mode).arg(&file));
-                assert_eq!(ended.code, 0, "{linker} {shape:?}: {}", ended.said());
-                let document = json(&ended);
-                assert_eq!(document["files"][0]["outcome"], "skipped", "{linker} {shape:?}: {document}");
-                assert!(document["files"][0]["reason"].is_string(), "{linker} {shape:?}: {document}");
-                assert_eq!(Snapshot::of(&file), before, "{linker} {shape:?} {mode:?}");
-            }
-            assert_eq!(run(&mut clean(&file)).code, 33, "{linker} {shape:?} after");
-        }
-    }
-}
-
-/// A symbol name that shares bytes with the RUNPATH survives the RUNPATH's replacement by another one.
-#[test]
-fn a_symbol_named_like_the_tail_of_the_runpath_keeps_its_name() {
-    let test = "linkers::a_symbol_named_like_the_tail_of_the_runpath_keeps_its_name";
-    if !require("cc", test) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str, from: &Path| {
-        let to = folder.path().join(name);
-        std::fs::create_dir_all(&to).unwrap();
-        std::fs::copy(from.join("libdep.so"), to.join("libdep.so")).unwrap();
-        to
-    };
-    // A path that stays, behind the new one, and a link-time stub's that goes: a string shorter than the old one
-    // would fit in its place, over the symbol's name.
-    let olds = [("foo_sym", place("x/foo_sym", &deps(0).old)), ("stubs", place("lib/stubs", &deps(0).old))];
-    let short = place("s", &deps(0).new);
-    let mut merged = Vec::new();
-    for (linker, program) in LINKERS {
-        if !require(program, test) {
-            continue;
-        }
-        for (symbol, old) in &olds {
-            for driver in [&deps(0).new, &short] {
-                for in_place in [false, true] {
-                    let file = folder.path().join("libuser.so");
-                    Link::new("tail_symbol.c", Shape::Library)
-                        .linker(linker)
-                        .path(OldPath::None)
-                        .defines(&[&format!("-DSYMBOL={symbol}")])
-                        .flags(&["-Wl,-O2", "-Wl,--enable-new-dtags", &format!("-Wl,-rpath,{}", old.display())])
-                        .to(&file);
-                    let strings = dynamic_strings(&std::fs::read(&file).unwrap());
-                    if strings.iter().all(|string| string != symbol.as_bytes()) {
-                        merged.push(linker);
-                    }
-                    assert_eq!(run_file(&file, Shape::Library, 0, symbol, None).code, OLD, "{linker} before");
-                    let mut command = crate::support::binary();
-                    command.arg("fix").arg("--driver").arg(driver).args(in_place.then_some("--in-place"));
-                    let ended = run(command.arg(&file));
-                    assert_eq!(ended.code, 0, "{linker}: {}", ended.said());
-                    let after = run_file(&file, Shape::Library, 0, symbol, None);
-                    assert_eq!(after.code, NEW, "{linker} {symbol} {driver:?} {in_place}: {}", after.said());
-                }
-            }
-        }
-    }
-    assert!(!merged.is_empty() || !require("ld.bfd", test), "no linker merged the tail, so this test shows nothing");
-}
-
-/// The NUL-terminated strings of a 64-bit file's .dynstr, found through the section headers.
-fn dynamic_strings(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let word = |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
-    let half = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
-    let kind = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-    // gABI 4.3 "Sections": sh_type at 4, sh_flags at 8, sh_offset at 24, sh_size at 32 of 64 bytes.
-    let headers = (0..half(60)).map(|index| word(40) + 64 * index);
-    headers
-        .filter(|&at| kind(at + 4) == 3 && word(at + 8) & 2 != 0)
-        .flat_map(|at| bytes[word(at + 24)..word(at + 24) + word(at + 32)].split(|byte| *byte == 0).map(<[u8]>::to_vec))
-        .collect()
 }

@@ -12,6 +12,9 @@
 )]
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
+mod afterwards;
+mod classes;
+mod editors;
 mod elfgen;
 mod files;
 mod fixtures;

@@ -10,10 +10,8 @@ use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Plan, plan};
 use cuda_runpath::elf::view::Subject;
 
-use crate::fixtures::{LINKERS, Link, NEW, OLD, OldPath, Shape, deps, for_all, run_file};
+use crate::fixtures::{LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, for_all, run_file};
 use crate::support::{Tree, require};
-
-const LARGE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/large_data.c");
 
 const FLAGS: [&[&str]; 7] = [
     &[],

@@ -3,8 +3,13 @@
 use std::fs;
 use std::process::Stdio;
 
+use crate::elfgen::compare::differences;
+use crate::elfgen::read::Image;
+use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{self, Machine, Packing, Spec};
-use crate::fixtures::{Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, run_file};
+use crate::fixtures::{
+    LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, paths_longer_than_a_page, run_file,
+};
 use crate::support::{Tree, binary, require, run};
 
 /// GNU ld writes `symoffset` 1 where nothing is exported: taken for the number of symbols, every imported name looked
@@ -152,5 +157,81 @@ fn a_read_only_dynamic_section_moves() {
         run(["fix", "--in-place", "--driver", deps(0).new.to_str().unwrap(), file.to_str().unwrap()])
             .assert_code(0, "fix");
         assert_eq!(run_file(&file, shape, 0, "", None).code, NEW, "{shape:?}");
+    }
+}
+
+/// make-room moved notes whatever was in them: one that code reads by its address was overwritten, and one whose contents
+/// count from where it lies led elsewhere.
+#[test]
+fn a_note_of_an_unknown_owner_stays() {
+    let test = "a_note_of_an_unknown_owner_stays";
+    if !require("cc", test) {
+        return;
+    }
+    let (tree, paths) = (Tree::new(), paths_longer_than_a_page());
+    for (linker, tool) in LINKERS {
+        if !require(tool, test) {
+            continue;
+        }
+        for shape in [Shape::Exec, Shape::Pie, Shape::Library] {
+            let file = tree.join(format!("{linker}-{shape:?}"));
+            // No padding takes the table, and the last segment is too large to be copied cheaply.
+            Link::new("own_note.c", shape).linker(linker).flags(&[LARGE_DATA, &paths]).to(&file);
+            assert_eq!(run_file(&file, shape, 0, "user_number", None).code, OLD, "{linker} {shape:?} before");
+            let driver = deps(0).new.to_str().unwrap();
+            run(["fix", "--driver", driver, file.to_str().unwrap()]).assert_code(0, linker);
+            let ended = run_file(&file, shape, 0, "user_number", None);
+            assert_eq!(ended.code, NEW, "{linker} {shape:?}: {}", ended.said());
+        }
+    }
+}
+
+/// make-room moved the resolution cache note and then scrubbed its old place, on the first bytes of which the grown program
+/// header table stands by then.
+#[test]
+fn scrubbing_a_moved_cache_note_keeps_off_the_grown_table() {
+    let test = "scrubbing_a_moved_cache_note_keeps_off_the_grown_table";
+    let store = "/nix/store/00000000000000000000000000000000-dep/lib";
+    let resolved = format!("={store}/libdep.so.1");
+    let notes: [&[(&str, &str)]; 2] = [
+        &[("libdep.so.1", &resolved)],
+        // Shorter than the header that comes over it.
+        &[("libm.so", "=/m")],
+    ];
+    let tree = Tree::new();
+    let new = dependency(&tree, "new", 2);
+    let new = new.to_str().unwrap();
+    for (index, note) in notes.into_iter().enumerate() {
+        let specs = [
+            Spec::library(Machine::X86_64).ldcache(note),
+            // The cache note is the second one of its list.
+            Spec::library(Machine::X86_64).build_id().ldcache(note),
+            Spec::pie(Machine::X86_64).ldcache(note),
+            Spec::library(Machine::I386).ldcache(note),
+            Spec::library(Machine::Ppc64).ldcache(note),
+        ];
+        for (number, spec) in specs.into_iter().enumerate() {
+            let spec = spec.runpath("/opt/old").bss(1 << 20);
+            for mode in ["--in-place", "--verbose"] {
+                let told = format!("note {index}, layout {number}, {mode}");
+                let bytes = spec.build();
+                let file = program(&tree, "image", &bytes);
+                let result = run(["fix", "--json", mode, "--driver", new, file.to_str().unwrap()]);
+                result.assert_code(0, &told);
+                assert_eq!(result.json()["files"][0]["strategy"], "make-room", "{told}: another layout is wanted");
+                let edited = fs::read(&file).unwrap();
+                let wanted = format!("{new}:/opt/old");
+                let after = Image::parse(&edited).unwrap_or_else(|| panic!("{told}: cannot be read any more"));
+                let found = differences(&Image::parse(&bytes).unwrap(), &after, wanted.as_bytes(), &[]);
+                assert!(found.is_empty(), "{told}: {found:?}");
+                let copies = edited.windows(store.len()).filter(|window| *window == store.as_bytes()).count();
+                assert!(copies <= 1, "{told}: the abandoned note keeps a store path alive");
+                if spec.runs_here()
+                    && let Some(answer) = answer(&spec, &file, None, test)
+                {
+                    assert_eq!(answer, Ok(42), "{told}");
+                }
+            }
+        }
     }
 }

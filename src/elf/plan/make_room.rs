@@ -10,6 +10,7 @@ use super::block::{Block, TABLE_TAGS};
 use super::draft::Draft;
 use super::ground::Ground;
 use super::new_segment::{entry_behind_table, grow_table};
+use crate::elf::notes::{self, Note};
 use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange};
@@ -58,6 +59,10 @@ fn is_read_by_tag(section: &Section) -> bool {
     !matches!(section.kind, sht::SHT_NOTE | sht::SHT_PROGBITS)
 }
 
+/// Whose notes hold no address and are found through PT_NOTE alone. Another's may count from where it lies, as Crashpad's
+/// does, or be read by code that knows its address without a relocation.
+const OWNERS_OF_MOVABLE_NOTES: [&str; 4] = ["GNU", "NixOS", "FDO", "Go"];
+
 /// The sections under the new header, with everything that must stay beside them.
 fn sections_to_move(ground: &Ground<'_>, entry: FileRange) -> Result<BTreeSet<usize>, &'static str> {
     let view = ground.view;
@@ -98,7 +103,15 @@ fn may_move(ground: &Ground<'_>, section: &Section) -> bool {
     }
     let named_by = |tag| view.dynamic.value(tag) == Some(section.address.get());
     match section.kind {
-        sht::SHT_NOTE => true,
+        sht::SHT_NOTE => {
+            let is_whole = |notes: &[Note<'_>]| {
+                notes.last().map(|last| last.range.end()) == section.file_range().map(FileRange::end)
+            };
+            let all: Vec<Note<'_>> = notes::of_section(view, section).collect();
+            let may_move =
+                |note: &Note<'_>| !note.is_cut && OWNERS_OF_MOVABLE_NOTES.iter().any(|owner| note.owner == owner);
+            all.iter().all(may_move) && (section.size == 0 || is_whole(&all))
+        }
         sht::SHT_GNU_HASH => named_by(dt::DT_GNU_HASH),
         sht::SHT_HASH => named_by(dt::DT_HASH),
         sht::SHT_DYNSYM => named_by(dt::DT_SYMTAB),

@@ -23,14 +23,18 @@ impl Damage {
         if self.image.class == Class::Elf64 { 8 } else { 4 }
     }
 
-    pub(crate) fn put(mut self, (at, size): Field, value: u64) -> Self {
+    pub(crate) fn put(mut self, field: Field, value: u64) -> Self {
+        self.write(field, value);
+        self
+    }
+
+    pub(crate) fn write(&mut self, (at, size): Field, value: u64) {
         let little = value.to_le_bytes();
         let target = &mut self.bytes[at as usize..][..size as usize];
         target.copy_from_slice(&little[..size as usize]);
         if self.image.order == Order::Big {
             target.reverse();
         }
-        self
     }
 
     pub(crate) fn get(&self, (at, size): Field) -> u64 {
