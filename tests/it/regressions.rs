@@ -3,7 +3,12 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::elfgen::{self, Machine, Packing, Spec};
+use cuda_runpath::elf::image::apply;
+use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Strategy, plan};
+use cuda_runpath::elf::view::Subject;
+
+use crate::elfgen::damage::Damage;
+use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
 use crate::fixtures::{Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, run_file};
 use crate::support::{Tree, binary, require, run};
 
@@ -114,4 +119,55 @@ fn names_cannot_be_multiplied() {
     let file = tree.file("many.so", &spec.build());
     let run = crate::support::run_bounded("names_cannot_be_multiplied", ["show", file.to_str().unwrap()]);
     run.assert_code(2, "many names");
+}
+
+/// Section headers that gave way lie behind the new string table, so the second edit copies the table's segment; the old path in
+/// that copy was zeroed before the dynamic section led away from it. Found by fuzzing.
+#[test]
+fn the_old_path_is_read_until_the_last_entry_is_written() {
+    let mut bytes = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").headers(Headers::BehindTable).build();
+    for (round, strategy) in [Strategy::Gap, Strategy::Reimage].into_iter().enumerate() {
+        let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+        let old = view.search_path().unwrap().to_vec();
+        let path = format!("/{}", "long".repeat(200 * (round + 1)));
+        let change = Change::Set { tag: PathTag::Runpath, path: path.clone().into() };
+        let plan = plan(&view, &change, Atomicity::Prefixes).unwrap();
+        assert_eq!(plan.strategy, strategy);
+        for count in 0..plan.patches.len() {
+            let mut prefix = plan.clone();
+            prefix.patches.truncate(count);
+            let now = read::Image::parse(&apply(&bytes, &prefix).unwrap()).unwrap().runpath();
+            assert!(now.as_ref() == Some(&old) || now == Some(path.clone().into()), "{count} writes: {now:?}");
+        }
+        bytes = apply(&bytes, &plan).unwrap();
+    }
+}
+
+/// What another PT_LOAD maps too would have counted from the copy for some and from the original for others. Found by
+/// fuzzing.
+#[test]
+fn a_segment_that_is_mapped_twice_is_not_copied() {
+    let spec = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").segments(Segments::CodeFirst).bss(64);
+    let mut twice = Damage::new(&spec.build());
+    let (last, stack) = (twice.segment_index(1, 2), twice.segment_index(0x6474_e551, 0));
+    let load = twice.image.segments[last];
+    for (name, value) in [
+        ("p_type", 1),
+        ("p_flags", 4),
+        ("p_offset", load.offset),
+        ("p_vaddr", 0x10_0000),
+        ("p_filesz", load.file_size),
+        ("p_memsz", load.file_size),
+        ("p_align", 1),
+    ] {
+        let field = twice.segment(stack, name);
+        twice = twice.put(field, value);
+    }
+    let bytes = twice.bytes;
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: format!("/{}", "long".repeat(200)).into() };
+    let plan = plan(&view, &change, Atomicity::Replace).unwrap();
+    assert_ne!(plan.strategy, Strategy::Reimage);
+    let edited = apply(&bytes, &plan).unwrap();
+    assert!(matches!(Subject::parse(&edited), Ok(Subject::Object(now)) if now.search_path() == change.path()));
 }
