@@ -171,3 +171,20 @@ fn a_segment_that_is_mapped_twice_is_not_copied() {
     let edited = apply(&bytes, &plan).unwrap();
     assert!(matches!(Subject::parse(&edited), Ok(Subject::Object(now)) if now.search_path() == change.path()));
 }
+
+/// A PT_NOTE at PT_GNU_PROPERTY's offset and at an address of its own was taken for its duplicate. Found by fuzzing.
+#[test]
+fn a_note_at_another_address_is_no_duplicate() {
+    let spec = Spec::pie(Machine::X86_64).runpath("$ORIGIN/old").property().build_id();
+    let sound = Damage::new(&spec.build());
+    let note = sound.segment_index(read::PT_NOTE, 0);
+    let field = sound.segment(note, "p_vaddr");
+    let bytes = sound.clone().put(field, sound.get(field) + 0x20).bytes;
+    for (bytes, notes) in [(&sound.bytes, 1), (&bytes, 2)] {
+        let Ok(Subject::Object(view)) = Subject::parse(bytes) else { panic!("an object") };
+        let change = Change::Set { tag: PathTag::Runpath, path: "/some/long/path/that/fits/nowhere".into() };
+        let edited = apply(bytes, &plan(&view, &change, Atomicity::Replace).unwrap()).unwrap();
+        let image = read::Image::parse(&edited).unwrap();
+        assert_eq!(image.segments.iter().filter(|segment| segment.kind == read::PT_NOTE).count(), notes);
+    }
+}
