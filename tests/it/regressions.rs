@@ -3,10 +3,15 @@
 use std::fs;
 use std::process::Stdio;
 
+use cuda_runpath::elf::image::apply;
+use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Strategy, plan};
+use cuda_runpath::elf::view::Subject;
+
 use crate::elfgen::compare::differences;
+use crate::elfgen::damage::Damage;
 use crate::elfgen::read::Image;
 use crate::elfgen::selftest::{answer, dependency, program};
-use crate::elfgen::{self, Machine, Packing, Spec};
+use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
 use crate::fixtures::{
     LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, paths_longer_than_a_page, run_file,
 };
@@ -233,5 +238,73 @@ fn scrubbing_a_moved_cache_note_keeps_off_the_grown_table() {
                 }
             }
         }
+    }
+}
+
+/// Section headers that gave way lie behind the new string table, so the second edit copies the table's segment; the old path in
+/// that copy was zeroed before the dynamic section led away from it. Found by fuzzing.
+#[test]
+fn the_old_path_is_read_until_the_last_entry_is_written() {
+    let mut bytes = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").headers(Headers::BehindTable).build();
+    for (round, strategy) in [Strategy::Gap, Strategy::Reimage].into_iter().enumerate() {
+        let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+        let old = view.search_path().unwrap().to_vec();
+        let path = format!("/{}", "long".repeat(200 * (round + 1)));
+        let change = Change::Set { tag: PathTag::Runpath, path: path.clone().into() };
+        let plan = plan(&view, &change, Atomicity::Prefixes).unwrap();
+        assert_eq!(plan.strategy, strategy);
+        for count in 0..plan.patches.len() {
+            let mut prefix = plan.clone();
+            prefix.patches.truncate(count);
+            let now = read::Image::parse(&apply(&bytes, &prefix).unwrap()).unwrap().runpath();
+            assert!(now.as_ref() == Some(&old) || now == Some(path.clone().into()), "{count} writes: {now:?}");
+        }
+        bytes = apply(&bytes, &plan).unwrap();
+    }
+}
+
+/// What another PT_LOAD maps too would have counted from the copy for some and from the original for others. Found by
+/// fuzzing.
+#[test]
+fn a_segment_that_is_mapped_twice_is_not_copied() {
+    let spec = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").segments(Segments::CodeFirst).bss(64);
+    let mut twice = Damage::new(&spec.build());
+    let (last, stack) = (twice.segment_index(1, 2), twice.segment_index(0x6474_e551, 0));
+    let load = twice.image.segments[last];
+    for (name, value) in [
+        ("p_type", 1),
+        ("p_flags", 4),
+        ("p_offset", load.offset),
+        ("p_vaddr", 0x10_0000),
+        ("p_filesz", load.file_size),
+        ("p_memsz", load.file_size),
+        ("p_align", 1),
+    ] {
+        let field = twice.segment(stack, name);
+        twice = twice.put(field, value);
+    }
+    let bytes = twice.bytes;
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: format!("/{}", "long".repeat(200)).into() };
+    let plan = plan(&view, &change, Atomicity::Replace).unwrap();
+    assert_ne!(plan.strategy, Strategy::Reimage);
+    let edited = apply(&bytes, &plan).unwrap();
+    assert!(matches!(Subject::parse(&edited), Ok(Subject::Object(now)) if now.search_path() == change.path()));
+}
+
+/// A PT_NOTE at PT_GNU_PROPERTY's offset and at an address of its own was taken for its duplicate. Found by fuzzing.
+#[test]
+fn a_note_at_another_address_is_no_duplicate() {
+    let spec = Spec::pie(Machine::X86_64).runpath("$ORIGIN/old").property().build_id();
+    let sound = Damage::new(&spec.build());
+    let note = sound.segment_index(read::PT_NOTE, 0);
+    let field = sound.segment(note, "p_vaddr");
+    let bytes = sound.clone().put(field, sound.get(field) + 0x20).bytes;
+    for (bytes, notes) in [(&sound.bytes, 1), (&bytes, 2)] {
+        let Ok(Subject::Object(view)) = Subject::parse(bytes) else { panic!("an object") };
+        let change = Change::Set { tag: PathTag::Runpath, path: "/some/long/path/that/fits/nowhere".into() };
+        let edited = apply(bytes, &plan(&view, &change, Atomicity::Replace).unwrap()).unwrap();
+        let image = read::Image::parse(&edited).unwrap();
+        assert_eq!(image.segments.iter().filter(|segment| segment.kind == read::PT_NOTE).count(), notes);
     }
 }

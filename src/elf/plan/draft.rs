@@ -470,7 +470,8 @@ impl<'g> Draft<'g> {
             let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
             let place = self.current_place(range);
             if place != at {
-                self.add(Stage::Content, place, vec![0; zeros]);
+                // Where the dynamic section was not copied too, it leads here until the last entry is written.
+                self.add(Stage::Scrub, place, vec![0; zeros]);
             }
             self.add(Stage::Scrub, at, vec![0; zeros]);
         }

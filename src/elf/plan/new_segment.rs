@@ -33,7 +33,7 @@ fn is_dispensable(ground: &Ground<'_>, segment: &Segment) -> bool {
         pt::PT_NOTE => {
             let same = |other: &&Segment| {
                 other.kind == pt::PT_GNU_PROPERTY
-                    && other.offset == segment.offset
+                    && (other.offset, other.address) == (segment.offset, segment.address)
                     && other.file_size == segment.file_size
             };
             // The kernel and glibc read PT_GNU_PROPERTY and skip its duplicate.
