@@ -7,7 +7,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use bstr::{BString, ByteSlice};
 
-use super::summary::{FixRun, Mode, Summary};
+use super::summary::{FixRun, Mode, RevertReport, Summary};
 use super::text::{self, Escape};
 use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
 
@@ -202,6 +202,24 @@ impl Human {
                 self.path(out, first)
             }
         }
+    }
+
+    /// Prints what became of a receipt's files: failures to `err`, one summary line to `out`.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn print_revert(&self, reports: &[RevertReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for report in reports {
+            if let Err(error) = &report.result {
+                self.failure(&report.path, error, err)?;
+            }
+        }
+        if self.detail >= Detail::Normal {
+            let failed = reports.iter().filter(|report| report.result.is_err()).count();
+            writeln!(out, "{} files reverted, {failed} failed", reports.len().saturating_sub(failed))?;
+        }
+        out.flush()?;
+        err.flush()
     }
 
     /// Prints what `show` found: facts to `out`, failures to `err`.

@@ -9,5 +9,5 @@ mod text;
 pub use human::{Detail, Human, Palette};
 pub use json::{print_fix, print_revert, print_show};
 pub use receipt::{Receipt, ReceiptError, Reverted};
-pub use summary::{CopyNotes, FixRun, Mode, Summary};
+pub use summary::{CopyNotes, FixRun, Mode, RevertReport, Summary};
 pub use text::{Escape, reason};
