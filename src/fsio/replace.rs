@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Uid};
-use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
@@ -109,9 +109,9 @@ fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) 
     Ok((durability == Durability::Synced && sync().is_err()).then_some(Note::NotSynced))
 }
 
-fn make_failure(path: &Path, error: std::io::Error) -> Failure {
-    let refused =
-        matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS));
+fn make_failure(path: &Path, error: io::Error) -> Failure {
+    // `tempfile` puts the system's error number into an error of its own.
+    let refused = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let error = FileError::new(path, "make a temporary file beside it", error);
     if refused { Failure::NoDirectory(error) } else { error.into() }
 }
