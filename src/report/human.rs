@@ -177,8 +177,9 @@ impl Human {
     fn skip(&self, path: &Path, skip: &Skip, out: &mut dyn Write) -> io::Result<()> {
         let wanted = match skip {
             skip if skip.is_not_elf() => Detail::All,
-            // Somebody named the machines: what that leaves out should not come as a surprise.
-            Skip::OtherMachine => Detail::Normal,
+            // Somebody named the machines: what that leaves out should not come as a surprise. Nobody looks for a
+            // hidden file that a killed run left.
+            Skip::OtherMachine | Skip::Temporary => Detail::Normal,
             _ => Detail::Verbose,
         };
         if self.detail < wanted {
@@ -197,6 +198,9 @@ impl Human {
             Skip::NotApplicable(reason) => out.write_all(reason.reason().as_bytes()),
             Skip::OtherMachine => out.write_all(b"for another machine"),
             Skip::NoConsumer => out.write_all(b"asks for no driver library"),
+            Skip::Temporary => out.write_all(
+                b"a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed",
+            ),
             Skip::SameFile(first) => {
                 out.write_all(b"another name of ")?;
                 self.path(out, first)

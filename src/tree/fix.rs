@@ -91,6 +91,9 @@ pub fn fix(
 }
 
 fn first_look(found: Found, settings: &FixSettings) -> Step {
+    if found.is_temporary() {
+        return Step::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
+    }
     match fsio::sniff(found.to_open()) {
         Err(error) => Step::Done(report(found.shown, None, Outcome::Failed(error.into()))),
         Ok(Sniffed::NotElf) => {

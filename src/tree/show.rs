@@ -83,6 +83,9 @@ pub fn show(files: Vec<Found>, policies: (&Policy, &Policy), jobs: usize) -> Vec
 }
 
 fn show_one(found: &Found, policies: (&Policy, &Policy)) -> Result<Result<Box<Facts>, Skip>, FixError> {
+    if found.is_temporary() {
+        return Ok(Err(Skip::Temporary));
+    }
     let opened = match fsio::sniff(found.to_open())? {
         Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
         Sniffed::Elf(opened) => opened,
