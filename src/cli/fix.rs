@@ -13,7 +13,7 @@ use super::args::{FixArgs, Global};
 use super::exit::Status;
 use super::{output, settings};
 use crate::fsio;
-use crate::report::{self, CopyNotes, FixRun, Mode, Receipt};
+use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
 use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
@@ -213,34 +213,23 @@ fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
 fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Result<Status> {
     let name = || format!("cannot read the receipt {}", receipt.display());
     let text = std::fs::read(receipt).with_context(name)?;
-    let list = Receipt::parse(&text).with_context(name)?;
+    let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
     let store = settings::store(outputs);
-    let mut err = std::io::stderr();
-    let label = output::palette(global, &err).error_label();
-    let (mut reverted, mut failures) = (0_usize, 0_usize);
-    for file in list {
-        let done = match store.check(&file.path) {
-            Ok(()) => {
-                fsio::open(&file.path).map_err(fsio::EditError::from).and_then(|open| fsio::revert(open, &file.undo))
-            }
-            Err(refusal) => {
-                writeln!(err, "{label} {}: {refusal}", file.path.display())?;
-                failures = failures.saturating_add(1);
-                continue;
-            }
-        };
-        match done {
-            Ok(()) => reverted = reverted.saturating_add(1),
-            Err(error) => {
-                writeln!(err, "{label} {}: {:#}", file.path.display(), anyhow::Error::from(error))?;
-                failures = failures.saturating_add(1);
-            }
-        }
-    }
+    let take_back = |file: Reverted| {
+        let result = store.check(&file.path).map_err(FixError::from).and_then(|()| {
+            let opened = fsio::open(&file.path)?;
+            Ok(fsio::revert(opened, &file.undo)?)
+        });
+        RevertReport { path: file.path, result }
+    };
+    let reports: Vec<RevertReport> = files.into_iter().map(take_back).collect();
     if global.is_json() {
-        report::print_revert(reverted, failures, &mut output::stdout())?;
-    } else if !global.quiet {
-        writeln!(output::stdout(), "{reverted} files reverted, {failures} failed")?;
+        report::print_revert(&reports, &mut output::stdout())?;
+    } else {
+        output::human(global).print_revert(&reports, &mut output::stdout(), &mut std::io::stderr())?;
     }
-    Ok(if failures > 0 { Status::Failed } else { Status::Clean })
+    if is_cut {
+        bail!("the last line of the receipt {} is cut: what it is for was not reverted", receipt.display());
+    }
+    Ok(if reports.iter().any(|report| report.result.is_err()) { Status::Failed } else { Status::Clean })
 }

@@ -1,19 +1,27 @@
-//! A file's bytes as they are, as they will be or as they were: the bytes on disk under a list of replacements.
+//! A file's bytes as they are or as they will be: the bytes on disk under a list of replacements.
 //!
-//! Lets one verifier compare before and after, whether the plan was carried out or not, without a copy of the file.
+//! Lets the verifier compare before and after without a copy of the file.
 
 use std::borrow::Cow;
 
 use super::plan::{Content, Patch, Plan};
 use super::units::{FileOffset, FileRange, len64};
 
-/// Bytes that an in-place edit replaced, in file order of the writes.
+/// Bytes of a file and where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// Where they were.
+    /// Where they are.
     pub offset: FileOffset,
-    /// What they were.
+    /// What they are.
     pub bytes: Vec<u8>,
+}
+
+impl Saved {
+    /// The range of the file; `None` when its end is past 2^64.
+    #[must_use]
+    pub fn range(&self) -> Option<FileRange> {
+        FileRange::new(self.offset, len64(&self.bytes))
+    }
 }
 
 /// A view of a file with some bytes replaced.
@@ -22,49 +30,34 @@ pub struct Image<'a> {
     base: &'a [u8],
     len: u64,
     layers: Vec<(FileRange, &'a [u8])>,
-    changed: Vec<FileRange>,
 }
 
 impl<'a> Image<'a> {
     /// The bytes as they are.
     #[must_use]
     pub fn of(base: &'a [u8]) -> Self {
-        Self { base, len: len64(base), layers: Vec::new(), changed: Vec::new() }
+        Self { base, len: len64(base), layers: Vec::new() }
     }
 
     /// What a plan makes of a file. `None` when the plan is not for these bytes.
     #[must_use]
     pub fn planned(base: &'a [u8], plan: &'a Plan) -> Option<Self> {
-        if plan.old_len != len64(base) {
-            return None;
-        }
+        if plan.old_len == len64(base) { Self::patched(base, &plan.patches, plan.new_len) } else { None }
+    }
+
+    /// What a list of patches makes of a file, later ones over earlier ones. `None` when one of them copies bytes that
+    /// the file does not have.
+    #[must_use]
+    pub fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
         let mut layers = Vec::new();
-        for patch in &plan.patches {
+        for patch in patches {
             let bytes = match &patch.content {
                 Content::Bytes(bytes) => bytes,
                 Content::CopyOf(range) => range.of(base)?,
             };
             layers.push((patch.range()?, bytes));
         }
-        let changed = layers.iter().map(|(range, _)| *range).collect();
-        Some(Self { base, len: plan.new_len, layers, changed })
-    }
-
-    /// What a plan has made of a file, as the file is now. `None` when it has not the size that the plan says.
-    #[must_use]
-    pub fn written(base: &'a [u8], plan: &Plan) -> Option<Self> {
-        let changed = plan.patches.iter().filter_map(Patch::range).collect();
-        (len64(base) == plan.new_len).then_some(Self { base, len: plan.new_len, layers: Vec::new(), changed })
-    }
-
-    /// What a file was before an in-place edit replaced the saved bytes.
-    #[must_use]
-    pub fn before(base: &'a [u8], old_len: u64, saved: &'a [Saved]) -> Option<Self> {
-        let layers =
-            saved.iter().map(|old| Some((FileRange::new(old.offset, len64(&old.bytes))?, old.bytes.as_slice())));
-        let layers: Vec<_> = layers.collect::<Option<_>>()?;
-        let changed = layers.iter().map(|(range, _)| *range).collect();
-        Some(Self { base, len: old_len, layers, changed })
+        Some(Self { base, len, layers })
     }
 
     /// The file's size in bytes.
@@ -81,7 +74,7 @@ impl<'a> Image<'a> {
 
     /// The ranges that an edit wrote.
     pub fn changed(&self) -> impl Iterator<Item = FileRange> {
-        self.changed.iter().copied()
+        self.layers.iter().map(|(range, _)| *range)
     }
 
     /// The bytes of a range; `None` past the end of the file. Bytes that nothing sets are zero, as in a hole.

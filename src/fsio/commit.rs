@@ -2,14 +2,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use rustix::fs::{AtFlags, CWD};
+
+use super::in_place::{Manner, Writable};
+use super::journal::Journal;
 use super::map::{FileError, Identity, Opened};
+use super::writes::{Writes, patch};
 use super::{in_place, replace};
 use crate::elf::image::{Image, Saved};
-use crate::elf::plan::{Change, Content, Patch, Plan};
-use crate::elf::units::{FileOffset, FileRange};
+use crate::elf::plan::{self, Change, Patch, Plan};
+use crate::elf::units::FileRange;
 use crate::elf::verify::{VerifyError, verify};
 
 /// How the person asked for files to be written.
@@ -67,8 +72,16 @@ pub enum Note {
     OwnerKept,
     /// Every prefix of the writes would not load, so the file was replaced as a whole.
     NotPrefixSafe,
+    /// A journal would stand between the object and the end of the file.
+    Payload,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
+    /// Nobody knows which extended attributes there were.
+    AttributesUnread,
+    /// The old file under its temporary name, which could not be removed.
+    OldFileLeft(PathBuf),
+    /// An earlier run was killed.
+    TakenBack,
     /// The new name may not survive a power cut: the directory could not be synced.
     NotSynced,
 }
@@ -86,6 +99,10 @@ impl Note {
             Self::DirectoryNotWritable => "written in place: its directory is not writable".to_owned(),
             Self::OwnerKept => "written in place: its owner could not be given to a copy".to_owned(),
             Self::NotPrefixSafe => "replaced: a half-written file would not load".to_owned(),
+            Self::Payload => "replaced: what stands behind the object must stay the end of the file".to_owned(),
+            Self::AttributesUnread => "its extended attributes could not be read and are lost".to_owned(),
+            Self::OldFileLeft(path) => format!("the old file could not be removed: it is {}", path.display()),
+            Self::TakenBack => "an edit that was interrupted was taken back first".to_owned(),
             Self::NotSynced => "replaced, but its directory could not be synced to disk".to_owned(),
             Self::AttributeLost(name) => format!("the extended attribute {name} could not be kept"),
         }
@@ -99,12 +116,19 @@ pub struct Undo {
     pub old_len: u64,
     /// The size after, in bytes.
     pub new_len: u64,
-    /// The bytes that were replaced, as they were.
+    /// The bytes that each write replaced, in their order.
     pub before: Vec<Saved>,
     /// The same ranges as they are now.
     pub after: Vec<Saved>,
     /// When the edit was made, by the file's own clock: seconds and nanoseconds.
     pub modified: (i64, i64),
+}
+
+impl Undo {
+    pub(super) fn made_at(mut self, modified: (i64, i64)) -> Self {
+        self.modified = modified;
+        self
+    }
 }
 
 /// A successful edit.
@@ -151,11 +175,31 @@ pub enum EditError {
         "the file has {0} names and looks like a file of a Nix store (read-only, modified at 1): editing it would edit the store; copy the tree first"
     )]
     LinkedToStore(u64),
-    /// The plan needs the whole file to be replaced and that is not possible here.
-    #[error("a half-written file would not load, and the file cannot be replaced as a whole: {0}")]
-    CannotReplace(&'static str),
+    /// Another run has it.
+    #[error("another run of this program is editing it")]
+    Busy,
+    /// The name led to somebody else's file when the edited one took its place, and it could not be given back.
+    #[error(
+        "somebody else put another file there while it was being edited; that file is {} now, because {restore}",
+        at.display()
+    )]
+    Displaced {
+        /// Where that file is.
+        at: PathBuf,
+        /// What went wrong.
+        restore: io::Error,
+    },
+    /// A run was killed while it wrote to the file.
+    #[error("an edit of it was interrupted: `fix` takes that back before it goes on")]
+    Interrupted,
+    /// The same, and somebody else wrote to it since.
+    #[error("an edit of it was interrupted and the file was changed since: nothing is taken back")]
+    InterruptedThenChanged,
     /// The edit failed and so did taking it back.
-    #[error("the edit failed ({failure}) and the old bytes could not be written back: {restore}")]
+    #[error(
+        "the edit failed ({failure}) and could not be taken back ({restore}): the file loads with the old or the new \
+         path, and the next run brings it in order"
+    )]
     NotRestored {
         /// What went wrong first.
         failure: String,
@@ -165,6 +209,13 @@ pub enum EditError {
     /// A receipt is for other contents.
     #[error("the file is not as the receipt left it ({0}); nothing was reverted")]
     NotAsReceipt(&'static str),
+}
+
+impl EditError {
+    /// The text with what the system said.
+    pub(super) fn with_source(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
+    }
 }
 
 /// Carries out a verified plan on an open file.
@@ -183,44 +234,56 @@ pub fn commit(
         let after = Image::planned(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
         verify(&before, &after, change, note)?;
     }
-    check_size_limit(plan)?;
+    check_size_limit(plan.new_len)?;
+    let writes = Writes { patches: &plan.patches, new_len: plan.new_len };
     let links = opened.identity.links;
+    let several = plan.patches.len() > 1;
+    let manner = Manner {
+        durability: if mode == WriteMode::Replace { Durability::Synced } else { Durability::Cached },
+        writable: if links > 1 || mode == WriteMode::OwnCopy { Writable::MakeIt } else { Writable::AsItIs },
+        journal: several && !plan.has_payload && mode != WriteMode::OwnCopy,
+    };
     if links > 1 {
         let read_only = opened.identity.mode & 0o222 == 0;
         if mode != WriteMode::OwnCopy && read_only && opened.identity.modified.0 == 1 {
             return Err(EditError::LinkedToStore(links));
         }
-        let durability = if mode == WriteMode::Replace { Durability::Synced } else { Durability::Cached };
-        let mut done = in_place::write(&mut opened, plan, change, note, durability, in_place::Writable::MakeIt)
-            .map_err(|error| error.into_edit_error(links))?;
+        let mut done = in_place::write(&mut opened, writes, manner).map_err(|error| error.into_edit_error(links))?;
         if mode == WriteMode::Replace {
             done.notes.push(Note::HardLinked(links));
         }
         return Ok(done);
     }
-    match mode {
-        WriteMode::Replace => replace_or_in_place(opened, plan, change, note),
-        WriteMode::InPlace => in_place_or_replace(opened, plan, change, note, in_place::Writable::AsItIs),
-        WriteMode::OwnCopy => in_place_or_replace(opened, plan, change, note, in_place::Writable::MakeIt),
+    if mode == WriteMode::Replace {
+        return replace_or_in_place(opened, writes, manner, plan.prefix_safe);
     }
+    if plan.has_payload && several && plan.prefix_safe && mode == WriteMode::InPlace {
+        let mut done = replace_or_in_place(opened, writes, manner, true)?;
+        if done.how == How::Replaced {
+            done.notes.push(Note::Payload);
+        }
+        return Ok(done);
+    }
+    let why_not = (!plan.prefix_safe).then_some(Note::NotPrefixSafe);
+    in_place_or_replace(opened, writes, manner, why_not)
 }
 
 fn replace_or_in_place(
     mut opened: Opened,
-    plan: &Plan,
-    change: &Change,
-    note: Option<FileRange>,
+    writes: Writes<'_>,
+    manner: Manner,
+    prefix_safe: bool,
 ) -> Result<Committed, EditError> {
-    let because = match replace::write(&opened, plan, change, note, Durability::Synced) {
+    let because = match replace::write(&opened, writes, manner.durability) {
         Ok(done) => return Ok(done),
         Err(replace::Failure::Edit(error)) => return Err(error),
         Err(replace::Failure::NoDirectory(error)) => (Note::DirectoryNotWritable, error),
         Err(replace::Failure::NoOwner(error)) => (Note::OwnerKept, error),
     };
-    if !plan.prefix_safe {
+    if !prefix_safe {
         return Err(EditError::File(because.1));
     }
-    match in_place::write(&mut opened, plan, change, note, Durability::Synced, in_place::Writable::AsItIs) {
+    match in_place::write(&mut opened, writes, manner) {
         Ok(mut done) => {
             done.notes.push(because.0);
             Ok(done)
@@ -233,23 +296,21 @@ fn replace_or_in_place(
 
 fn in_place_or_replace(
     mut opened: Opened,
-    plan: &Plan,
-    change: &Change,
-    note: Option<FileRange>,
-    writable: in_place::Writable,
+    writes: Writes<'_>,
+    manner: Manner,
+    why_not: Option<Note>,
 ) -> Result<Committed, EditError> {
-    let because = if plan.prefix_safe {
-        match in_place::write(&mut opened, plan, change, note, Durability::Cached, writable) {
+    let because = match why_not {
+        Some(because) => because,
+        None => match in_place::write(&mut opened, writes, manner) {
             Ok(done) => return Ok(done),
             Err(in_place::Failure::Edit(EditError::SetId)) => Note::NotWritable,
             Err(in_place::Failure::Edit(error)) => return Err(error),
             Err(in_place::Failure::Running) => Note::Running,
             Err(in_place::Failure::NotWritable(_)) => Note::NotWritable,
-        }
-    } else {
-        Note::NotPrefixSafe
+        },
     };
-    match replace::write(&opened, plan, change, note, Durability::Cached) {
+    match replace::write(&opened, writes, manner.durability) {
         Ok(mut done) => {
             done.notes.push(because);
             Ok(done)
@@ -260,9 +321,9 @@ fn in_place_or_replace(
 }
 
 /// A write past the limit would kill the process with SIGXFSZ, half-way.
-fn check_size_limit(plan: &Plan) -> Result<(), EditError> {
+pub(super) fn check_size_limit(needed: u64) -> Result<(), EditError> {
     match size_limit() {
-        Some(limit) if plan.new_len > limit => Err(EditError::SizeLimit { needed: plan.new_len, limit }),
+        Some(limit) if needed > limit => Err(EditError::SizeLimit { needed, limit }),
         _ => Ok(()),
     }
 }
@@ -274,75 +335,67 @@ pub fn size_limit() -> Option<u64> {
     *LIMIT.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Fsize).current)
 }
 
-/// Takes an edit back, in place, if the file still is what the edit made of it.
+/// Takes an edit back, if the file still is what the edit made of it.
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub fn revert(mut opened: Opened, undo: &Undo) -> Result<(), EditError> {
+pub fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
+    let opened = take_back(opened)?;
     if opened.identity.len != undo.new_len {
         return Err(EditError::NotAsReceipt("its size differs"));
     }
     if opened.identity.modified != undo.modified {
         return Err(EditError::NotAsReceipt("it was modified later"));
     }
-    for after in &undo.after {
-        let range = FileRange::new(after.offset, crate::elf::units::len64(&after.bytes));
-        if range.and_then(|range| range.of(opened.bytes())) != Some(after.bytes.as_slice()) {
-            return Err(EditError::NotAsReceipt("bytes that the edit wrote differ"));
-        }
+    let is_after = |after: &Saved| after.range().and_then(|range| range.of(opened.bytes())) == Some(&after.bytes);
+    if !undo.after.iter().all(is_after) {
+        return Err(EditError::NotAsReceipt("bytes that the edit wrote differ"));
     }
-    match in_place::restore_from(&mut opened, undo) {
-        Err(in_place::Failure::Running | in_place::Failure::NotWritable(_)) if opened.identity.links == 1 => {
-            replace::restore_from(&opened, undo)
-        }
-        Err(failure) => Err(failure.into_edit_error(opened.identity.links)),
-        Ok(()) => Ok(()),
+    let ranges = |list: &[Saved]| list.iter().map(Saved::range).collect::<Vec<_>>();
+    if undo.old_len > undo.new_len || ranges(&undo.before) != ranges(&undo.after) {
+        return Err(EditError::NotAsReceipt("the receipt contradicts itself"));
     }
+    let patches: Vec<Patch> = undo.before.iter().rev().map(|saved| patch(saved.offset, &saved.bytes)).collect();
+    let writes = Writes { patches: &patches, new_len: undo.old_len };
+    let several = patches.len() > 1;
+    let has_payload = several && plan::has_payload(opened.bytes());
+    let manner =
+        Manner { durability: Durability::Synced, writable: Writable::MakeIt, journal: several && !has_payload };
+    if has_payload && opened.identity.links == 1 {
+        return replace_or_in_place(opened, writes, manner, true).map(|_| ());
+    }
+    write_back(opened, writes, manner)
 }
 
-/// Writes a plan's patches to a file, one write each, in order; returns how many bytes.
-pub(super) fn write_patches(source: &File, target: &File, patches: &[Patch]) -> io::Result<u64> {
-    let mut written = 0_u64;
-    for patch in patches {
-        match &patch.content {
-            Content::Bytes(bytes) => {
-                target.write_all_at(bytes, patch.offset.get())?;
-                written = written.saturating_add(crate::elf::units::len64(bytes));
-            }
-            Content::CopyOf(range) => {
-                copy_range(source, target, *range, patch.offset)?;
-                written = written.saturating_add(range.len());
-            }
+/// Takes back what a killed run left half done; another file comes back as it is.
+///
+/// # Errors
+/// [`EditError`] when the file changed since or cannot be written.
+pub fn take_back(mut opened: Opened) -> Result<Opened, EditError> {
+    while let Some(journal) = Journal::behind(opened.bytes()) {
+        if !journal.explains_file(opened.bytes()) {
+            return Err(EditError::InterruptedThenChanged);
         }
+        let path = opened.path.clone();
+        let patches = journal.patches_back();
+        let writes = Writes { patches: &patches, new_len: journal.old_len };
+        // The journal that is there serves until the end.
+        let manner = Manner { durability: Durability::Cached, writable: Writable::MakeIt, journal: false };
+        opened.identity.mode = (opened.identity.mode & !0o7777) | journal.mode;
+        write_back(opened, writes, manner)?;
+        rustix::fs::utimensat(CWD, &path, &in_place::times(journal.modified), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| FileError::new(&path, "set its time", e))?;
+        opened = super::map::open(&path)?;
     }
-    Ok(written)
+    Ok(opened)
 }
 
-/// Copies a part of a file in pieces of bounded size.
-fn copy_range(source: &File, target: &File, range: FileRange, to: FileOffset) -> io::Result<()> {
-    let mut buffer = vec![0_u8; 1 << 16];
-    let mut done = 0_u64;
-    while done < range.len() {
-        let piece = usize::try_from(range.len().saturating_sub(done)).unwrap_or(usize::MAX).min(buffer.len());
-        let piece = buffer.get_mut(..piece).unwrap_or_default();
-        source.read_exact_at(piece, range.start().get().saturating_add(done))?;
-        target.write_all_at(piece, to.get().saturating_add(done))?;
-        done = done.saturating_add(crate::elf::units::len64(piece));
+fn write_back(mut opened: Opened, writes: Writes<'_>, manner: Manner) -> Result<(), EditError> {
+    let links = opened.identity.links;
+    if links == 1 {
+        return in_place_or_replace(opened, writes, manner, None).map(|_| ());
     }
-    Ok(())
-}
-
-/// The bytes that a plan replaces, and what it replaces them by; appended bytes are in neither list. `bytes` are the
-/// file's before the edit.
-pub(super) fn save(bytes: &[u8], plan: &Plan) -> Option<(Vec<Saved>, Vec<Saved>)> {
-    let after = Image::planned(bytes, plan)?;
-    let old = FileRange::new(FileOffset::new(0), plan.old_len)?;
-    let (mut replaced, mut replacing) = (Vec::new(), Vec::new());
-    for range in plan.patches.iter().filter_map(Patch::range).filter_map(|range| range.intersection(old)) {
-        replaced.push(Saved { offset: range.start(), bytes: range.of(bytes)?.to_vec() });
-        replacing.push(Saved { offset: range.start(), bytes: after.read(range)?.into_owned() });
-    }
-    Some((replaced, replacing))
+    in_place::write(&mut opened, writes, manner).map(|_| ()).map_err(|failure| failure.into_edit_error(links))
 }
 
 /// Whether a file still is the one that was planned for.

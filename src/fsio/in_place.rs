@@ -1,18 +1,20 @@
-//! Ordered writes to the file itself; saved bytes take everything back on failure.
+//! Ordered writes to the file itself; a journal takes everything back on failure and after a kill.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
+use super::commit::{Committed, Durability, EditError, How, Note, check_size_limit, check_unchanged};
+use super::journal::Journal;
 use super::map::{FileError, Identity, Opened};
-use crate::elf::image::{Image, Saved};
-use crate::elf::plan::{Change, Content, Plan, Stage};
-use crate::elf::units::FileRange;
-use crate::elf::verify::verify;
+use super::writes::{Writes, read_back, write_patch};
+use crate::elf::image::Saved;
+use crate::elf::plan::Stage;
+use crate::elf::units::len64;
 
 /// What to do about a file whose permissions forbid writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,15 @@ pub(super) enum Writable {
     AsItIs,
     /// Give the owner the right for as long as it takes to open it.
     MakeIt,
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub durability: Durability,
+    pub writable: Writable,
+    /// Whether a journal stands behind the end of the file until the last write is made.
+    pub journal: bool,
 }
 
 /// Why the file itself could not be written.
@@ -50,45 +61,141 @@ impl From<EditError> for Failure {
     }
 }
 
-pub(super) fn write(
-    opened: &mut Opened,
-    plan: &Plan,
-    change: &Change,
-    note: Option<FileRange>,
-    durability: Durability,
-    writable: Writable,
-) -> Result<Committed, Failure> {
-    let file = open_for_writing(opened, writable)?;
+/// Makes the writes, or none of them. The file is not mapped any more when the first one is made.
+pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, manner: Manner) -> Result<Committed, Failure> {
+    let file = open_for_writing(opened, manner.writable)?;
+    lock(&file)?;
     check_unchanged(opened, &file)?;
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
-    let (saved, after) = save(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
-    let expected = expected(opened.bytes(), plan);
     let old = opened.identity;
+    let journal = Journal::of(&old, opened.bytes(), writes.patches).ok_or(EditError::ChangedMeanwhile)?;
+    let behind = if manner.journal { journal.encode() } else { Vec::new() };
+    check_size_limit(old.len.max(writes.new_len).saturating_add(len64(&behind)))?;
+    let expected = writes.expected(opened.bytes()).ok_or(EditError::ChangedMeanwhile)?;
+    let undo = writes.undo(opened.bytes(), &journal).ok_or(EditError::ChangedMeanwhile)?;
     opened.unmap();
-    let written = write_and_sync(&file, plan, durability);
-    let written = written.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)));
-    let outcome = written.and_then(|()| {
-        match &expected {
-            Some(expected) => read_back(opened, expected, plan)?,
-            None => check(opened, &saved, change, note, plan)?,
-        }
-        keep_mode(&file, &old, &opened.identity).map_err(|e| FileError::new(&opened.path, "keep its mode", e))?;
-        Ok(opened.identity)
-    });
-    let now = match outcome {
-        Ok(done) => done,
-        Err(error) => {
-            opened.unmap();
-            return Err(restore(&file, &old, &saved, error).into());
-        }
+    let mut edit =
+        Edit { path: &opened.path, file: &file, old, writes, journal, begun: 0, reach: old.len, is_final: false };
+    let now = match edit.carry_out(&behind, &expected, manner.durability) {
+        Ok(now) => now,
+        Err(error) => return Err(edit.take_back(error).into()),
     };
     let mut notes = Vec::new();
     if capability.is_some() && self::capability(&file) != capability {
         notes.push(Note::AttributeLost("security.capability".to_owned()));
     }
-    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before: saved, after, modified: now.modified };
-    Ok(Committed { how: How::InPlace, notes, undo })
+    Ok(Committed { how: How::InPlace, notes, undo: undo.made_at(now.modified) })
+}
+
+/// An edit, and how far it has come.
+struct Edit<'e> {
+    path: &'e Path,
+    file: &'e File,
+    old: Identity,
+    writes: Writes<'e>,
+    journal: Journal,
+    /// How many writes were begun.
+    begun: usize,
+    /// How long the file is by now unless somebody else writes to it.
+    reach: u64,
+    /// What is cut off cannot be taken back.
+    is_final: bool,
+}
+
+impl Edit<'_> {
+    fn carry_out(&mut self, behind: &[u8], expected: &[Saved], durability: Durability) -> Result<Identity, EditError> {
+        let is_synced = durability == Durability::Synced;
+        if !behind.is_empty() {
+            self.expect_len()?;
+            let at = self.old.len.max(self.writes.new_len);
+            self.reach = at.saturating_add(len64(behind));
+            self.file.write_all_at(behind, at).map_err(|e| self.failed("write a journal behind it", e))?;
+        }
+        // The journal, and bytes that nobody reads yet, reach the disk before the headers that name them.
+        let first_read = self.writes.patches.partition_point(|patch| patch.stage == Stage::Content);
+        for (index, patch) in self.writes.patches.iter().enumerate() {
+            if is_synced && index == first_read && (index > 0 || !behind.is_empty()) {
+                self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
+            }
+            self.expect_old(index)?;
+            self.begun = index.saturating_add(1);
+            self.reach = self.reach.max(patch.range().map_or(0, |range| range.end().get()));
+            write_patch(self.path, "write it", self.file, self.file, patch)?;
+        }
+        if self.reach != self.writes.new_len {
+            if is_synced {
+                self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
+            }
+            self.expect_len()?;
+            self.file.set_len(self.writes.new_len).map_err(|e| self.failed("set its size", e))?;
+            self.reach = self.writes.new_len;
+            self.is_final = self.writes.new_len < self.old.len;
+        }
+        // The last look: of two processes that write at once, none can keep the other out.
+        read_back(self.path, self.file, expected)?;
+        let now = Identity::of(self.file).map_err(|e| self.failed("read its attributes", e))?;
+        keep_mode(self.file, &self.old, &now).map_err(|e| self.failed("keep its mode", e))?;
+        if is_synced {
+            self.file.sync_all().map_err(|e| self.failed("sync it", e))?;
+        }
+        if now.len == self.reach { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    fn failed(&self, action: &'static str, error: io::Error) -> EditError {
+        EditError::File(FileError::new(self.path, action, error))
+    }
+
+    fn expect_len(&self) -> Result<(), EditError> {
+        let now = self.file.metadata().map_err(|e| self.failed("read its attributes", e))?;
+        if now.len() == self.reach { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    /// Another process may have written since the last look; what it wrote must not be overwritten.
+    fn expect_old(&self, index: usize) -> Result<(), EditError> {
+        self.expect_len()?;
+        let Some(step) = self.journal.steps.get(index) else { return Err(EditError::ChangedMeanwhile) };
+        let mut found = vec![0; step.before.len()];
+        self.file.read_exact_at(&mut found, step.offset.get()).map_err(|e| self.failed("read it", e))?;
+        if found == step.before { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    fn take_back(&self, failure: EditError) -> EditError {
+        if self.is_final {
+            return failure;
+        }
+        match self.roll_back() {
+            Ok(true) => failure,
+            Ok(false) => EditError::ChangedMeanwhile,
+            Err(restore) => EditError::NotRestored { failure: failure.with_source(), restore },
+        }
+    }
+
+    /// Says whether nobody else wrote.
+    fn roll_back(&self) -> io::Result<bool> {
+        let is_ours = self.journal.roll_back(self.file, self.begun)?;
+        let len = self.file.metadata()?.len();
+        if !(self.old.len..=self.reach).contains(&len) {
+            return Ok(false);
+        }
+        if len != self.old.len {
+            self.file.set_len(self.old.len)?;
+        }
+        if is_ours {
+            keep_mode(self.file, &self.old, &Identity::of(self.file)?)?;
+            rustix::fs::futimens(self.file, &times(self.old.modified))?;
+        }
+        Ok(is_ours)
+    }
+}
+
+/// Two runs at once would take each other's journal for that of a killed one. Where a file system has no locks, they are
+/// told apart by what they write.
+fn lock(file: &File) -> Result<(), EditError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(EditError::Busy),
+        _ => Ok(()),
+    }
 }
 
 /// A write drops set-user-ID and set-group-ID, and only the owner and root can set them again.
@@ -120,99 +227,6 @@ fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, Failure
     }
 }
 
-/// Bytes that nobody reads yet reach the disk before the headers that name them.
-fn write_and_sync(file: &File, plan: &Plan, durability: Durability) -> io::Result<()> {
-    let split = plan.patches.partition_point(|patch| patch.stage == Stage::Content);
-    let (content, rest) = plan.patches.split_at(split);
-    write_patches(file, file, content)?;
-    if plan.new_len > plan.old_len {
-        // Trailing zeros are a hole; the size says that they are there.
-        file.set_len(plan.new_len)?;
-    }
-    if durability == Durability::Synced && !content.is_empty() {
-        file.sync_data()?;
-    }
-    write_patches(file, file, rest)?;
-    if durability == Durability::Synced {
-        file.sync_all()?;
-    }
-    Ok(())
-}
-
-/// What the file must hold wherever the plan writes; `None` for a plan that copies parts of the file.
-fn expected(bytes: &[u8], plan: &Plan) -> Option<Vec<Saved>> {
-    if plan.patches.iter().any(|patch| matches!(patch.content, Content::CopyOf(_))) {
-        return None;
-    }
-    let after = Image::planned(bytes, plan)?;
-    let read = |range: FileRange| Some(Saved { offset: range.start(), bytes: after.read(range)?.into_owned() });
-    plan.patches.iter().map(|patch| patch.range().and_then(read)).collect()
-}
-
-/// The image that the plan makes was verified before; now the file is that image, byte for byte.
-fn read_back(opened: &mut Opened, expected: &[Saved], plan: &Plan) -> Result<(), EditError> {
-    let failed = |e| FileError::new(&opened.path, "read it", e);
-    let mut found = Vec::new();
-    for wanted in expected {
-        found.resize(wanted.bytes.len(), 0);
-        opened.file.read_exact_at(&mut found, wanted.offset.get()).map_err(failed)?;
-        if found != wanted.bytes {
-            return Err(EditError::ChangedMeanwhile);
-        }
-    }
-    opened.identity = Identity::of(&opened.file).map_err(failed)?;
-    if opened.identity.len == plan.new_len { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
-}
-
-/// Verifies the file anew.
-fn check(
-    opened: &mut Opened,
-    saved: &[Saved],
-    change: &Change,
-    note: Option<FileRange>,
-    plan: &Plan,
-) -> Result<(), EditError> {
-    opened.remap()?;
-    let before = Image::before(opened.bytes(), plan.old_len, saved).ok_or(EditError::ChangedMeanwhile)?;
-    let after = Image::of(opened.bytes());
-    if after.len() != plan.new_len {
-        return Err(EditError::ChangedMeanwhile);
-    }
-    verify(&before, &after, change, note)?;
-    Ok(())
-}
-
-/// Writes the old bytes back, last one first, because of two overlapping patches the first saw the original.
-fn restore(file: &File, old: &Identity, saved: &[Saved], failure: EditError) -> EditError {
-    let kept = |()| keep_mode(file, old, &Identity::of(file)?).and_then(|()| keep_time(file, old));
-    match write_back(file, old.len, saved).and_then(kept) {
-        Ok(()) => failure,
-        Err(restore) => EditError::NotRestored { failure: failure.to_string(), restore },
-    }
-}
-
-pub(super) fn write_back(file: &File, old_len: u64, saved: &[Saved]) -> io::Result<()> {
-    for old in saved.iter().rev() {
-        file.write_all_at(&old.bytes, old.offset.get())?;
-    }
-    if file.metadata()?.len() != old_len {
-        file.set_len(old_len)?;
-    }
-    Ok(())
-}
-
-/// Takes an edit back whose state was checked by the caller.
-pub(super) fn restore_from(opened: &mut Opened, undo: &Undo) -> Result<(), Failure> {
-    let file = open_for_writing(opened, Writable::MakeIt)?;
-    check_unchanged(opened, &file)?;
-    let old = opened.identity;
-    opened.unmap();
-    let written = write_back(&file, undo.old_len, &undo.before);
-    let written = written.and_then(|()| keep_mode(&file, &old, &Identity::of(&file)?));
-    let synced = written.and_then(|()| file.sync_all());
-    synced.map_err(|e| EditError::File(FileError::new(&opened.path, "write it", e)).into())
-}
-
 /// Writing drops set-user-ID and set-group-ID unless root does it.
 fn keep_mode(file: &File, old: &Identity, now: &Identity) -> io::Result<()> {
     if now.mode != old.mode {
@@ -221,11 +235,12 @@ fn keep_mode(file: &File, old: &Identity, now: &Identity) -> io::Result<()> {
     Ok(())
 }
 
-fn keep_time(file: &File, old: &Identity) -> io::Result<()> {
-    let modified = Timespec { tv_sec: old.modified.0, tv_nsec: old.modified.1 };
-    let unchanged = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-    rustix::fs::futimens(file, &Timestamps { last_access: unchanged, last_modification: modified })?;
-    Ok(())
+/// The time of the last change, and of the last access as it is.
+pub(super) fn times(modified: (i64, i64)) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.0, tv_nsec: modified.1 },
+    }
 }
 
 fn capability(file: &File) -> Option<Vec<u8>> {

@@ -1,21 +1,21 @@
 //! A patched copy in the same directory takes the file's name in one step.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{CWD, Gid, Mode, RenameFlags, Uid};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::commit::{Committed, Durability, EditError, How, Note, Undo, check_unchanged, save, write_patches};
+use super::commit::{Committed, Durability, EditError, How, Note, check_unchanged};
 use super::copy::copy_contents;
-use super::map::{FileError, Identity, Opened, contents};
-use crate::elf::image::Image;
-use crate::elf::plan::{Change, Plan};
-use crate::elf::units::FileRange;
-use crate::elf::verify::verify;
+use super::journal::Journal;
+use super::map::{FileError, Identity, Opened};
+use super::writes::{Writes, read_back, write_patch};
 
 /// Why the file could not be replaced.
 pub(super) enum Failure {
@@ -39,51 +39,43 @@ impl From<FileError> for Failure {
     }
 }
 
-/// Writes the patched copy and gives it the name.
-pub(super) fn write(
-    opened: &Opened,
-    plan: &Plan,
-    change: &Change,
-    note: Option<FileRange>,
-    durability: Durability,
-) -> Result<Committed, Failure> {
+/// Makes the writes to a copy and gives it the name.
+pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, Failure> {
     let path = opened.path.as_path();
+    // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
+    let journal = Journal::of(&opened.identity, opened.bytes(), writes.patches).ok_or(EditError::ChangedMeanwhile)?;
+    let expected = writes.expected(opened.bytes()).ok_or(EditError::ChangedMeanwhile)?;
+    let undo = writes.undo(opened.bytes(), &journal).ok_or(EditError::ChangedMeanwhile)?;
     let temporary = copy_beside(opened)?;
     let copy = temporary.as_file();
-    write_patches(&opened.file, copy, &plan.patches).map_err(|e| FileError::new(path, "write its copy", e))?;
-    if plan.new_len != plan.old_len {
-        copy.set_len(plan.new_len).map_err(|e| FileError::new(path, "write its copy", e))?;
+    for patch in writes.patches {
+        write_patch(path, "write its copy", &opened.file, copy, patch)?;
     }
-    check(opened, copy, plan, change, note)?;
+    if opened.identity.len != writes.new_len {
+        copy.set_len(writes.new_len).map_err(|e| FileError::new(path, "set its copy's size", e))?;
+    }
+    read_back(path, copy, &expected)?;
     let mut notes = keep_attributes(opened, copy)?;
-    let read = |e| FileError::new(path, "read it", e);
-    let (before, after) = save(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
-    let modified = Identity::of(copy).map_err(read)?.modified;
+    let modified = Identity::of(copy).map_err(|e| FileError::new(path, "read its attributes", e))?.modified;
     notes.extend(take_name(opened, temporary, durability)?);
-    let undo = Undo { old_len: plan.old_len, new_len: plan.new_len, before, after, modified };
-    Ok(Committed { how: How::Replaced, notes, undo })
+    Ok(Committed { how: How::Replaced, notes, undo: undo.made_at(modified) })
 }
 
-/// Takes an edit back in a copy, for a file that itself cannot be written.
-pub(super) fn restore_from(opened: &Opened, undo: &Undo) -> Result<(), EditError> {
-    let restore = || {
-        let temporary = copy_beside(opened)?;
-        let written = super::in_place::write_back(temporary.as_file(), undo.old_len, &undo.before);
-        written.map_err(|e| FileError::new(&opened.path, "write its copy", e))?;
-        keep_attributes(opened, temporary.as_file())?;
-        take_name(opened, temporary, Durability::Synced).map(|_| ())
-    };
-    restore().map_err(|failure: Failure| match failure {
-        Failure::NoDirectory(error) | Failure::NoOwner(error) => EditError::File(error),
-        Failure::Edit(error) => error,
-    })
+/// What this program's temporary files are called, in front of six letters and digits.
+const PREFIX: &str = ".cuda-runpath-";
+
+/// Whether a name is that of a temporary file: of a run that is at work, or of one that was killed.
+#[must_use]
+pub fn is_temporary(name: &OsStr) -> bool {
+    let random = name.as_bytes().strip_prefix(PREFIX.as_bytes());
+    random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// The file again, under a temporary name in the same directory. It goes with the value.
 fn copy_beside(opened: &Opened) -> Result<NamedTempFile, Failure> {
     let path = opened.path.as_path();
-    let made = tempfile::Builder::new().prefix(".cuda-runpath-").tempfile_in(directory_of(path));
-    let temporary = made.map_err(|error| make_failure(path, error))?;
+    let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(6).tempfile_in(directory_of(path));
+    let temporary = made.map_err(|error| make_failure(path, "make a temporary file beside it", error))?;
     own(opened, temporary.as_file())?;
     let copied = copy_contents(&opened.file, temporary.as_file(), opened.identity.len);
     copied.map_err(|e| FileError::new(path, "copy it", e))?;
@@ -95,24 +87,55 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Option<Note>, Failure> {
+fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Vec<Note>, Failure> {
+    const ACTION: &str = "rename its copy";
     let path = opened.path.as_path();
     if durability == Durability::Synced {
         temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
     }
     check_unchanged(opened, &opened.file)?;
-    check_same_name(opened)?;
-    // A temporary file that could not be renamed goes with the error.
-    temporary.persist(path).map_err(|failed| make_failure(path, failed.error))?;
+    check_same_name(opened, path)?;
+    let mut notes = Vec::new();
+    // Changing places shows afterwards what stood there at the last moment.
+    match exchange(temporary.path(), path) {
+        Ok(()) => {
+            if let Err(error) = check_same_name(opened, temporary.path()) {
+                return Err(give_back(path, temporary, error).into());
+            }
+            let name = temporary.path().to_owned();
+            if temporary.close().is_err() {
+                notes.push(Note::OldFileLeft(name));
+            }
+        }
+        Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
+        // Not every file system can do that, and on some it needs room for one more copy.
+        Err(_) => {
+            temporary.persist(path).map_err(|failed| make_failure(path, ACTION, failed.error))?;
+        }
+    }
     // The edit is made; that it may not survive a power cut is told, not called a failure.
     let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-    Ok((durability == Durability::Synced && sync().is_err()).then_some(Note::NotSynced))
+    if durability == Durability::Synced && sync().is_err() {
+        notes.push(Note::NotSynced);
+    }
+    Ok(notes)
 }
 
-fn make_failure(path: &Path, error: std::io::Error) -> Failure {
-    let refused =
-        matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS));
-    let error = FileError::new(path, "make a temporary file beside it", error);
+fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+}
+
+/// Somebody else's file stands under the temporary name: it must not go with that.
+fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> EditError {
+    let Err(restore) = exchange(temporary.path(), path) else { return error };
+    temporary.disable_cleanup(true);
+    EditError::Displaced { at: temporary.path().to_owned(), restore: restore.into() }
+}
+
+fn make_failure(path: &Path, action: &'static str, error: io::Error) -> Failure {
+    // `tempfile` puts the system's error number into an error of its own.
+    let refused = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+    let error = FileError::new(path, action, error);
     if refused { Failure::NoDirectory(error) } else { error.into() }
 }
 
@@ -127,26 +150,18 @@ fn own(opened: &Opened, copy: &File) -> Result<(), Failure> {
     changed.map_err(|e| Failure::NoOwner(FileError::new(&opened.path, "keep its owner", e)))
 }
 
-fn check(opened: &Opened, copy: &File, plan: &Plan, change: &Change, note: Option<FileRange>) -> Result<(), EditError> {
-    let copied = contents(copy, plan.new_len).map_err(|e| FileError::new(&opened.path, "map its copy", e))?;
-    let before = Image::of(opened.bytes());
-    let after = Image::written(copied.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
-    // The writes are compared byte for byte first: the verifier only looks where the plan wrote.
-    let wanted = Image::planned(opened.bytes(), plan).ok_or(EditError::ChangedMeanwhile)?;
-    for range in wanted.changed() {
-        if wanted.read(range) != after.read(range) {
-            return Err(EditError::ChangedMeanwhile);
-        }
-    }
-    verify(&before, &after, change, note)?;
-    Ok(())
-}
-
 /// Mode and extended attributes (ACLs and file capabilities among them).
 fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError> {
     let mut notes = Vec::new();
     let mut names = vec![0_u8; 64 * 1024];
-    let listed = rustix::fs::flistxattr(&opened.file, &mut names[..]).unwrap_or(0);
+    let listed = match rustix::fs::flistxattr(&opened.file, &mut names[..]) {
+        Ok(listed) => listed,
+        Err(Errno::NOTSUP | Errno::NOSYS) => 0,
+        Err(_) => {
+            notes.push(Note::AttributesUnread);
+            0
+        }
+    };
     for name in names.get(..listed).unwrap_or_default().split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
         let mut value = vec![0_u8; 64 * 1024];
@@ -169,9 +184,9 @@ fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError>
     Ok(notes)
 }
 
-/// Somebody who put another file there meanwhile must not lose it.
-fn check_same_name(opened: &Opened) -> Result<(), EditError> {
-    let now = std::fs::symlink_metadata(&opened.path);
-    let now = now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
-    if (now.dev(), now.ino()) == opened.identity.inode { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+/// Somebody who put another file there meanwhile, or wrote to this one, must not lose it.
+fn check_same_name(opened: &Opened, name: &Path) -> Result<(), EditError> {
+    let now = std::fs::symlink_metadata(name);
+    let now = Identity::from(now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?);
+    if opened.identity.same_contents(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use bstr::{BString, ByteSlice};
 
-use super::summary::{FixRun, Mode, Summary};
+use super::summary::{FixRun, Mode, RevertReport, Summary};
 use super::text::{self, Escape};
 use crate::check::{Severity, Verdict};
 use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
@@ -205,8 +205,9 @@ impl Human {
     fn skip(&self, path: &Path, skip: &Skip, out: &mut dyn Write) -> io::Result<()> {
         let wanted = match skip {
             skip if skip.is_not_elf() => Detail::All,
-            // Somebody named the machines: what that leaves out should not come as a surprise.
-            Skip::OtherMachine => Detail::Normal,
+            // Somebody named the machines: what that leaves out should not come as a surprise. Nobody looks for a
+            // hidden file that a killed run left.
+            Skip::OtherMachine | Skip::Temporary => Detail::Normal,
             _ => Detail::Verbose,
         };
         if self.detail < wanted {
@@ -225,11 +226,32 @@ impl Human {
             Skip::NotApplicable(reason) => out.write_all(reason.reason().as_bytes()),
             Skip::OtherMachine => out.write_all(b"for another machine"),
             Skip::NoConsumer => out.write_all(b"asks for no driver library"),
+            Skip::Temporary => out.write_all(
+                b"a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed",
+            ),
             Skip::SameFile(first) => {
                 out.write_all(b"another name of ")?;
                 self.path(out, first)
             }
         }
+    }
+
+    /// Prints what became of a receipt's files: failures to `err`, one summary line to `out`.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn print_revert(&self, reports: &[RevertReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for report in reports {
+            if let Err(error) = &report.result {
+                self.failure(&report.path, error, err)?;
+            }
+        }
+        if self.detail >= Detail::Normal {
+            let failed = reports.iter().filter(|report| report.result.is_err()).count();
+            writeln!(out, "{} files reverted, {failed} failed", reports.len().saturating_sub(failed))?;
+        }
+        out.flush()?;
+        err.flush()
     }
 
     /// Prints what `show` found: facts to `out`, failures to `err`.

@@ -10,9 +10,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::summary::{FixRun, Summary};
+use super::summary::{FixRun, RevertReport, Summary};
 use super::text::{escaped, with_sources};
-use crate::tree::{Facts, FileReport, Outcome, ShowReport, Skip};
+use crate::tree::{Facts, FileReport, FixError, Outcome, ShowReport, Skip};
 
 /// Rises when a field goes or changes its meaning; new fields do not change it.
 pub(super) const SCHEMA: &str = "cuda-runpath/1";
@@ -69,13 +69,24 @@ pub fn print_fix(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()>
     print(&document, out)
 }
 
-/// Prints how many files of a receipt were taken back.
+/// Prints what became of a receipt's files.
 ///
 /// # Errors
 /// What writing says.
-pub fn print_revert(reverted: usize, failed: usize, out: &mut dyn Write) -> io::Result<()> {
-    let summary = json!({"reverted": reverted, "failed": failed});
-    print(&json!({"schema": SCHEMA, "command": "fix", "mode": "revert", "summary": summary}), out)
+pub fn print_revert(reports: &[RevertReport], out: &mut dyn Write) -> io::Result<()> {
+    let files = reports.iter().map(|report| {
+        let mut file = Map::new();
+        put_path(&mut file, "path", &report.path);
+        match &report.result {
+            Ok(()) => put(&mut file, "outcome", "reverted"),
+            Err(error) => put_failure(&mut file, error),
+        }
+        Value::from(file)
+    });
+    let files: Vec<Value> = files.collect();
+    let failed = reports.iter().filter(|report| report.result.is_err()).count();
+    let summary = json!({"reverted": files.len().saturating_sub(failed), "failed": failed});
+    print(&json!({"schema": SCHEMA, "command": "fix", "mode": "revert", "files": files, "summary": summary}), out)
 }
 
 fn is_not_elf(outcome: &Outcome) -> bool {
@@ -122,12 +133,14 @@ fn fix_file(report: &FileReport) -> Value {
             }
         }
         Outcome::Skipped(skip) => put_skip(&mut file, skip),
-        Outcome::Failed(error) => {
-            put(&mut file, "outcome", "failed");
-            put(&mut file, "error", &with_sources(error));
-        }
+        Outcome::Failed(error) => put_failure(&mut file, error),
     }
     file.into()
+}
+
+fn put_failure(file: &mut Map<String, Value>, error: &FixError) {
+    put(file, "outcome", "failed");
+    put(file, "error", &with_sources(error));
 }
 
 fn put_skip(file: &mut Map<String, Value>, skip: &Skip) {
@@ -154,10 +167,7 @@ fn show_file(report: &ShowReport) -> Value {
     match &report.facts {
         Ok(Ok(facts)) => put_facts(&mut file, facts),
         Ok(Err(skip)) => put_skip(&mut file, skip),
-        Err(error) => {
-            put(&mut file, "outcome", "failed");
-            put(&mut file, "error", &with_sources(error));
-        }
+        Err(error) => put_failure(&mut file, error),
     }
     file.into()
 }

@@ -19,9 +19,14 @@ struct Head {
     schema: String,
 }
 
-/// Text that `fix --receipt` writes and `fix --revert` reads.
-#[derive(Clone, Copy, Debug)]
-pub struct Receipt;
+/// What `fix --receipt` writes and `fix --revert` reads.
+#[derive(Debug)]
+pub struct Receipt {
+    /// One for each edited file.
+    pub files: Vec<Reverted>,
+    /// Whether the last line has no end: the run was killed while it wrote it, and nobody knows all of that edit.
+    pub is_cut: bool,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,18 +101,19 @@ impl Receipt {
         Ok(Some(serde_json::to_string(&file)? + "\n"))
     }
 
-    /// Reads a stored text. A last line without its end is of a run that was killed while it wrote it.
+    /// Reads a stored text.
     ///
     /// # Errors
     /// [`ReceiptError`] when it is no receipt.
-    pub fn parse(text: &[u8]) -> Result<Vec<Reverted>, ReceiptError> {
+    pub fn parse(text: &[u8]) -> Result<Self, ReceiptError> {
         let whole = text.rsplitn(2, |byte| *byte == b'\n').nth(1).unwrap_or(text);
         let mut lines = whole.split(|byte| *byte == b'\n');
         let head: Head = serde_json::from_slice(lines.next().unwrap_or_default())?;
         if head.schema != SCHEMA {
             return Err(ReceiptError::Schema(head.schema));
         }
-        lines.map(|line| revert(serde_json::from_slice(line)?)).collect()
+        let files = lines.map(|line| revert(serde_json::from_slice(line)?)).collect::<Result<_, _>>()?;
+        Ok(Self { files, is_cut: !text.ends_with(b"\n") })
     }
 }
 

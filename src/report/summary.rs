@@ -67,6 +67,15 @@ pub struct FixRun {
     pub no_consumer: bool,
 }
 
+/// What became of one file of a receipt.
+#[derive(Debug)]
+pub struct RevertReport {
+    /// The canonical path.
+    pub path: PathBuf,
+    /// Why it is as it was.
+    pub result: Result<(), FixError>,
+}
+
 /// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use globset::GlobSet;
 use walkdir::WalkDir;
 
+use crate::fsio;
+
 /// One argument, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -66,6 +68,12 @@ impl Found {
     #[must_use]
     pub fn stands_for(&self) -> PathBuf {
         self.below(&self.root.stands_for)
+    }
+
+    /// Whether it is called as this program's own temporary files are.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.to_open().file_name().is_some_and(fsio::is_temporary)
     }
 
     fn below(&self, root: &Path) -> PathBuf {

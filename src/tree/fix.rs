@@ -101,6 +101,9 @@ pub fn fix(
 }
 
 fn first_look(found: Found, settings: &FixSettings) -> Step {
+    if found.is_temporary() {
+        return Step::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
+    }
     match fsio::sniff(found.to_open()) {
         Err(error) => Step::Done(report(found.shown, None, Outcome::Failed(error.into()))),
         Ok(Sniffed::NotElf) => {
@@ -136,11 +139,16 @@ fn fix_object(
     settings: &FixSettings,
     object: &mut Option<Object>,
 ) -> Result<Outcome, FixError> {
+    let is_interrupted = opened.is_interrupted();
+    let opened = if is_interrupted { take_back(found, opened, settings)? } else { opened };
     let planned = match plan_object(found, &opened, settings, object)? {
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
     let Planned { change, plan, note, mut report } = planned;
+    if is_interrupted {
+        report.notes.push(fsio::Note::TakenBack.text());
+    }
     match settings.writing {
         Writing::Nothing => {
             let before = Image::of(opened.bytes());
@@ -156,6 +164,15 @@ fn fix_object(
         }
     }
     Ok(Outcome::Changed(Box::new(report)))
+}
+
+/// A half-written file says nothing about what it should be: the old one decides.
+fn take_back(found: &Found, opened: Opened, settings: &FixSettings) -> Result<Opened, FixError> {
+    if settings.writing == Writing::Nothing {
+        return Err(fsio::EditError::Interrupted.into());
+    }
+    settings.store.check(&found.real())?;
+    Ok(fsio::take_back(opened)?)
 }
 
 /// Reads, decides and plans; the inner error is an outcome that needs no plan.

@@ -93,6 +93,8 @@ pub enum Skip {
     NoConsumer,
     /// Another name of a file that was already done.
     SameFile(PathBuf),
+    /// A temporary file of this program: of a run that is at work, or of one that was killed.
+    Temporary,
 }
 
 impl Skip {
@@ -104,6 +106,7 @@ impl Skip {
             Self::OtherMachine => "other-machine",
             Self::NoConsumer => "no-consumer",
             Self::SameFile(_) => "same-file",
+            Self::Temporary => "temporary",
         }
     }
 

@@ -92,6 +92,9 @@ fn show_one(
     policies: (&Policy, &Policy),
     libraries: &DriverLibraries,
 ) -> Result<Result<Box<Facts>, Skip>, FixError> {
+    if found.is_temporary() {
+        return Ok(Err(Skip::Temporary));
+    }
     let opened = match fsio::sniff(found.to_open())? {
         Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
         Sniffed::Elf(opened) => opened,

@@ -250,6 +250,7 @@ impl<'g> Draft<'g> {
             old_len: ground.file_len,
             new_len: self.new_len,
             prefix_safe: self.prefix_safe,
+            has_payload: ground.has_payload(),
             warnings: self.warnings,
         })
     }

@@ -45,10 +45,8 @@ impl<'g> Ground<'g> {
             wanted.push(0);
         }
         let occupied = occupied(view);
-        let loads: Vec<FileRange> =
-            view.segments.iter().filter(|s| s.is_load()).filter_map(Segment::file_range).collect();
-        let ends = occupied.iter().chain(&loads).map(|range| range.end().get());
-        let content_end = ends.max().unwrap_or(0);
+        let loads = loads(view);
+        let content_end = content_end(&occupied, &loads);
         Ok(Self {
             view,
             references,
@@ -63,12 +61,9 @@ impl<'g> Ground<'g> {
         })
     }
 
-    /// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
-    /// Zeros that do not fill a page are padding: Go's linker writes whole pages.
+    /// See [`has_payload`].
     pub(super) fn has_payload(&self) -> bool {
-        let len = self.file_len.saturating_sub(self.content_end);
-        let rest = FileRange::new(FileOffset::new(self.content_end), len);
-        len >= self.page.get() || !rest.is_some_and(|rest| self.is_zero(rest))
+        has_payload(self.view.bytes, self.content_end, self.page)
     }
 
     /// The path string that the loader uses, as (offset, bytes without NUL).
@@ -116,13 +111,31 @@ impl<'g> Ground<'g> {
     }
 }
 
+/// The end of everything that a header describes.
+pub(super) fn content_end(occupied: &[FileRange], loads: &[FileRange]) -> u64 {
+    occupied.iter().chain(loads).map(|range| range.end().get()).max().unwrap_or(0)
+}
+
+/// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
+/// Zeros that do not fill a page are padding: Go's linker writes whole pages.
+pub(super) fn has_payload(file: &[u8], content_end: u64, page: Alignment) -> bool {
+    let rest = usize::try_from(content_end).ok().and_then(|end| file.get(end..)).unwrap_or_default();
+    len64(rest) >= page.get() || rest.iter().any(|byte| *byte != 0)
+}
+
 /// 4096 bytes where no kernel has larger pages, 64 KiB everywhere else.
-fn page(machine: u16) -> Alignment {
+pub(super) fn page(machine: u16) -> Alignment {
     let small = matches!(machine, header::EM_X86_64 | header::EM_386 | header::EM_S390 | header::EM_RISCV);
     Alignment::new(if small { 0x1000 } else { 0x1_0000 }).unwrap_or(Alignment::ONE)
 }
 
-fn occupied(view: &ElfView<'_>) -> Vec<FileRange> {
+/// The file ranges of the PT_LOADs.
+pub(super) fn loads(view: &ElfView<'_>) -> Vec<FileRange> {
+    view.segments.iter().filter(|s| s.is_load()).filter_map(Segment::file_range).collect()
+}
+
+/// Everything else that a header describes.
+pub(super) fn occupied(view: &ElfView<'_>) -> Vec<FileRange> {
     let header = FileRange::new(FileOffset::new(0), u64::from(view.header.e_ehsize).max(view.encoding.header_size()));
     let tables = [header, view.table_range(), view.section_table_range()];
     let segments =

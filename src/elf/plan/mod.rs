@@ -22,7 +22,7 @@ use self::draft::Draft;
 use self::ground::Ground;
 use super::error::ParseError;
 use super::units::{FileOffset, FileRange};
-use super::view::ElfView;
+use super::view::{ElfView, Subject};
 
 /// The tag that holds the search path afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +260,8 @@ pub struct Plan {
     pub new_len: u64,
     /// Whether every prefix of the writes is a file that loads with the old or the new path.
     pub prefix_safe: bool,
+    /// Whether something stands behind the object that must be the end of the file.
+    pub has_payload: bool,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
@@ -333,6 +335,14 @@ const LADDER: [(Strategy, Attempt); 11] = [
     (Strategy::Reimage, reimage::large),
     (Strategy::MoveTable, new_segment::move_table),
 ];
+
+/// Whether something stands behind the object that must be the end of the file; also of a file that is no object.
+#[must_use]
+pub fn has_payload(file: &[u8]) -> bool {
+    let Ok(Subject::Object(view)) = Subject::parse(file) else { return true };
+    let end = ground::content_end(&ground::occupied(&view), &ground::loads(&view));
+    ground::has_payload(file, end, ground::page(view.header.e_machine))
+}
 
 /// Plans an edit. The same object and change always give the same plan.
 ///

@@ -1,0 +1,109 @@
+//! The writes that change a file or take that back, whichever file they go to.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::commit::{EditError, Undo};
+use super::journal::Journal;
+use super::map::FileError;
+use crate::elf::image::{Image, Saved};
+use crate::elf::plan::{Content, Patch, Stage};
+use crate::elf::units::{FileOffset, FileRange, len64};
+
+/// What is written to a file: a plan's patches, or those that take them back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writes<'w> {
+    /// In order.
+    pub patches: &'w [Patch],
+    /// The file's size after the last one, in bytes.
+    pub new_len: u64,
+}
+
+impl Writes<'_> {
+    /// What the file holds, where these writes go and at its old ends, when all of them are made. A file that somebody else
+    /// wrote anew or cut meanwhile has other ends; copies are compared as they are made.
+    pub(super) fn expected(&self, bytes: &[u8]) -> Option<Vec<Saved>> {
+        const END: u64 = 4096;
+        let image = Image::patched(bytes, self.patches, len64(bytes).max(self.new_len))?;
+        let len = len64(bytes).min(self.new_len);
+        let head = len.min(END);
+        let tail = head.max(len.saturating_sub(END));
+        let range = |start, end: u64| FileRange::new(FileOffset::new(start), end.checked_sub(start)?);
+        let ends = [range(0, head)?, range(tail, len)?];
+        let own = self.patches.iter().filter(|patch| matches!(patch.content, Content::Bytes(_)));
+        let read = |range: FileRange| Some(Saved { offset: range.start(), bytes: image.read(range)?.into_owned() });
+        own.map(Patch::range).chain(ends.map(Some)).map(|range| read(range?)).collect()
+    }
+
+    /// How to take these writes back; appended bytes need no mention.
+    pub(super) fn undo(&self, bytes: &[u8], journal: &Journal) -> Option<Undo> {
+        let old_len = len64(bytes);
+        let image = Image::patched(bytes, self.patches, old_len.max(self.new_len))?;
+        let steps = journal.steps.iter().filter(|step| !step.before.is_empty());
+        let before: Vec<Saved> = steps.map(|step| Saved { offset: step.offset, bytes: step.before.clone() }).collect();
+        let read = |old: &Saved| Some(Saved { offset: old.offset, bytes: image.read(old.range()?)?.into_owned() });
+        let after = before.iter().map(read).collect::<Option<_>>()?;
+        Some(Undo { old_len, new_len: self.new_len, before, after, modified: (0, 0) })
+    }
+}
+
+/// A write that takes another one back.
+pub(super) fn patch(offset: FileOffset, bytes: &[u8]) -> Patch {
+    Patch { stage: Stage::Table, offset, content: Content::Bytes(bytes.to_vec()) }
+}
+
+/// Makes one write; `action` says what to call it when it fails.
+pub(super) fn write_patch(
+    path: &Path,
+    action: &'static str,
+    source: &File,
+    target: &File,
+    patch: &Patch,
+) -> Result<(), EditError> {
+    let failed = |error| FileError::new(path, action, error);
+    match &patch.content {
+        Content::Bytes(bytes) => Ok(target.write_all_at(bytes, patch.offset.get()).map_err(failed)?),
+        Content::CopyOf(range) => {
+            let is_same = copy_range(source, target, *range, patch.offset).map_err(failed)?;
+            if is_same { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+        }
+    }
+}
+
+/// Copies a part of a file in pieces of bounded size, and says whether each reads back as it was written.
+fn copy_range(source: &File, target: &File, range: FileRange, to: FileOffset) -> io::Result<bool> {
+    let (mut buffer, mut found) = (vec![0_u8; 1 << 16], vec![0_u8; 1 << 16]);
+    let mut done = 0_u64;
+    while done < range.len() {
+        let len = usize::try_from(range.len().saturating_sub(done)).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..len).unwrap_or_default();
+        let found = found.get_mut(..len).unwrap_or_default();
+        let at = to.get().saturating_add(done);
+        source.read_exact_at(piece, range.start().get().saturating_add(done))?;
+        target.write_all_at(piece, at)?;
+        target.read_exact_at(found, at)?;
+        if piece != found {
+            return Ok(false);
+        }
+        done = done.saturating_add(len64(piece));
+    }
+    Ok(true)
+}
+
+/// The image that the writes make was verified before; now the file is that image, byte for byte.
+pub(super) fn read_back(path: &Path, file: &File, expected: &[Saved]) -> Result<(), EditError> {
+    let mut found = Vec::new();
+    for wanted in expected {
+        found.resize(wanted.bytes.len(), 0);
+        match file.read_exact_at(&mut found, wanted.offset.get()) {
+            Ok(()) if found == wanted.bytes => {}
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                return Err(FileError::new(path, "read it back", error).into());
+            }
+            _ => return Err(EditError::ChangedMeanwhile),
+        }
+    }
+    Ok(())
+}
