@@ -37,11 +37,11 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         Some(kind) => writeln!(out, " ({})", kind.name())?,
         None => writeln!(out)?,
     }
+    let is_found = !matches!(explained.search.end, End::NotFound | End::Fatal);
     for (step, class) in explained.search.steps.iter().zip(&explained.classes) {
-        if is_dull(step) && human.detail < Detail::Verbose {
+        if is_dull(step) && is_found && human.detail < Detail::Verbose {
             continue;
         }
-
         write!(out, "  {:<9} {:<8} ", outcome_word(&step.outcome), source_word(&step.source))?;
         place(human, step, out)?;
         if let Some(role) = role(*class) {

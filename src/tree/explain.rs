@@ -12,7 +12,7 @@ use crate::loader::Environment;
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
     /// The file is no object.
-    #[error("{path}: {source}")]
+    #[error("{}", path.display())]
     File {
         /// The file as it was given.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum ExplainError {
         source: LookError,
     },
     /// The program does not load the object at start.
-    #[error("{program} does not load {path} at start")]
+    #[error("{} does not load {} at start", program.display(), path.display())]
     NotLoaded {
         /// The object.
         path: PathBuf,
