@@ -45,18 +45,20 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let environment = policy::environment(&args.wanted)?;
     let listing = tree::discover(&roots, &exclude);
     let mut report = tree::check(listing, machine, &policy, environment, settings::jobs(global));
-    report.findings.retain(|finding| selected.has(finding));
     let mut allowed = Vec::new();
-    if let Some(baseline) = baseline {
-        let (kept, known) = baseline.apply(std::mem::take(&mut report.findings));
-        report.findings = kept;
-        allowed.extend(known);
-    }
+    // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
         let (kept, excused) = list.apply(std::mem::take(&mut report.findings), file, today());
         report.findings = kept;
         allowed.extend(excused);
     }
+    if let Some(baseline) = baseline {
+        let (kept, known) = baseline.apply(std::mem::take(&mut report.findings));
+        report.findings = kept;
+        allowed.extend(known);
+    }
+    report.findings.retain(|finding| selected.has(finding));
+    allowed.retain(|allowed| selected.has(&allowed.finding));
     let run = CheckRun { report, allowed };
     if let Some(file) = &args.runtime_list {
         let mut out = Vec::new();
