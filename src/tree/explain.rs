@@ -12,7 +12,7 @@ use crate::loader::Environment;
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
     /// The file is no object.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     File {
         /// The file as it was given.
         path: PathBuf,
