@@ -103,6 +103,10 @@ fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>
         let closure = read_closure(list, args.attrs_key.as_deref())?;
         return Ok((to_walk(&closure, root), Scope::Closure(closure)));
     }
+    // clap does not ask for what conflicts with a PATH.
+    if args.attrs_key.is_some() {
+        bail!("--attrs-key names an attribute of the file of --closure-from");
+    }
     let mut paths = args.inputs.paths.clone();
     if let Some(list) = &args.inputs.files_from {
         paths.extend(settings::read_list(list, args.inputs.null)?);
