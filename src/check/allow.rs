@@ -51,7 +51,7 @@ pub enum AllowError {
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// A key that is needed.
-    #[error("has no {0} (a text that is not empty)")]
+    #[error("has no {0} (a text, for code and reason not an empty one)")]
     Missing(&'static str),
     /// A code that no rule has.
     #[error("code {0:?} is none of the rules (cuda-runpath rules lists them)")]
@@ -101,17 +101,17 @@ impl Allowlist {
         let (mut kept, mut allowed) = (Vec::new(), Vec::new());
         let mut used = vec![false; self.rows.len()];
         for finding in findings {
-            let mut matching = self.rows.iter().zip(&mut used).filter(|(row, _)| row.matches(&finding));
-            match matching.next() {
-                None => kept.push(finding),
-                Some((row, used)) => {
-                    *used = true;
-                    if row.is_expired(today) {
-                        kept.push(finding);
-                    } else {
-                        allowed.push(Allowed { finding, reason: row.reason.clone() });
-                    }
+            let matching = self.rows.iter().zip(&mut used).filter(|(row, _)| row.matches(&finding));
+            let mut reason = None;
+            for (row, used) in matching {
+                *used = true;
+                if reason.is_none() && !row.is_expired(today) {
+                    reason = Some(row.reason.clone());
                 }
+            }
+            match reason {
+                None => kept.push(finding),
+                Some(reason) => allowed.push(Allowed { finding, reason }),
             }
         }
         for ((number, row), used) in (1_usize..).zip(&self.rows).zip(used) {
@@ -133,10 +133,10 @@ impl Row {
         if let Some(unknown) = row.keys().find(|key| !["code", "path", "reason", "until"].contains(&key.as_str())) {
             return Err(RowError::UnknownKey(unknown.clone()));
         }
-        let text = |key: &'static str| {
-            let text = row.get(key).and_then(toml::Value::as_str).map(str::trim).filter(|text| !text.is_empty());
-            text.ok_or(RowError::Missing(key))
-        };
+        let value = |key: &str| row.get(key).and_then(toml::Value::as_str).map(str::trim);
+        let text = |key: &'static str| value(key).filter(|text| !text.is_empty()).ok_or(RowError::Missing(key));
+        // A finding about everything together has an empty path.
+        let path = value("path").ok_or(RowError::Missing("path"))?;
         let code = text("code")?;
         let until = match row.get("until") {
             None => None,
@@ -148,7 +148,7 @@ impl Row {
         };
         Ok(Self {
             rule: rule::rule(code).ok_or_else(|| RowError::UnknownCode(code.to_owned()))?,
-            path: Glob::new(text("path")?)?.compile_matcher(),
+            path: Glob::new(path)?.compile_matcher(),
             reason: text("reason")?.to_owned(),
             until,
         })

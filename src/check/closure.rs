@@ -36,6 +36,12 @@ pub enum ClosureError {
     /// Several attributes hold a closure.
     #[error("has closures under {0}; choose with --attrs-key")]
     SeveralGraphs(String),
+    /// JSON with a path that depends on the current directory.
+    #[error("has the path {0:?}, which is not absolute")]
+    Relative(String),
+    /// A list that has no attributes.
+    #[error("is no .attrs.json: --attrs-key {0} names nothing in it")]
+    NoAttributes(String),
     /// Nothing in it.
     #[error("names no store path")]
     Empty,
@@ -49,7 +55,10 @@ impl Closure {
     pub fn parse(text: &[u8], key: Option<&str>) -> Result<Self, ClosureError> {
         let closure = match serde_json::from_slice::<Value>(text) {
             Ok(json @ (Value::Object(_) | Value::Array(_))) => from_json(&json, key)?,
-            _ => from_lines(text)?,
+            _ => match key {
+                Some(key) => return Err(ClosureError::NoAttributes(key.to_owned())),
+                None => from_lines(text)?,
+            },
         };
         if closure.paths.is_empty() {
             return Err(ClosureError::Empty);
@@ -120,16 +129,20 @@ fn from_json(json: &Value, key: Option<&str>) -> Result<Closure, ClosureError> {
     };
     let mut closure = Closure::default();
     let mut add = |path: &str, entry: &Value| {
+        if !path.starts_with('/') {
+            return Err(ClosureError::Relative(path.to_owned()));
+        }
         let references = entry.get("references").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         closure.add(path.as_bytes(), references.iter().filter_map(Value::as_str).map(BString::from).collect());
+        Ok(())
     };
     match graph {
         Value::Array(entries) => {
             for entry in entries {
-                add(entry.get("path").and_then(Value::as_str).ok_or_else(no_graph)?, entry);
+                add(entry.get("path").and_then(Value::as_str).ok_or_else(no_graph)?, entry)?;
             }
         }
-        Value::Object(entries) => entries.iter().for_each(|(path, entry)| add(path, entry)),
+        Value::Object(entries) => entries.iter().try_for_each(|(path, entry)| add(path, entry))?,
         _ => return Err(no_graph()),
     }
     Ok(closure)

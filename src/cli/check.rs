@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 
 use super::args::{CheckArgs, FailOn, Format, Global};
 use super::exit::Status;
@@ -35,28 +35,27 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let exclude = settings::exclude(&args.inputs)?;
     let mut roots = Vec::with_capacity(paths.len());
     for path in &paths {
-        let root = Root::resolve(path).map_err(|error| {
-            let source = error.source;
-            anyhow::Error::new(source).context(format!("cannot resolve {}", path.display()))
-        })?;
-        roots.push(root);
+        let found = Root::resolve(&on_disk(path, root.as_deref())?).map_err(|error| error.source);
+        roots.push(found.with_context(|| format!("cannot resolve {}", path.display()))?);
     }
     let machine = Machine::new(root, within);
     let environment = policy::environment(&args.wanted)?;
     let listing = tree::discover(&roots, &exclude);
     let mut report = tree::check(listing, machine, &policy, environment, settings::jobs(global));
-    report.findings.retain(|finding| selected.has(finding));
     let mut allowed = Vec::new();
-    if let Some(baseline) = baseline {
-        let (kept, known) = baseline.apply(std::mem::take(&mut report.findings));
-        report.findings = kept;
-        allowed.extend(known);
-    }
+    // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
         let (kept, excused) = list.apply(std::mem::take(&mut report.findings), file, today());
         report.findings = kept;
         allowed.extend(excused);
     }
+    if let Some(baseline) = baseline {
+        let (kept, known) = baseline.apply(std::mem::take(&mut report.findings));
+        report.findings = kept;
+        allowed.extend(known);
+    }
+    report.findings.retain(|finding| selected.has(finding));
+    allowed.retain(|allowed| selected.has(&allowed.finding));
     let run = CheckRun { report, allowed };
     if let Some(file) = &args.runtime_list {
         let mut out = Vec::new();
@@ -89,11 +88,24 @@ fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Where to walk: links of an image lead into the image.
+fn on_disk(path: &Path, root: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if root.is_none() {
+        return Ok(path.to_owned());
+    }
+    let found = fsio::resolve(path, root).with_context(|| format!("cannot find {} in the image", path.display()))?;
+    Ok(fsio::host_path(&found, root))
+}
+
 /// What to walk, and what it is part of.
 fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>, Scope)> {
     if let Some(list) = &args.closure_from {
         let closure = read_closure(list, args.attrs_key.as_deref())?;
-        return Ok((on_disk(&closure, root), Scope::Closure(closure)));
+        return Ok((to_walk(&closure, root), Scope::Closure(closure)));
+    }
+    // clap does not ask for what conflicts with a PATH.
+    if args.attrs_key.is_some() {
+        bail!("--attrs-key names an attribute of the file of --closure-from");
     }
     let mut paths = args.inputs.paths.clone();
     if let Some(list) = &args.inputs.files_from {
@@ -102,21 +114,22 @@ fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>
     if paths.is_empty() {
         match (&args.inputs.files_from, root) {
             (Some(_), _) => {}
-            (None, Some(root)) => paths.push(root.to_owned()),
+            (None, Some(_)) => paths.push(PathBuf::from("/")),
             (None, None) => bail!("no PATH given; name files or directories, or use --closure-from or --root"),
         }
     }
     if args.closure {
         let closure = nix_closure(&paths)?;
-        return Ok((on_disk(&closure, None), Scope::Closure(closure)));
+        return Ok((to_walk(&closure, None), Scope::Closure(closure)));
     }
     let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
-    Ok((paths.iter().map(|path| policy::in_root(path, root)).collect(), scope))
+    Ok((paths.iter().map(|path| policy::in_image(path, root)).collect(), scope))
 }
 
-fn on_disk(closure: &Closure, root: Option<&Path>) -> Vec<PathBuf> {
-    let path = |path: &BString| fsio::host_path(Path::new(std::ffi::OsStr::from_bytes(path)), root);
-    closure.paths.iter().map(path).collect()
+/// The store paths. What one that is a link leads to is a store path too, or no part of the closure.
+fn to_walk(closure: &Closure, root: Option<&Path>) -> Vec<PathBuf> {
+    let paths = closure.paths.iter().map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path)));
+    paths.filter(|path| !fsio::host_path(path, root).is_symlink()).collect()
 }
 
 fn read_closure(file: &Path, key: Option<&str>) -> anyhow::Result<Closure> {

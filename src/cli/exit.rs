@@ -1,10 +1,11 @@
 //! The one place where an outcome becomes an exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::args::Global;
 use super::output;
+use crate::report::for_terminal;
 use crate::tree::{FileReport, Outcome};
 
 /// How a run ended.
@@ -42,7 +43,9 @@ pub(super) fn report(error: &anyhow::Error, global: &Global) -> Status {
     if !closed {
         // Nobody is left to tell when standard error is gone too.
         let label = output::palette(global, &io::stderr()).error_label();
-        let _ = writeln!(io::stderr(), "{label} {error:#}");
+        let text = format!("{error:#}");
+        let text = if io::stderr().is_terminal() { for_terminal(&text) } else { text };
+        let _ = writeln!(io::stderr(), "{label} {text}");
     }
     Status::Failed
 }

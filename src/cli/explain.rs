@@ -24,10 +24,7 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
         let here = std::env::current_dir()?;
         environment.working_directory = Some(BString::from(here.as_os_str().as_bytes()));
     }
-    let in_image = |path: &std::path::PathBuf| match &root {
-        Some(root) => std::path::Path::new("/").join(path.strip_prefix(root).unwrap_or(path)),
-        None => path.clone(),
-    };
+    let in_image = |path: &std::path::PathBuf| policy::in_image(path, root.as_deref());
     let question = match &args.soname {
         Some(name) => Question::Name(BString::from(name.as_bytes())),
         None if args.recursive => Question::Everything,

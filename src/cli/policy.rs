@@ -69,10 +69,10 @@ pub(super) fn root(wanted: &Wanted) -> anyhow::Result<Option<PathBuf>> {
     wanted.root.as_ref().map(resolve).transpose()
 }
 
-/// A path below the image's root; one that lies there already stays.
-pub(super) fn in_root(path: &Path, root: Option<&Path>) -> PathBuf {
-    match root {
-        Some(root) if !path.starts_with(root) => crate::fsio::host_path(path, Some(root)),
-        _ => path.to_owned(),
-    }
+/// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.
+pub(super) fn in_image(path: &Path, root: Option<&Path>) -> PathBuf {
+    let Some(root) = root else { return path.to_owned() };
+    let here = std::path::absolute(path).ok();
+    let below = here.as_deref().and_then(|here| here.strip_prefix(root).ok());
+    Path::new("/").join(below.unwrap_or(path))
 }

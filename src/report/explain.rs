@@ -109,6 +109,9 @@ fn place(human: &Human, step: &Step, out: &mut dyn Write) -> io::Result<()> {
         human.name(out, &step.written)?;
         write!(out, " = ")?;
     }
+    if step.place.is_empty() {
+        write!(out, "(current directory)")?;
+    }
     human.name(out, &step.place)?;
     match &step.source {
         Source::Rpath(of) | Source::Runpath(of) if is_foreign(step, of) => {

@@ -21,4 +21,4 @@ pub use json::{print_fix, print_revert, print_show};
 pub use receipt::{Receipt, ReceiptError, Reverted};
 pub use rules::{print_rule, print_rules, print_rules_json};
 pub use summary::{CopyNotes, FixRun, Mode, RevertReport, Summary};
-pub use text::{Escape, reason};
+pub use text::{Escape, for_terminal, reason};

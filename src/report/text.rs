@@ -39,6 +39,13 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// Lines of text with nothing in them that a terminal would obey.
+#[must_use]
+pub fn for_terminal(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| escaped(line.as_bytes())).collect();
+    lines.join("\n")
+}
+
 /// An error with everything behind it: `cannot open it: Permission denied (os error 13)`.
 pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

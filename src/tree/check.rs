@@ -19,7 +19,7 @@ use crate::fsio::{self, FileError, Opened, Sniffed};
 use crate::loader::{Environment, Object};
 
 /// A wrapper is a short script or a small program.
-const LARGEST_WRAPPER: usize = 1 << 20;
+pub(super) const LARGEST_WRAPPER: usize = 1 << 20;
 
 /// Checks the files of a listing in the file system of `machine`.
 #[must_use]

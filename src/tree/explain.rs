@@ -1,12 +1,16 @@
 //! One object's searches, explained in the file system that a check would use.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::check::inspect_one;
+use bstr::ByteSlice;
+
+use super::check::{LARGEST_WRAPPER, inspect_one};
 use super::world::{LookError, Machine};
-use crate::check::{CheckPolicy, Explanation, Facts, Inspected, Judge, Question};
-use crate::loader::Environment;
+use crate::check::{CheckPolicy, Explanation, Facts, Inspected, Judge, Question, Wrapper, library_path};
+use crate::loader::{Environment, FileSystem};
 
 /// Why nothing can be explained.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +60,29 @@ fn object(machine: &mut Machine, policy: &CheckPolicy, path: &Path) -> Result<Ar
     match inspect_one(path, &resolved, machine, policy) {
         Inspected::Object(facts) => {
             machine.know(&facts);
+            find_wrappers(machine, &resolved);
             Ok(facts)
         }
         Inspected::NotElf => Err(error(LookError::NoObject("not an ELF file"))),
         Inspected::Static(_) => Err(error(LookError::NoObject("statically linked: nothing is searched"))),
         Inspected::NotApplicable(reason) => Err(error(LookError::NoObject(reason.reason()))),
         Inspected::Unreadable(reason) => Err(error(LookError::Unreadable(reason.into()))),
+    }
+}
+
+/// Takes in the wrappers of a hidden program, which lie beside it, the innermost first.
+fn find_wrappers(machine: &mut Machine, hidden: &Path) {
+    let name = hidden.file_name().unwrap_or_default().as_bytes();
+    let Some(plain) = name.strip_prefix(b".").and_then(|name| name.strip_suffix(b"-wrapped")) else { return };
+    let inner = (1_usize..).map(|count| [name, &b"_".repeat(count)].concat());
+    let read = |name: &[u8]| {
+        let shown = hidden.with_file_name(OsStr::from_bytes(name));
+        let bytes =
+            machine.read(shown.as_os_str().as_bytes().as_bstr()).filter(|bytes| bytes.len() <= LARGEST_WRAPPER)?;
+        Some(Wrapper { shown, library_path: library_path(&bytes) })
+    };
+    let wrappers: Vec<Wrapper> = inner.map_while(|name| read(&name)).chain(read(plain)).collect();
+    for wrapper in wrappers {
+        machine.wrap(hidden.as_os_str().as_bytes().into(), wrapper);
     }
 }
