@@ -1,5 +1,7 @@
 //! What a search comes to when the driver directory, which only the target has, is taken into account.
 
+use std::sync::Arc;
+
 use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
@@ -22,7 +24,7 @@ pub enum Answer {
     /// Another library.
     Other(BString),
     /// The search ends with an error at a file that cannot be loaded.
-    Interrupted(BString, String),
+    Interrupted(BString, Arc<str>),
     /// Nothing.
     Nothing,
 }
@@ -84,7 +86,7 @@ pub(super) fn of(judge: &Judge<'_>, search: &Search, process: &Process, facts: &
                     (false, _) => Answer::Other(place),
                 };
             }
-            (Outcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), reason.clone()),
+            (Outcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), Arc::clone(reason)),
             (Outcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
             // A compat directory that is not on this machine has libcuda; of a closure it would be a part.
             (Outcome::NoDirectory, EntryClass::Compat)

@@ -12,7 +12,7 @@ use super::judge::Judge;
 use super::policy::{CheckPolicy, CompatPolicy, DriverVersion};
 use super::rule;
 use crate::cuda::{self, Version};
-use crate::loader::{DirectoryState, Loader, Look, Process};
+use crate::loader::{Ask, DirectoryState, Loader, Look, Process};
 use crate::runpath::EntryClass;
 
 /// What compat's libcuda needs of a Jetson's board support.
@@ -109,7 +109,8 @@ pub(super) fn judge_object(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts
         return;
     }
     let process = Process::of(Arc::clone(&facts.object));
-    let answer = |name: &str| judge.answer(&loader.search(&process, 0, name.as_bytes().as_bstr()), &process, facts);
+    let answer =
+        |name: &str| judge.answer(&loader.search(&process, 0, Ask::Dlopen, name.as_bytes().as_bstr()), &process, facts);
     let asks = |name: &str| facts.consumer.requests.iter().any(|request| request.soname == name);
     for name in BOARD_LIBRARIES.into_iter().filter(|name| asks(name)) {
         match answer(name) {

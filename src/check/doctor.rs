@@ -176,8 +176,9 @@ impl Doctor<'_> {
         match self.world.look(directory, name.into()) {
             Look::Object(object) => self.world.facts(&object).ok_or_else(|| "is not known".to_owned()),
             Look::Missing => Err("is not there".to_owned()),
-            Look::NotLoadable(reason) => Err(reason.to_owned()),
-            Look::Unreadable(reason) => Err(reason.to_string()),
+            Look::Forbidden => Err("cannot be read".to_owned()),
+            Look::NotLoadable(_, reason) => Err(reason.to_string()),
+            Look::Broken(reason) => Err(reason.to_owned()),
         }
     }
 

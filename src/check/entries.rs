@@ -117,7 +117,7 @@ fn is_stub(judge: &Judge<'_>, class: EntryClass, place: &BStr) -> bool {
     class == EntryClass::Stub
         || stub_names().any(|name| match judge.world.look(place, name) {
             Look::Object(object) => judge.world.facts(&object).is_some_and(|facts| facts.is_stub),
-            Look::Missing | Look::NotLoadable(_) | Look::Unreadable(_) => false,
+            _ => false,
         })
 }
 

@@ -10,7 +10,7 @@ use super::finding::Verdict;
 use super::judge::Judge;
 use super::requests;
 use crate::cuda::{Request, RequestKind};
-use crate::loader::{Depth, End, Libc, Loader, Outcome, Process, Search, Source, Step, start};
+use crate::loader::{Ask, Depth, End, Libc, Loader, Outcome, Process, Search, Source, Step, start};
 use crate::runpath::{Directory, EntryClass};
 
 /// As many places behind a hit are looked up; a path with more has other problems.
@@ -60,12 +60,13 @@ pub struct Explanation {
 }
 
 impl Judge<'_> {
-    /// Explains what an object asks for, by itself or in the process of a program that loads it.
+    /// Explains what an object asks for, by itself under the path that it is opened under, or in the process of a program
+    /// that loads it.
     /// `None` when nothing is known of its machine's loader, or the program does not load it.
     #[must_use]
     pub fn explain(
         &self,
-        facts: &Arc<Facts>,
+        (facts, opened): (&Arc<Facts>, &BStr),
         program: Option<&Arc<Facts>>,
         question: &Question,
     ) -> Option<Explanation> {
@@ -73,7 +74,11 @@ impl Judge<'_> {
         let system = self.system_of(first)?;
         let environment = self.environment_of(first);
         let loader = Loader { files: self.world, system, environment: &environment };
-        let (process, searches) = start(&loader, Arc::clone(&first.object), Depth::Everything);
+        let process = match program {
+            Some(program) => Process::of(Arc::clone(&program.object)),
+            None => Process::opened(Arc::clone(&facts.object), opened.to_owned()),
+        };
+        let (process, searches) = start(&loader, process, Depth::Everything);
         let index = process.maps.iter().position(|map| map.object.identity == facts.object.identity)?;
         let mut explained = Vec::new();
         let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));
@@ -83,7 +88,8 @@ impl Judge<'_> {
                     Some((_, search)) => (Some(RequestKind::Needed), search.clone()),
                     None => {
                         let request = facts.consumer.requests.iter().find(|request| request.soname.as_bytes() == *name);
-                        (request.map(|request| request.kind), loader.search(&process, index, name.as_ref()))
+                        let kind = request.map(|request| request.kind);
+                        (kind, loader.search(&process, index, Ask::Dlopen, name.as_ref()))
                     }
                 };
                 explained.push(self.explained(&loader, &process, (index, facts), kind, search));
@@ -96,7 +102,7 @@ impl Judge<'_> {
                     explained.push(self.explained(&loader, &process, (*by, &asking), kind, search.clone()));
                 }
                 for request in facts.consumer.requests.iter().filter(|request| request.kind != RequestKind::Needed) {
-                    let search = loader.search(&process, index, BStr::new(&request.soname));
+                    let search = loader.search(&process, index, Ask::Dlopen, BStr::new(&request.soname));
                     explained.push(self.explained(&loader, &process, (index, facts), Some(request.kind), search));
                 }
             }
@@ -128,7 +134,7 @@ impl Judge<'_> {
         Explained {
             by: facts.object.path.clone(),
             kind,
-            behind: behind(loader, process, by, &search),
+            behind: behind(loader, process, by, kind.map_or(Ask::Dlopen, requests::how), &search),
             classes,
             answer,
             verdict: judged.as_ref().map(|judged| judged.verdict),
@@ -139,7 +145,7 @@ impl Judge<'_> {
 }
 
 /// Searches again without the directories that won, until nothing wins: every place behind the first hit.
-fn behind(loader: &Loader<'_>, process: &Process, by: usize, search: &Search) -> Vec<Step> {
+fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &Search) -> Vec<Step> {
     // What won is in the process now; without it the search starts anew.
     let (process, by) = process.chain_of(by);
     let mut environment = loader.environment.clone();
@@ -154,7 +160,7 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, search: &Search) ->
         hits.push(step.clone());
         environment.without.push(directory);
         let again = Loader { environment: &environment, ..*loader };
-        last = again.search(&process, by, search.name.as_ref());
+        last = again.search(&process, by, ask, search.name.as_ref());
     }
     let behind = last.steps.into_iter().skip(search.steps.len());
     behind.map(|step| hits.iter().find(|hit| directory_of(hit) == step.place).cloned().unwrap_or(step)).collect()

@@ -136,7 +136,7 @@ impl<'a> Judge<'a> {
         // A library's own requests need no more than the library, unless it leaves dlopen to what it loads.
         let leaves_dlopen = facts.consumer.asks() && !facts.consumer.imports_dlopen;
         let depth = if object.is_program() || leaves_dlopen { Depth::Everything } else { Depth::Own };
-        let (process, searches) = start(&loader, Arc::clone(object), depth);
+        let (process, searches) = start(&loader, Process::of(Arc::clone(object)), depth);
         report.unresolved = self.unresolved(&searches, facts);
         if object.is_program() {
             report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
     fn knows_machine(&self, facts: &Facts) -> bool {
         let Some(system) = self.system_of(facts) else { return false };
         let (directory, name) = system.interpreter.rsplit_once_str("/").unwrap_or((b"", b""));
-        matches!(self.world.look(directory.as_bstr(), name.as_bstr()), Look::Object(_) | Look::NotLoadable(_))
+        matches!(self.world.look(directory.as_bstr(), name.as_bstr()), Look::Object(_) | Look::NotLoadable(..))
     }
 
     /// What the program that loads a library makes of its requests: all that the library asks for, in that process.
@@ -171,7 +171,7 @@ impl<'a> Judge<'a> {
         let Some(system) = self.system_of(program) else { return found };
         let environment = self.environment_of(program);
         let loader = Loader { files: self.world, system, environment: &environment };
-        let (process, searches) = start(&loader, Arc::clone(&program.object), Depth::Everything);
+        let (process, searches) = start(&loader, Process::of(Arc::clone(&program.object)), Depth::Everything);
         for (index, map) in process.maps.iter().enumerate().skip(1) {
             let Some(facts) = failing.get(&map.object.path) else { continue };
             let needed = searches.iter().filter(|(by, _)| *by == index);

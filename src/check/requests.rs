@@ -12,7 +12,7 @@ use super::judge::{Judge, RequestReport};
 use super::rule;
 use super::rule::{Rule, Severity};
 use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
-use crate::loader::{Loader, Outcome, PathTag, Process, Search, Source, Step};
+use crate::loader::{Ask, Loader, Outcome, PathTag, Process, Search, Source, Step};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -71,7 +71,7 @@ pub(super) fn one(
     let earlier = searches.iter().find(|(_, search)| search.name == name);
     let search = match earlier {
         Some((_, search)) => search.clone(),
-        None => loader.search(process, index, name),
+        None => loader.search(process, index, how(request.kind), name),
     };
     let answer = judge.answer(&search, process, facts);
     let context = Context { judge, facts, request, search: &search, answer: &answer };
@@ -220,6 +220,14 @@ impl Context<'_, '_> {
     }
 }
 
+/// How the loader is asked.
+pub(super) fn how(kind: RequestKind) -> Ask {
+    match kind {
+        RequestKind::Needed => Ask::Needed,
+        RequestKind::Note | RequestKind::String => Ask::Dlopen,
+    }
+}
+
 fn is_board_support(soname: &str) -> bool {
     ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
 }
@@ -242,7 +250,7 @@ fn through_others(
     for (at, map) in openers {
         let Some(facts) = judge.world.facts(&map.object) else { continue };
         count = count.saturating_add(1);
-        let search = loader.search(process, at, soname.as_bytes().as_bstr());
+        let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
         let reaches = matches!(
             judge.answer(&search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)

@@ -10,7 +10,7 @@ use super::load_map;
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
 use super::strings::StringTable;
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 
 /// NVIDIA's and AMD's device code: ELF files that no dynamic loader of the host reads.
 const GPU_MACHINES: [u16; 2] = [190, 224];
@@ -116,6 +116,17 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// [`ParseError`] for an ELF file that contradicts itself or reaches past its end: nothing about it can be relied on.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let subject = Self::parse_any(bytes)?;
+        if let Self::Object(view) = &subject
+            && let Some(reason) = view.must_not_have_a_path()
+        {
+            return Ok(Self::NotApplicable(reason));
+        }
+        Ok(subject)
+    }
+
+    /// The same, with objects that must not have a search path among them.
+    fn parse_any(bytes: &'a [u8]) -> Result<Self, ParseError> {
         if !has_magic(bytes) {
             return Ok(Self::NotApplicable(NotApplicable::NotElf));
         }
@@ -142,11 +153,16 @@ impl<'a> Subject<'a> {
             return Ok(Self::NotApplicable(NotApplicable::NoStringTable));
         }
         let strings = StringTable::parse(bytes, &segments, &sections, &dynamic)?;
-        let view = ElfView { bytes, encoding, header, segments, sections, dynamic, strings };
-        if let Some(reason) = view.must_not_have_a_path() {
-            return Ok(Self::NotApplicable(reason));
-        }
-        Ok(Self::Object(Box::new(view)))
+        Ok(Self::Object(Box::new(ElfView { bytes, encoding, header, segments, sections, dynamic, strings })))
+    }
+}
+
+/// DT_SONAME of any object, the dynamic loader included.
+#[must_use]
+pub fn soname_of(bytes: &[u8]) -> Option<BString> {
+    match Subject::parse_any(bytes) {
+        Ok(Subject::Object(view)) => view.soname().map(BStr::to_owned),
+        Ok(Subject::NotApplicable(_)) | Err(_) => None,
     }
 }
 

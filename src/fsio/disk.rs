@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// Everybody may write.
 const WORLD_WRITABLE: u32 = 0o002;
 
@@ -48,36 +50,43 @@ pub fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
 }
 
 /// An absolute path with its symbolic links followed; with a `root`, links are followed as if that were `/`, and the
-/// result is a path in it. `None` when it does not exist or links lead in circles.
-#[must_use]
-pub fn resolve(path: &Path, root: Option<&Path>) -> Option<PathBuf> {
-    let Some(root) = root else { return path.canonicalize().ok() };
+/// result is a path in it.
+///
+/// # Errors
+/// What the system says: it does not exist, a directory may not be searched, links lead in a circle.
+pub fn resolve(path: &Path, root: Option<&Path>) -> io::Result<PathBuf> {
+    let Some(root) = root else { return path.canonicalize() };
     let mut left: Vec<OsString> = reversed(path);
     let mut done = PathBuf::from("/");
+    let mut is_directory = true;
     let mut links = 0_usize;
     while let Some(next) = left.pop() {
+        if !is_directory {
+            return Err(Errno::NOTDIR.into());
+        }
         if next == ".." {
             done.pop();
             continue;
         }
         let candidate = done.join(&next);
         let host = host_path(&candidate, Some(root));
-        let meta = std::fs::symlink_metadata(&host).ok()?;
+        let meta = std::fs::symlink_metadata(&host)?;
         if !meta.file_type().is_symlink() {
+            is_directory = meta.is_dir();
             done = candidate;
             continue;
         }
         links = links.saturating_add(1);
         if links > MOST_LINKS {
-            return None;
+            return Err(Errno::LOOP.into());
         }
-        let target = std::fs::read_link(&host).ok()?;
+        let target = std::fs::read_link(&host)?;
         if target.is_absolute() {
             done = PathBuf::from("/");
         }
         left.extend(reversed(&target));
     }
-    Some(done)
+    Ok(done)
 }
 
 /// Where a path of an image lies on this machine.
@@ -115,9 +124,10 @@ mod tests {
         symlink("/lib/libx.so.1.0", root.join("usr/lib/libx.so.1")).unwrap();
         symlink("../../../../../lib/libx.so.1", root.join("usr/lib/libx.so")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
-        let resolved = |path: &str| resolve(Path::new(path), Some(root));
-        assert_eq!(resolved("/lib/libx.so"), Some("/usr/lib/libx.so.1.0".into()));
-        assert_eq!(resolved("/loop"), None);
-        assert_eq!(resolved("/etc"), None);
+        let resolved = |path: &str| resolve(Path::new(path), Some(root)).map_err(|error| error.kind());
+        assert_eq!(resolved("/lib/libx.so"), Ok("/usr/lib/libx.so.1.0".into()));
+        assert_eq!(resolved("/loop").unwrap_err(), Errno::LOOP.kind());
+        assert_eq!(resolved("/etc"), Err(io::ErrorKind::NotFound));
+        assert_eq!(resolved("/lib/libx.so/../libx.so"), Err(io::ErrorKind::NotADirectory));
     }
 }

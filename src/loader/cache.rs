@@ -1,8 +1,7 @@
 //! `ld.so.cache`: which path ldconfig noted for a soname (`glibc sysdeps/generic/dl-cache.h`, format `glibc-ld.so.cache1.1`).
 //!
-//! Values are in the byte order of the machine that made it, which the magic's flags tell since glibc 2.33.
-
-use std::collections::HashMap;
+//! Values are in the byte order of the machine that made it, which the magic's flags tell since glibc 2.33. Nothing is
+//! copied from the file but the paths that are asked for: what is kept is no larger than the file, whatever its counts say.
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -18,119 +17,121 @@ const ENTRY: usize = 24;
 const HWCAPS_EXTENSION: u64 = 1 << 62;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
 const EXTENSION_HWCAPS: u32 = 1;
+/// A file's name is no longer (NAME_MAX), nor is a path (PATH_MAX), their NULs included.
+const LONGEST_NAME: usize = 256;
+const LONGEST_PATH: usize = 4096;
 
-/// What a cache file notes, by soname.
+/// Which entries a loader takes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cache {
-    noted: HashMap<BString, Vec<Noted>>,
+pub(super) struct Wanted {
+    /// The kind of object.
+    pub(super) flags: u32,
+    /// `glibc-hwcaps` folders, best first.
+    pub(super) hwcaps: Vec<BString>,
+    /// Bits of the older folders; none where they are not searched.
+    pub(super) legacy: u64,
 }
 
+/// What a cache file notes, by soname.
 #[derive(Clone, Debug)]
-struct Noted {
-    flags: u32,
-    /// The `glibc-hwcaps` folder that it comes from.
-    hwcaps: Option<BString>,
-    path: BString,
+pub(super) struct Cache {
+    table: Table,
+    /// Offsets of entries, by name; those of one name in the order of the file.
+    entries: Vec<usize>,
 }
 
 impl Cache {
     /// Reads the table; older files have another one in front of it. `None` for anything else.
-    pub(super) fn parse(bytes: &[u8], is_big_endian: bool) -> Option<Self> {
-        // The magic is aligned as the old table's records end; looking for it needs none of its fields.
-        let start = if bytes.starts_with(MAGIC) {
-            0
-        } else if bytes.starts_with(OLD_MAGIC) {
-            bytes.find(MAGIC)?
-        } else {
+    pub(super) fn parse(mut bytes: Vec<u8>, is_big_endian: bool) -> Option<Self> {
+        if bytes.starts_with(OLD_MAGIC) {
+            // The magic is aligned as the old table's records end; looking for it needs none of its fields.
+            let start = bytes.find(MAGIC)?;
+            bytes.drain(..start);
+        } else if !bytes.starts_with(MAGIC) {
             return None;
-        };
-        let table = Table { bytes: bytes.get(start..)?, encoding: Encoding { is_64: true, is_big_endian } };
-        let mut noted: HashMap<BString, Vec<Noted>> = HashMap::new();
+        }
+        let mut table = Table { bytes, encoding: Encoding { is_64: true, is_big_endian }, folders: None };
+        table.folders = table.find_folders();
+        let mut entries = Vec::new();
         for index in 0..table.usize_at(MAGIC.len())? {
             // A count that the file's size does not justify ends at the first record that is not there.
-            let Some((name, entry)) = table.entry(index) else { break };
-            if let Some(entry) = entry {
-                noted.entry(name.to_owned()).or_default().push(entry);
-            }
+            let Some(at) = table.entry(index) else { break };
+            entries.push(at);
         }
-        Some(Self { noted })
+        entries.sort_by(|a, b| table.name(*a).cmp(&table.name(*b)));
+        Some(Self { table, entries })
     }
 
-    /// The path noted for a name, of the objects with these flags; the first of the given `glibc-hwcaps` wins.
-    pub(super) fn lookup(&self, name: &BStr, flags: u32, hwcaps: &[BString]) -> Option<&BStr> {
-        let rank = |noted: &&Noted| match &noted.hwcaps {
-            None => Some(hwcaps.len()),
-            Some(named) => hwcaps.iter().position(|known| known == named),
-        };
-        let usable = self.noted.get(name)?.iter().filter(|noted| noted.flags == flags);
-        let ranked = usable.filter_map(|noted| Some((rank(&noted)?, noted)));
-        ranked.min_by_key(|(rank, _)| *rank).map(|(_, noted)| noted.path.as_bstr())
+    /// The path noted for a name: from the best of the named folders, else the first that is usable.
+    pub(super) fn lookup(&self, name: &BStr, wanted: &Wanted) -> Option<&BStr> {
+        let table = &self.table;
+        let first = self.entries.partition_point(|at| table.name(*at) < Some(name));
+        let noted = self.entries.iter().skip(first).take_while(|at| table.name(**at) == Some(name));
+        let ranked = noted.filter_map(|at| Some((table.rank(*at, wanted)?, table.path(*at)?)));
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, path)| path)
     }
 }
 
-struct Table<'a> {
-    bytes: &'a [u8],
+#[derive(Clone, Debug)]
+struct Table {
+    bytes: Vec<u8>,
     encoding: Encoding,
+    /// Where the offsets of the `glibc-hwcaps` folders' names stand.
+    folders: Option<usize>,
 }
 
-impl<'a> Table<'a> {
-    /// A record; without an entry when it is for a machine with legacy hardware capabilities.
-    fn entry(&self, index: usize) -> Option<(&'a BStr, Option<Noted>)> {
+impl Table {
+    /// The offset of an entry that is there.
+    fn entry(&self, index: usize) -> Option<usize> {
         let at = index.checked_mul(ENTRY)?.checked_add(HEADER)?;
-        let flags = self.encoding.u32_at(self.bytes, at)?;
-        let name = self.string(at.checked_add(4)?)?;
-        let path = self.string(at.checked_add(8)?)?.to_owned();
-        let hwcaps = match self.encoding.word_at(self.bytes, at.checked_add(16)?)? {
-            0 => Some(None),
-            bits if bits & HWCAPS_EXTENSION != 0 => {
-                let named = u32::try_from(bits & u64::from(u32::MAX)).ok().and_then(|index| self.hwcaps_name(index));
-                named.map(|named| Some(named.to_owned()))
-            }
-            _ => None,
-        };
-        Some((name, hwcaps.map(|hwcaps| Noted { flags, hwcaps, path })))
+        self.bytes.get(at..at.checked_add(ENTRY)?).map(|_| at)
     }
 
-    fn hwcaps_name(&self, index: u32) -> Option<&'a BStr> {
+    fn name(&self, entry: usize) -> Option<&BStr> {
+        self.string(entry.checked_add(4)?, LONGEST_NAME)
+    }
+
+    fn path(&self, entry: usize) -> Option<&BStr> {
+        self.string(entry.checked_add(8)?, LONGEST_PATH)
+    }
+
+    /// How good an entry is for a loader, 0 being best; `None` when it is not for it.
+    fn rank(&self, entry: usize, wanted: &Wanted) -> Option<usize> {
+        if self.encoding.u32_at(&self.bytes, entry)? != wanted.flags {
+            return None;
+        }
+        let bits = self.encoding.word_at(&self.bytes, entry.checked_add(16)?)?;
+        if bits & HWCAPS_EXTENSION == 0 {
+            return (bits & !wanted.legacy == 0).then_some(wanted.hwcaps.len());
+        }
+        let index = usize::try_from(bits & u64::from(u32::MAX)).ok()?;
+        let folder = self.string(self.folders?.checked_add(index.checked_mul(4)?)?, LONGEST_NAME)?;
+        wanted.hwcaps.iter().position(|known| known == folder)
+    }
+
+    fn find_folders(&self) -> Option<usize> {
         let start = self.usize_at(32)?;
-        if self.encoding.u32_at(self.bytes, start)? != EXTENSION_MAGIC {
+        if self.encoding.u32_at(&self.bytes, start)? != EXTENSION_MAGIC {
             return None;
         }
         for section in 0..self.usize_at(start.checked_add(4)?)? {
             // Tag, flags, offset, size.
             let at = section.checked_mul(16)?.checked_add(start)?.checked_add(8)?;
-            if self.encoding.u32_at(self.bytes, at)? == EXTENSION_HWCAPS {
-                let names = self.usize_at(at.checked_add(8)?)?;
-                return self.string(usize::try_from(index).ok()?.checked_mul(4)?.checked_add(names)?);
+            if self.encoding.u32_at(&self.bytes, at)? == EXTENSION_HWCAPS {
+                return self.usize_at(at.checked_add(8)?);
             }
         }
         None
     }
 
     fn usize_at(&self, at: usize) -> Option<usize> {
-        usize::try_from(self.encoding.u32_at(self.bytes, at)?).ok()
+        usize::try_from(self.encoding.u32_at(&self.bytes, at)?).ok()
     }
 
-    /// The string whose offset stands at `at`.
-    fn string(&self, at: usize) -> Option<&'a BStr> {
+    /// The string whose offset stands at `at`, of at most so many bytes with its NUL.
+    fn string(&self, at: usize, longest: usize) -> Option<&BStr> {
         let rest = self.bytes.get(self.usize_at(at)?..)?;
+        let rest = rest.get(..longest).unwrap_or(rest);
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
     }
-}
-
-/// The flags of entries that a loader of this machine accepts (`glibc sysdeps/generic/ldconfig.h`).
-pub(super) fn flags(machine: u16, is_64: bool) -> u32 {
-    const ELF_LIBC6: u32 = 3;
-    let abi = match (machine, is_64) {
-        (62, true) => 0x0300,
-        (62, false) => 0x0800,
-        (183, true) => 0x0a00,
-        (40, false) => 0x0900,
-        (22, true) => 0x0400,
-        (21, true) => 0x0500,
-        (243, true) => 0x1000,
-        (258, true) => 0x1200,
-        _ => 0,
-    };
-    ELF_LIBC6 | abi
 }

@@ -4,23 +4,40 @@ use std::sync::Arc;
 
 use bstr::BStr;
 
-use super::object::Object;
+use super::object::{Ident, Object};
 
 /// What lies at a path, symbolic links followed.
 #[derive(Clone, Debug)]
 pub enum Look {
     /// Nothing, or nothing that the given closure or image has.
     Missing,
+    /// Something that may not be opened: loaders pass over it.
+    Forbidden,
+    /// Opening it fails for another reason, such as links that lead in a circle.
+    Broken(&'static str),
     /// An object that a loader could map.
     Object(Arc<Object>),
-    /// A file that ends glibc's search with an error: not ELF, or no object to load.
-    NotLoadable(&'static str),
-    /// A file that cannot be read or contradicts itself.
-    Unreadable(Arc<str>),
+    /// A file that can be opened and that no loader maps, and why not.
+    NotLoadable(Option<Ident>, Arc<str>),
 }
 
 /// First components of the folders that glibc searches before a directory itself (`glibc elf/dl-hwcaps.c`).
-pub const HARDWARE_FOLDERS: [&str; 5] = ["glibc-hwcaps", "tls", "haswell", "avx512_1", "x86_64"];
+pub const HARDWARE_FOLDERS: [&str; 14] = [
+    "glibc-hwcaps",
+    "tls",
+    "haswell",
+    "avx512_1",
+    "x86_64",
+    "i686",
+    "sse2",
+    "aarch64",
+    "atomics",
+    "v7l",
+    "neon",
+    "vfp",
+    "altivec",
+    "dfp",
+];
 
 /// What is known of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,15 @@
 mod cache;
 mod expand;
 mod file_system;
+mod hardware;
 mod object;
 mod process;
+mod run;
 mod search;
 mod system;
 
 pub use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
-pub use object::{CacheHint, Object, PathTag, hints};
+pub use object::{CacheHint, Ident, Object, PathTag, hints};
 pub use process::{Depth, LinkMap, Process, start};
-pub use search::{End, Environment, Loader, Outcome, Search, Source, Step};
+pub use search::{Ask, End, Environment, Loader, Outcome, Search, Source, Step};
 pub use system::{Hardware, Libc, System, interpreter_of};

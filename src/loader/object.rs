@@ -4,8 +4,8 @@ use bstr::{BStr, BString, ByteSlice};
 
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
-use crate::elf::record::dt;
-use crate::elf::view::ElfView;
+use crate::elf::record::{Encoding, dt};
+use crate::elf::view::{ElfView, has_magic, machine_name};
 
 /// The search path of an object under the tag that the loader honours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,36 @@ pub struct CacheHint {
     pub soname: BString,
     /// `=absolute path` and `?directory`, in order.
     pub answers: Vec<BString>,
+}
+
+/// Bytes at which every loader starts to look at a file; a 64-bit ELF header.
+const HEADER: usize = 64;
+
+/// By what a loader tells whether a file is for it, before anything else in it counts (gABI 4 "ELF Identification").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ident {
+    /// EI_CLASS
+    pub class: u8,
+    /// EI_DATA
+    pub data: u8,
+    /// `e_machine`
+    pub machine: u16,
+}
+
+impl Ident {
+    /// Reads it from the start of a file; `None` where there is no ELF header.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let header = bytes.get(..HEADER).filter(|header| has_magic(header))?;
+        let data = *header.get(5)?;
+        let machine = Encoding { is_64: true, is_big_endian: data == 2 }.u16_at(header, 18)?;
+        Some(Self { class: *header.get(4)?, data, machine })
+    }
+
+    /// The machine's conventional name.
+    pub(super) fn machine_name(self) -> &'static str {
+        machine_name(self.machine, Encoding { is_64: self.class == 2, is_big_endian: self.data == 2 })
+    }
 }
 
 /// An object as the search needs it.
@@ -100,6 +130,13 @@ impl Object {
             no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
             hints: ldcache::find(view).map(|note| hints(note.descriptor.of(view.bytes).unwrap_or_default())),
         }
+    }
+
+    /// By what a loader tells whether it is for it.
+    #[must_use]
+    pub fn ident(&self) -> Ident {
+        let class = if self.is_64 { 2 } else { 1 };
+        Ident { class, data: if self.is_big_endian { 2 } else { 1 }, machine: self.machine }
     }
 
     /// Whether PT_INTERP says that people start it.

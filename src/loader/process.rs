@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bstr::{BStr, BString};
 
 use super::object::{Object, directory_of};
-use super::search::{End, Loader, Search};
+use super::search::{Ask, End, Loader, Search};
 use super::system::Libc;
 
 /// An object in a process.
@@ -18,10 +18,10 @@ pub struct LinkMap {
     /// What `$ORIGIN` is: for a program the real path's directory (the kernel says it), for a library that of the path
     /// that it was opened under (`glibc elf/dl-object.c`).
     pub origin: BString,
-    /// Who loaded it; `None` for the first.
+    /// Who needs it; `None` for the first, and for what dlopen loads.
     pub loader: Option<usize>,
-    /// The name that it was asked for.
-    pub asked: Option<BString>,
+    /// The names that led to it.
+    pub names: Vec<BString>,
 }
 
 /// Objects in load order.
@@ -38,29 +38,47 @@ impl Process {
     #[must_use]
     pub fn of(object: Arc<Object>) -> Self {
         let opened = object.path.clone();
-        let origin = object.directory().to_owned();
+        Self::opened(object, opened)
+    }
+
+    /// The same for an object that was opened under this path, which may have links in it.
+    #[must_use]
+    pub fn opened(object: Arc<Object>, opened: BString) -> Self {
         let has_program = object.is_program();
-        Self { maps: vec![LinkMap { object, opened, origin, loader: None, asked: None }], has_program }
+        let origin = if has_program { object.directory() } else { directory_of(opened.as_ref()) }.to_owned();
+        Self { maps: vec![LinkMap { object, opened, origin, loader: None, names: Vec::new() }], has_program }
     }
 
-    /// The index of an object that glibc would not search for again: by the name that it was asked for, the path that it was opened under, or its DT_SONAME.
-    /// musl knows the names that it was asked for, and answers for every part of libc itself.
+    /// The index of an object that the loader would not search for again.
+    ///
+    /// glibc knows an object by every name that led to it, by the path that it was opened under and by its DT_SONAME
+    /// (`glibc elf/dl-load.c`, `_dl_map_object`); musl by the first name that it was searched for, the program not at all
+    /// (`musl ldso/dynlink.c`, `load_library`).
     pub(super) fn loaded_as(&self, name: &BStr, libc: Libc) -> Option<usize> {
-        let is = |known: Option<&BString>| known.is_some_and(|known| known == name);
-        self.maps.iter().position(|map| match libc {
-            // The main program's own name is empty in its link map.
+        let is = |known: &BString| known == name;
+        let mut maps = self.maps.iter().enumerate();
+        let known = maps.find(|(index, map)| match libc {
+            // The program's own path is empty in its link map.
             Libc::Glibc => {
-                is(map.asked.as_ref())
-                    || (map.loader.is_some() && is(Some(&map.opened)))
-                    || is(map.object.soname.as_ref())
+                map.names.iter().any(is)
+                    || map.object.soname.as_ref().is_some_and(is)
+                    || (!self.is_program(*index) && is(&map.opened))
             }
-            Libc::Musl => is(map.asked.as_ref()),
-        })
+            Libc::Musl => map.names.iter().find(|name| !name.contains(&b'/')).is_some_and(is),
+        });
+        known.map(|(index, _)| index)
     }
 
-    /// The index of a file that is loaded already, under whatever path.
+    /// The index of a file that was loaded already, under whatever path. The kernel loaded the program, and no loader
+    /// knows which file that is.
     pub(super) fn map_of(&self, identity: (u64, u64)) -> Option<usize> {
-        self.maps.iter().position(|map| map.object.identity == identity)
+        let mut maps = self.maps.iter().enumerate();
+        let known = maps.find(|(index, map)| !self.is_program(*index) && map.object.identity == identity);
+        known.map(|(index, _)| index)
+    }
+
+    fn is_program(&self, index: usize) -> bool {
+        self.has_program && index == 0
     }
 
     /// The object itself, who loaded it, and so on.
@@ -77,11 +95,14 @@ impl Process {
     /// The object at an index and those that loaded it, without anything else; with its index there.
     #[must_use]
     pub fn chain_of(&self, index: usize) -> (Self, usize) {
-        let mut chain: Vec<LinkMap> =
-            self.loaders_of(index).into_iter().filter_map(|index| self.maps.get(index).cloned()).collect();
+        let mut chain = self.loaders_of(index);
+        if self.has_program && !chain.contains(&0) {
+            chain.push(0);
+        }
+        let mut chain: Vec<LinkMap> = chain.into_iter().filter_map(|index| self.maps.get(index).cloned()).collect();
         chain.reverse();
         for (at, map) in chain.iter_mut().enumerate() {
-            map.loader = at.checked_sub(1);
+            map.loader = map.loader.and(at.checked_sub(1));
         }
         let last = chain.len().saturating_sub(1);
         (Self { maps: chain, has_program: self.has_program }, last)
@@ -92,11 +113,18 @@ impl Process {
         self.has_program && self.maps.first().is_some_and(|map| map.object.is_secure)
     }
 
-    /// Takes an object in.
-    pub fn add(&mut self, object: Arc<Object>, opened: BString, loader: usize, asked: BString) -> usize {
+    /// Takes an object in; `loader` is who needs it, nobody for dlopen.
+    pub fn add(&mut self, object: Arc<Object>, opened: BString, loader: Option<usize>, name: BString) -> usize {
         let origin = directory_of(opened.as_ref()).to_owned();
-        self.maps.push(LinkMap { object, opened, origin, loader: Some(loader), asked: Some(asked) });
+        self.maps.push(LinkMap { object, opened, origin, loader, names: vec![name] });
         self.maps.len().saturating_sub(1)
+    }
+
+    /// Notes that a name led to an object.
+    fn name(&mut self, index: usize, name: BString) {
+        if let Some(map) = self.maps.get_mut(index).filter(|map| !map.names.contains(&name)) {
+            map.names.push(name);
+        }
     }
 }
 
@@ -112,15 +140,18 @@ pub enum Depth {
 /// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
 /// the object that asks (`glibc elf/dl-deps.c`).
 #[must_use]
-pub fn start(loader: &Loader<'_>, object: Arc<Object>, depth: Depth) -> (Process, Vec<(usize, Search)>) {
-    let mut process = Process::of(object);
+pub fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
     let mut searches = Vec::new();
     let mut next = 0_usize;
     while let Some(map) = process.maps.get(next) {
         for name in map.object.needed.clone() {
-            let search = loader.search(&process, next, name.as_ref());
-            if let End::Found(object, opened) = &search.end {
-                process.add(Arc::clone(object), opened.clone(), next, name);
+            let search = loader.search(&process, next, Ask::Needed, name.as_ref());
+            match &search.end {
+                End::Found(object, opened) => {
+                    process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
+                }
+                End::Loaded(index) => process.name(*index, search.expanded.clone()),
+                End::Interpreter | End::NotFound | End::Fatal => {}
             }
             searches.push((next, search));
         }

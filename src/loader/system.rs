@@ -5,9 +5,13 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::cache::{self, Cache};
+use super::cache::{Cache, Wanted};
+use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
+use super::hardware;
 use super::object::directory_of;
+use super::process::{LinkMap, Process};
+use crate::elf::view::soname_of;
 
 /// The C library whose loader it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +35,14 @@ pub struct System {
     pub cache_path: BString,
     /// What `$LIB` stands for.
     pub lib: BString,
-    /// What `$PLATFORM` stands for.
-    pub platform: BString,
+    /// What `$PLATFORM` stands for, where it stands for something.
+    pub platform: Option<&'static str>,
     /// Folders below each directory that are searched before it, in order (`glibc-hwcaps/x86-64-v3`).
     pub subdirectories: Vec<BString>,
+    /// The names by which the loader knows itself.
+    names: Vec<BString>,
     pub(super) cache: Option<Cache>,
-    pub(super) cache_flags: u32,
-    pub(super) hwcaps: Vec<BString>,
+    pub(super) cached: Wanted,
 }
 
 /// The loader that programs of a machine name, for libraries that no program is known of.
@@ -80,40 +85,57 @@ impl System {
         }
         let built_in = contents.as_deref().and_then(BuiltIn::find);
         let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.is_64));
-        let hwcaps = hardware.hwcaps.map_or_else(|| hwcaps_of(hardware.name), <[BString]>::to_vec);
+        let hwcaps = match hardware.hwcaps {
+            _ if !built_in.has_hwcaps => Vec::new(),
+            Some(known) => known.to_vec(),
+            None => hardware::hwcaps_of(hardware.name),
+        };
         let mut subdirectories: Vec<BString> =
             hwcaps.iter().map(|name| BString::from([b"glibc-hwcaps/", name.as_bytes()].concat())).collect();
-        if built_in.has_legacy_subdirectories && hardware.name == "x86_64" {
-            subdirectories.extend(legacy_subdirectories());
+        if built_in.has_legacy_subdirectories {
+            subdirectories.extend(hardware::legacy_subdirectories(hardware.name));
         }
         let cache = fs.read(built_in.cache.as_bstr());
+        let own = contents.as_deref().and_then(soname_of).unwrap_or_else(|| name.into());
         Self {
             libc: Libc::Glibc,
             interpreter: interpreter.to_owned(),
             lib: built_in.lib(),
-            // glibc overrides AT_PLATFORM for every CPU with AVX2 (glibc sysdeps/x86/cpu-features.c).
-            platform: if hardware.name == "x86_64" { "haswell" } else { hardware.name }.into(),
+            platform: hardware::platform_of(hardware.name),
             default_directories: built_in.directories,
-            cache: cache.and_then(|bytes| Cache::parse(&bytes, hardware.is_big_endian)),
+            cache: cache.and_then(|bytes| Cache::parse(bytes, hardware.is_big_endian)),
             cache_path: built_in.cache,
             subdirectories,
-            cache_flags: cache::flags(hardware.machine, hardware.is_64),
-            hwcaps,
+            names: vec![interpreter.to_owned(), own],
+            cached: Wanted {
+                flags: hardware::cache_flags(hardware.machine, hardware.is_64),
+                hwcaps,
+                legacy: if built_in.has_legacy_subdirectories { hardware::legacy_bits(hardware.name) } else { 0 },
+            },
         }
+    }
+
+    /// What the tokens in a path or name of an object stand for.
+    pub(super) fn tokens<'t>(&'t self, process: &Process, of: &'t LinkMap) -> Tokens<'t> {
+        let is_program = of.object.is_program() && of.loader.is_none();
+        let trust = match (process.is_secure(), is_program) {
+            (false, _) => Trust::Full,
+            (true, false) => Trust::Start,
+            (true, true) => Trust::Below(&self.default_directories),
+        };
+        Tokens { origin: of.origin.as_bstr(), lib: self.lib.as_bstr(), platform: self.platform.map(BStr::new), trust }
     }
 
     /// Whether a name is the loader's own, which is in every process. musl's is all of libc
     /// (`musl ldso/dynlink.c`, `load_library`).
     pub(super) fn is_itself(&self, name: &BStr) -> bool {
-        let own = self.interpreter.rsplit_once_str("/").map_or(self.interpreter.as_bytes(), |(_, own)| own);
-        match self.libc {
-            Libc::Glibc => name == own,
-            Libc::Musl => name.strip_prefix(b"lib").is_some_and(|rest| {
-                ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."]
-                    .iter()
-                    .any(|part| rest.starts_with(part.as_bytes()))
-            }),
-        }
+        let is_libc = |rest: &[u8]| {
+            ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."]
+                .iter()
+                .any(|part| rest.starts_with(part.as_bytes()))
+        };
+        self.names.iter().any(|own| own == name)
+            || (self.libc == Libc::Musl && name.strip_prefix(b"lib").is_some_and(is_libc))
     }
 
     /// `<prefix>/etc/ld-musl-<arch>.path`, lines or colons between directories (`musl ldso/dynlink.c`, `load_library`).
@@ -132,11 +154,11 @@ impl System {
             default_directories: directories.into_iter().filter(|directory| !directory.is_empty()).collect(),
             cache_path: BString::default(),
             lib: BString::default(),
-            platform: BString::default(),
+            platform: None,
             subdirectories: Vec::new(),
+            names: vec![interpreter.to_owned()],
             cache: None,
-            cache_flags: 0,
-            hwcaps: Vec::new(),
+            cached: Wanted::default(),
         }
     }
 }
@@ -145,6 +167,9 @@ impl System {
 struct BuiltIn {
     directories: Vec<BString>,
     cache: BString,
+    /// `glibc-hwcaps`, since 2.33.
+    has_hwcaps: bool,
+    /// `tls` and the like, before 2.37.
     has_legacy_subdirectories: bool,
 }
 
@@ -155,7 +180,7 @@ impl BuiltIn {
         let mut longest: Vec<BString> = Vec::new();
         let mut run: Vec<BString> = Vec::new();
         let mut cache = None;
-        let mut has_legacy = false;
+        let mut minor = None;
         for text in loader.split(|byte| *byte == 0) {
             let is_directory = text.starts_with(b"/")
                 && text.ends_with(b"/")
@@ -172,10 +197,12 @@ impl BuiltIn {
             if text.starts_with(b"/") && text.ends_with(b"/ld.so.cache") {
                 cache = Some(BString::from(text));
             }
-            has_legacy |= minor_version(text).is_some_and(|minor| minor <= 36);
+            minor = minor.or_else(|| minor_version(text));
         }
         (!longest.is_empty()).then_some(())?;
-        Some(Self { directories: longest, cache: cache?, has_legacy_subdirectories: has_legacy })
+        // Loaders that do not tell their version are older than both.
+        let has_legacy_subdirectories = minor.is_none_or(|minor| minor <= 36);
+        Some(Self { directories: longest, cache: cache?, has_hwcaps: minor.is_some(), has_legacy_subdirectories })
     }
 
     /// Where the loader itself is not at hand: Nixpkgs' is known by its path, the rest by convention.
@@ -184,14 +211,19 @@ impl BuiltIn {
         if directory.contains_str("/store/") {
             let prefix = directory_of(directory);
             let cache = BString::from([prefix.as_bytes(), b"/etc/ld.so.cache"].concat());
-            return Self { directories: vec![directory.to_owned()], cache, has_legacy_subdirectories: false };
+            return Self { directories: vec![directory.to_owned()], cache, ..Self::recent() };
         }
         let directories = if is_64 { ["/lib64", "/usr/lib64"] } else { ["/lib", "/usr/lib"] };
         Self {
             directories: directories.map(BString::from).to_vec(),
             cache: "/etc/ld.so.cache".into(),
-            has_legacy_subdirectories: false,
+            ..Self::recent()
         }
+    }
+
+    fn recent() -> Self {
+        let (directories, cache) = (Vec::new(), BString::default());
+        Self { directories, cache, has_hwcaps: true, has_legacy_subdirectories: false }
     }
 
     /// `$LIB` is the first default directory below its prefix.
@@ -211,42 +243,9 @@ fn minor_version(text: &[u8]) -> Option<u32> {
     version.get(..digits)?.to_str().ok()?.parse().ok()
 }
 
-/// Every `glibc-hwcaps` folder of a machine, best first (`glibc sysdeps/*/dl-hwcaps-subdirs.c`).
-fn hwcaps_of(machine: &str) -> Vec<BString> {
-    let names: &[&str] = match machine {
-        "x86_64" => &["x86-64-v4", "x86-64-v3", "x86-64-v2"],
-        "powerpc64le" => &["power10", "power9"],
-        "s390x" => &["z16", "z15", "z14", "z13"],
-        _ => &[],
-    };
-    names.iter().map(|name| BString::from(*name)).collect()
-}
-
-/// Before glibc 2.37: every combination of `tls`, the platform and two features, most of them first.
-fn legacy_subdirectories() -> Vec<BString> {
-    let words = ["tls", "haswell", "avx512_1", "x86_64"];
-    let mut combinations: Vec<Vec<&str>> = vec![Vec::new()];
-    for word in words {
-        let with = combinations.iter().map(|front| [front.as_slice(), &[word]].concat());
-        let without = combinations.iter().cloned();
-        combinations = with.zip(without).flat_map(|(with, without)| [with, without]).collect();
-    }
-    combinations.retain(|words| !words.is_empty());
-    combinations.into_iter().map(|words| BString::from(words.join("/"))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn legacy_folders_are_in_the_order_that_ld_so_prints() {
-        let found: Vec<String> = legacy_subdirectories().iter().map(ToString::to_string).collect();
-        assert_eq!(found.first().unwrap(), "tls/haswell/avx512_1/x86_64");
-        assert_eq!(found.get(7).unwrap(), "tls");
-        assert_eq!(found.last().unwrap(), "x86_64");
-        assert_eq!(found.len(), 15);
-    }
 
     #[test]
     fn directories_come_from_the_loaders_own_bytes() {

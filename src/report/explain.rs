@@ -49,6 +49,7 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         }
         match &step.outcome {
             Outcome::OtherMachine(machine) => writeln!(out, "  an object for {machine}")?,
+            Outcome::Broken(reason) => writeln!(out, "  {reason}")?,
             Outcome::Fatal(reason) => writeln!(out, "  {reason}")?,
             _ => writeln!(out)?,
         }
@@ -154,6 +155,9 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::NoDirectory => "absent",
         Outcome::Relative => "relative",
         Outcome::Ignored => "ignored",
+        Outcome::Refused => "refused",
+        Outcome::Forbidden => "forbidden",
+        Outcome::Broken(_) => "broken",
         Outcome::OtherClass => "class",
         Outcome::OtherMachine(_) => "machine",
         Outcome::Fatal(_) => "ERROR",
@@ -188,6 +192,9 @@ fn search(explained: &Explained) -> Value {
     let mut value = Map::new();
     put_bytes(&mut value, "by", &explained.by);
     put_bytes(&mut value, "name", &explained.search.name);
+    if explained.search.expanded != explained.search.name {
+        put_bytes(&mut value, "expanded", &explained.search.expanded);
+    }
     if let Some(kind) = explained.kind {
         put(&mut value, "kind", kind.name());
     }
@@ -224,8 +231,10 @@ fn step_object(step: &Step) -> Map<String, Value> {
     put_bytes(&mut value, "written", &step.written);
     put_bytes(&mut value, "place", &step.place);
     put(&mut value, "outcome", &outcome_word(&step.outcome).to_ascii_lowercase());
-    if let Outcome::Fatal(reason) = &step.outcome {
-        put(&mut value, "reason", reason);
+    match &step.outcome {
+        Outcome::Fatal(reason) => put(&mut value, "reason", reason),
+        Outcome::Broken(reason) => put(&mut value, "reason", reason),
+        _ => {}
     }
     value
 }

@@ -60,7 +60,7 @@ pub(super) fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, machi
 fn has_stub(machine: &Machine, place: &BStr) -> bool {
     stub_names().any(|name| match machine.look(place, name) {
         Look::Object(object) => machine.facts(&object).is_some_and(|facts| facts.is_stub),
-        Look::Missing | Look::NotLoadable(_) | Look::Unreadable(_) => false,
+        Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,
     })
 }
 

@@ -48,8 +48,12 @@ pub fn explain(
     let program_facts = program.map(|program| object(machine, policy, program)).transpose()?;
     let objects: Vec<Arc<Facts>> =
         [Some(&facts), program_facts.as_ref()].into_iter().flatten().map(Arc::clone).collect();
+    // A relative path is one in the directory where the program is started.
+    let here = environment.working_directory.clone().unwrap_or_else(|| "/".into());
+    let opened = Path::new(OsStr::from_bytes(&here)).join(path);
     let judge = Judge::new(machine, policy, environment, &objects);
-    let explanation = judge.explain(&facts, program_facts.as_ref(), question);
+    let opened = opened.as_os_str().as_bytes().as_bstr();
+    let explanation = judge.explain((&facts, opened), program_facts.as_ref(), question);
     explanation
         .ok_or_else(|| ExplainError::NotLoaded { path: path.to_owned(), program: program.unwrap_or(path).to_owned() })
 }

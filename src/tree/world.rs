@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::Hash;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,12 +11,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::check::{Facts, TargetWorld, World, Wrapper};
-use crate::elf::view::Subject;
+use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{self, FileError, Sniffed};
-use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, Object};
+use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object};
 
 /// Loaders and caches are smaller; nothing else is read whole.
 const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
+
+/// Bytes of a file's name (`Linux include/uapi/linux/limits.h`, NAME_MAX).
+const LONGEST_NAME: usize = 255;
 
 /// What is looked at, and what is known of it already.
 #[derive(Debug, Default)]
@@ -23,6 +27,7 @@ pub struct Machine {
     root: Option<PathBuf>,
     within: Option<BTreeSet<BString>>,
     folders: Memo<BString, Option<Arc<Folder>>>,
+    missing: Memo<BString, DirectoryState>,
     looks: Memo<BString, Look>,
     facts: Memo<BString, Arc<Facts>>,
     wrappers: HashMap<BString, Wrapper>,
@@ -54,9 +59,16 @@ impl<K: Hash + Eq, V: Clone> Memo<K, V> {
 
 #[derive(Debug)]
 struct Folder {
-    names: HashSet<BString>,
+    /// `None` where the directory may be searched, but not listed.
+    names: Option<HashSet<BString>>,
     world_writable: bool,
     has_hardware_folders: bool,
+}
+
+impl Folder {
+    fn may_have(&self, name: &[u8]) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(name))
+    }
 }
 
 impl Machine {
@@ -102,7 +114,7 @@ impl Machine {
 
     /// A path of this file system with its symbolic links followed.
     pub(super) fn resolve(&self, path: &Path) -> Option<PathBuf> {
-        fsio::resolve(path, self.root.as_deref())
+        fsio::resolve(path, self.root.as_deref()).ok()
     }
 
     /// A canonical path.
@@ -123,16 +135,14 @@ impl Machine {
     fn open(&self, path: &Path) -> Look {
         let opened = match fsio::sniff(&self.host(path)) {
             Ok(Sniffed::Elf(opened)) => opened,
-            Ok(Sniffed::NotElf) => return Look::NotLoadable("not an ELF file"),
+            Ok(Sniffed::NotElf) => return Look::NotLoadable(None, NotApplicable::NotElf.reason().into()),
             Err(error) => return unreadable(&error),
         };
-        let subject = match Subject::parse(opened.bytes()) {
-            Ok(subject) => subject,
-            Err(error) => return Look::Unreadable(error.to_string().into()),
-        };
-        let view = match subject {
-            Subject::Object(view) => view,
-            Subject::NotApplicable(reason) => return Look::NotLoadable(reason.reason()),
+        let ident = Ident::of(opened.bytes());
+        let view = match Subject::parse(opened.bytes()) {
+            Ok(Subject::Object(view)) => view,
+            Ok(Subject::NotApplicable(reason)) => return Look::NotLoadable(ident, reason.reason().into()),
+            Err(error) => return Look::NotLoadable(ident, error.to_string().into()),
         };
         let shown = path.to_owned();
         let key = BString::from(path.as_os_str().as_bytes());
@@ -150,14 +160,22 @@ impl Machine {
     }
 
     fn list(&self, path: &BStr) -> Option<Folder> {
-        let found = fsio::resolve(Path::new(OsStr::from_bytes(path)), self.root.as_deref())?;
+        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
         if !self.is_within(found.as_os_str().as_bytes().as_bstr()) {
             return None;
         }
-        let listing = fsio::list(&self.host(&found)).ok()?;
+        let host = self.host(&found);
+        let listing = match fsio::list(&host) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let world_writable = fsio::is_world_writable(&host);
+                return Some(Folder { names: None, world_writable, has_hardware_folders: true });
+            }
+            Err(_) => return None,
+        };
         let names: HashSet<BString> = listing.names.into_iter().map(|name| BString::from(name.into_vec())).collect();
         let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| names.contains(name.as_bytes()));
-        Some(Folder { names, world_writable: listing.world_writable, has_hardware_folders })
+        Some(Folder { names: Some(names), world_writable: listing.world_writable, has_hardware_folders })
     }
 
     fn is_within(&self, path: &BStr) -> bool {
@@ -190,23 +208,32 @@ pub enum LookError {
 }
 
 fn unreadable(error: &FileError) -> Look {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    Look::Unreadable(format!("{error}{source}").into())
+    if error.source.kind() == ErrorKind::PermissionDenied {
+        return Look::Forbidden;
+    }
+    Look::NotLoadable(None, format!("{error}: {}", error.source).into())
 }
 
 impl FileSystem for Machine {
     fn look(&self, directory: &BStr, name: &BStr) -> Look {
-        let Some(folder) = self.folder(directory).filter(|folder| folder.names.contains(name.as_bytes())) else {
+        let Some(folder) = self.folder(directory) else { return Look::Missing };
+        if name.len() > LONGEST_NAME {
+            return Look::Broken("the name is too long");
+        }
+        if !folder.may_have(name) {
             return Look::Missing;
-        };
-        drop(folder);
+        }
         let path = BString::from([directory.trim_end_with(|c| c == '/'), b"/", name.as_bytes()].concat());
         if let Some(known) = self.looks.get(&path) {
             return known;
         }
         let look = match fsio::resolve(Path::new(OsStr::from_bytes(&path)), self.root.as_deref()) {
-            Some(found) => self.look_at(&found),
-            None => Look::Missing,
+            Ok(found) => self.look_at(&found),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Look::Missing,
+                ErrorKind::PermissionDenied => Look::Forbidden,
+                _ => Look::Broken("its links lead in a circle"),
+            },
         };
         self.looks.put(path, look)
     }
@@ -217,12 +244,15 @@ impl FileSystem for Machine {
                 world_writable: folder.world_writable,
                 has_hardware_folders: folder.has_hardware_folders,
             },
-            None => DirectoryState::Missing { anybody_could_make_it: self.anybody_could_make(path) },
+            None => self.missing.get(path).unwrap_or_else(|| {
+                let anybody_could_make_it = self.anybody_could_make(path);
+                self.missing.put(path.to_owned(), DirectoryState::Missing { anybody_could_make_it })
+            }),
         }
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
-        let found = fsio::resolve(Path::new(OsStr::from_bytes(path)), self.root.as_deref())?;
+        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
         self.is_within(found.as_os_str().as_bytes().as_bstr()).then_some(())?;
         fsio::read_small(&self.host(&found), LARGEST_SYSTEM_FILE)
     }
@@ -230,7 +260,7 @@ impl FileSystem for Machine {
 
 impl TargetWorld for Machine {
     fn names(&self, directory: &BStr) -> Option<Vec<BString>> {
-        let mut names: Vec<BString> = self.folder(directory)?.names.iter().cloned().collect();
+        let mut names: Vec<BString> = self.folder(directory)?.names.iter().flatten().cloned().collect();
         names.sort();
         Some(names)
     }

@@ -1,0 +1,385 @@
+//! A search while it runs: the two loaders' rules, place by place.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::expand;
+use super::file_system::{DirectoryState, Look};
+use super::object::{Ident, PathTag};
+use super::process::{LinkMap, Process};
+use super::search::{Ask, End, Loader, Outcome, Search, Source, Step, without_slashes};
+use super::system::Libc;
+
+/// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
+const MUSL_BUFFER: usize = 2 * 255 + 2;
+
+/// A search that is not over yet.
+pub(super) struct Run<'a> {
+    loader: Loader<'a>,
+    process: &'a Process,
+    by: usize,
+    asking: &'a LinkMap,
+    name: &'a BStr,
+    steps: Vec<Step>,
+}
+
+/// What follows a place.
+enum Next {
+    /// The next one.
+    Place,
+    /// What comes behind the list that it stands in.
+    List,
+    /// Nothing.
+    Done(End),
+}
+
+impl Next {
+    /// For a place that stands in no list.
+    fn end(self) -> Option<End> {
+        match self {
+            Self::Place | Self::List => None,
+            Self::Done(end) => Some(end),
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr) -> Search {
+        let mut search =
+            Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
+        let Some(asking) = process.maps.get(by) else { return search };
+        if ask == Ask::Needed && loader.system.libc == Libc::Glibc && name.contains(&b'$') {
+            match Self::expanded(loader, process, asking, name) {
+                Ok(expanded) => search.expanded = expanded,
+                Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
+            }
+        }
+        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), steps: Vec::new() };
+        search.end = run.run(ask);
+        search.steps = run.steps;
+        search
+    }
+
+    /// DT_NEEDED's tokens, which must have values, and which programs with more rights must not have at all
+    /// (`glibc elf/dl-deps.c`, `expand_dst`).
+    fn expanded(loader: Loader<'_>, process: &Process, asking: &LinkMap, name: &BStr) -> Result<BString, Step> {
+        let expanded = expand::glibc(name, loader.system.tokens(process, asking));
+        let error = match &expanded {
+            Some(expanded) if expanded == name => return Ok(name.to_owned()),
+            Some(_) if process.is_secure() => "DST not allowed in SUID/SGID programs",
+            Some(expanded) if !expanded.is_empty() => return Ok(expanded.clone()),
+            _ => "empty dynamic string token substitution",
+        };
+        let outcome = Outcome::Fatal(Arc::from(error));
+        Err(Step { source: Source::Path, written: name.to_owned(), place: name.to_owned(), outcome })
+    }
+
+    fn run(&mut self, ask: Ask) -> End {
+        let system = self.loader.system;
+        if system.is_itself(self.name) {
+            self.step(Source::Loaded, b"".into(), system.interpreter.clone(), Outcome::Hit);
+            return End::Interpreter;
+        }
+        if let Some(index) = self.process.loaded_as(self.name, system.libc) {
+            let place = self.process.maps.get(index).map(|map| map.opened.clone()).unwrap_or_default();
+            self.step(Source::Loaded, b"".into(), place, Outcome::Hit);
+            return End::Loaded(index);
+        }
+        let end = if self.name.contains(&b'/') {
+            self.path()
+        } else {
+            match system.libc {
+                Libc::Glibc => self.glibc(),
+                Libc::Musl => self.musl(ask),
+            }
+        };
+        end.unwrap_or(End::NotFound)
+    }
+
+    /// A name with a slash; dlopen's tokens are expanded only here.
+    fn path(&mut self) -> Option<End> {
+        let path = match self.loader.system.libc {
+            Libc::Glibc => expand::glibc(self.name, self.loader.system.tokens(self.process, self.asking))?,
+            Libc::Musl => self.name.to_owned(),
+        };
+        self.file(&Source::Path, self.name, path).end()
+    }
+
+    /// `glibc elf/dl-load.c`, `_dl_map_object`.
+    fn glibc(&mut self) -> Option<End> {
+        if !matches!(self.asking.object.path_tag, PathTag::Runpath(..))
+            && let Some(end) = self.rpath_chain()
+        {
+            return Some(end);
+        }
+        if let Some(end) = self.library_path() {
+            return Some(end);
+        }
+        if let PathTag::Runpath(path, _) = &self.asking.object.path_tag {
+            let source = Source::Runpath(self.asking.object.path.clone());
+            if let Some(end) = self.entries(&source, path.as_bstr(), self.asking) {
+                return Some(end);
+            }
+        }
+        if let Some(end) = self.cache() {
+            return Some(end);
+        }
+        if self.asking.object.no_default_directories {
+            return None;
+        }
+        self.default_directories()
+    }
+
+    /// The asking object's DT_RPATH, then that of whoever loaded it, up to the program; objects with DT_RUNPATH have none.
+    fn rpath_chain(&mut self) -> Option<End> {
+        let mut chain = self.process.loaders_of(self.by);
+        if self.process.has_program && !chain.contains(&0) {
+            chain.push(0);
+        }
+        for index in chain {
+            let Some(map) = self.process.maps.get(index) else { continue };
+            if let PathTag::Rpath(path) = &map.object.path_tag {
+                let source = Source::Rpath(map.object.path.clone());
+                if let Some(end) = self.entries(&source, path.as_bstr(), map) {
+                    return Some(end);
+                }
+            }
+        }
+        None
+    }
+
+    fn library_path(&mut self) -> Option<End> {
+        let path = self.loader.environment.library_path.as_ref().filter(|path| !path.is_empty())?;
+        if self.process.is_secure() {
+            return None;
+        }
+        if self.loader.system.libc == Libc::Musl {
+            return self.musl_list(&Source::LibraryPath, path.as_bstr(), path.as_bstr());
+        }
+        // A semicolon separates too (glibc elf/dl-load.c, _dl_init_paths).
+        let entries = path.split(|byte| matches!(byte, b':' | b';'));
+        self.each(&Source::LibraryPath, entries.map(BStr::new), self.process.maps.first().unwrap_or(self.asking))
+    }
+
+    fn entries(&mut self, source: &Source, path: &BStr, of: &LinkMap) -> Option<End> {
+        // An empty string is no path at all, not an empty entry.
+        if path.is_empty() {
+            return None;
+        }
+        self.each(source, path.split_str(":").map(BStr::new), of)
+    }
+
+    /// Each directory once, as `fillin_rpath` lists them.
+    fn each<'e>(&mut self, source: &Source, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
+        let tokens = self.loader.system.tokens(self.process, of);
+        let mut seen: HashSet<BString> = HashSet::new();
+        for entry in entries {
+            let expanded = match expand::glibc(entry, tokens) {
+                Some(expanded) if entry.is_empty() || !expanded.is_empty() => expanded,
+                _ => {
+                    self.step(source.clone(), entry, entry.to_owned(), Outcome::UnknownToken);
+                    continue;
+                }
+            };
+            let directory = without_slashes(expanded.as_bstr());
+            if !seen.insert(directory.to_owned()) {
+                continue;
+            }
+            match self.directory(source, entry, directory) {
+                Next::Place => {}
+                Next::List => return None,
+                Next::Done(end) => return Some(end),
+            }
+        }
+        None
+    }
+
+    fn default_directories(&mut self) -> Option<End> {
+        for directory in &self.loader.system.default_directories {
+            match self.directory(&Source::Default, directory.as_bstr(), directory.as_bstr()) {
+                Next::Place => {}
+                Next::List => return None,
+                Next::Done(end) => return Some(end),
+            }
+        }
+        None
+    }
+
+    fn cache(&mut self) -> Option<End> {
+        let system = self.loader.system;
+        let found = system.cache.as_ref()?.lookup(self.name, &system.cached)?.to_owned();
+        // What lies below a default directory counts as being in it.
+        let is_below =
+            |directory: &BString| found.strip_prefix(directory.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
+        if self.asking.object.no_default_directories && system.default_directories.iter().any(is_below) {
+            self.step(Source::Cache, b"".into(), found, Outcome::Refused);
+            return None;
+        }
+        // A stale entry is no error: the default directories follow.
+        self.file(&Source::Cache, b"".into(), found).end()
+    }
+
+    /// `musl ldso/dynlink.c`, `load_library`: LD_LIBRARY_PATH, either tag of the whole chain, then the system's path. Who
+    /// calls dlopen does not count: the program asks.
+    fn musl(&mut self, ask: Ask) -> Option<End> {
+        if let Some(end) = self.library_path() {
+            return Some(end);
+        }
+        let chain = match ask {
+            Ask::Needed => self.process.loaders_of(self.by),
+            Ask::Dlopen if self.process.has_program => vec![0],
+            Ask::Dlopen => Vec::new(),
+        };
+        for index in chain {
+            let Some(map) = self.process.maps.get(index) else { continue };
+            let source = match &map.object.path_tag {
+                PathTag::None => continue,
+                PathTag::Rpath(_) => Source::Rpath(map.object.path.clone()),
+                PathTag::Runpath(..) => Source::Runpath(map.object.path.clone()),
+            };
+            let path = map.object.path_tag.path().unwrap_or_default();
+            // Who starts a program with more rights chooses the path that it is started under.
+            let is_unsafe = index == 0 && self.process.is_secure() && path.contains(&b'$');
+            let Some(expanded) = expand::musl(path, map.origin.as_bstr()).filter(|_| !is_unsafe) else {
+                self.step(source, path, path.to_owned(), Outcome::UnknownToken);
+                continue;
+            };
+            if let Some(end) = self.musl_list(&source, path, expanded.as_bstr()) {
+                return Some(end);
+            }
+        }
+        self.default_directories()
+    }
+
+    /// A list as it is written, and what it stands for: lines or colons between directories, and nothing between two of
+    /// those is no directory (`musl ldso/dynlink.c`, `path_open`).
+    fn musl_list(&mut self, source: &Source, written: &BStr, list: &BStr) -> Option<End> {
+        let is_separator = |byte: &u8| matches!(byte, b':' | b'\n');
+        let pairs = written.split(is_separator).zip(list.split(is_separator));
+        for (written, entry) in pairs.filter(|(_, entry)| !entry.is_empty()) {
+            if let Some(end) = self.directory(source, written.into(), entry.into()).end() {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    /// A directory and the folders for better hardware in it, which come first.
+    fn directory(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
+        if self.loader.environment.ignores(directory) {
+            self.step(source.clone(), written, directory.to_owned(), Outcome::Ignored);
+            return Next::Place;
+        }
+        let Some(absolute) = self.absolute(directory) else {
+            self.step(source.clone(), written, directory.to_owned(), Outcome::Relative);
+            return Next::Place;
+        };
+        match self.loader.files.directory(absolute.as_bstr()) {
+            DirectoryState::Missing { .. } => {
+                self.step(source.clone(), written, directory.to_owned(), Outcome::NoDirectory);
+                return Next::Place;
+            }
+            DirectoryState::Present { has_hardware_folders: true, .. } => {
+                let system = self.loader.system;
+                for below in &system.subdirectories {
+                    let folder = join(absolute.as_bstr(), below.as_bstr());
+                    // What happens here ends the search or does not: the list is left for what happens in the directory.
+                    if self.loader.files.directory(folder.as_bstr()).exists()
+                        && let Next::Done(end) = self.candidate(source, written, folder.as_bstr())
+                    {
+                        return Next::Done(end);
+                    }
+                }
+            }
+            DirectoryState::Present { .. } => {}
+        }
+        self.candidate(source, written, absolute.as_bstr())
+    }
+
+    fn candidate(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
+        let place = join(directory, self.name);
+        if self.loader.system.libc == Libc::Musl && place.len() >= MUSL_BUFFER {
+            return Next::Place;
+        }
+        let look = self.loader.files.look(directory, self.name);
+        self.judge(source, written, place, look)
+    }
+
+    fn file(&mut self, source: &Source, written: &BStr, path: BString) -> Next {
+        let Some(path) = self.absolute(path.as_bstr()) else {
+            self.step(source.clone(), written, path, Outcome::Relative);
+            return Next::Place;
+        };
+        let (directory, name) = path.rsplit_once_str("/").unwrap_or((b"", path.as_bytes()));
+        let directory = if directory.is_empty() { b"/".as_bstr() } else { directory.as_bstr() };
+        let look = self.loader.files.look(directory, name.as_bstr());
+        self.judge(source, written, path, look)
+    }
+
+    fn judge(&mut self, source: &Source, written: &BStr, place: BString, look: Look) -> Next {
+        let fatal = |reason: Arc<str>| (Outcome::Fatal(reason), Next::Done(End::Fatal));
+        let ident = match &look {
+            Look::Object(found) => Some(found.ident()),
+            Look::NotLoadable(ident, _) => *ident,
+            Look::Missing | Look::Forbidden | Look::Broken(_) => None,
+        };
+        let (outcome, next) = match (ident.and_then(|ident| self.passes_over(ident)), look) {
+            (Some(answer), _) => answer,
+            (None, Look::Missing) => (Outcome::Miss, Next::Place),
+            (None, Look::Forbidden) => (Outcome::Forbidden, Next::Place),
+            (None, Look::Broken(reason)) => (
+                Outcome::Broken(reason),
+                match self.loader.system.libc {
+                    Libc::Glibc => Next::List,
+                    Libc::Musl => Next::Done(End::NotFound),
+                },
+            ),
+            (None, Look::NotLoadable(_, reason)) => fatal(reason),
+            (None, Look::Object(found)) => match self.process.map_of(found.identity) {
+                Some(index) => (Outcome::Hit, Next::Done(End::Loaded(index))),
+                None => (Outcome::Hit, Next::Done(End::Found(found, place.clone()))),
+            },
+        };
+        self.step(source.clone(), written, place, outcome);
+        next
+    }
+
+    /// `glibc elf/dl-load.c`, `open_verify`: a file of another class or machine is passed over, one of another byte order is
+    /// an error. musl takes the first file that it can open, and for any of these that is an error.
+    fn passes_over(&self, found: Ident) -> Option<(Outcome, Next)> {
+        let own = self.asking.object.ident();
+        let next = match self.loader.system.libc {
+            Libc::Glibc => Next::Place,
+            Libc::Musl => Next::Done(End::Fatal),
+        };
+        if found.class != own.class {
+            Some((Outcome::OtherClass, next))
+        } else if found.data != own.data {
+            let order = if own.data == 2 { "big" } else { "little" };
+            let reason = format!("ELF file data encoding not {order}-endian");
+            Some((Outcome::Fatal(reason.into()), Next::Done(End::Fatal)))
+        } else {
+            (found.machine != own.machine).then_some((Outcome::OtherMachine(found.machine_name()), next))
+        }
+    }
+
+    fn step(&mut self, source: Source, written: &BStr, place: BString, outcome: Outcome) {
+        self.steps.push(Step { source, written: written.to_owned(), place, outcome });
+    }
+
+    /// `None` for a relative path when nobody said where the program is started.
+    fn absolute(&self, path: &BStr) -> Option<BString> {
+        if path.starts_with(b"/") {
+            return Some(path.to_owned());
+        }
+        let directory = self.loader.environment.working_directory.as_ref()?;
+        Some(if path.is_empty() { directory.clone() } else { join(directory.as_bstr(), path) })
+    }
+}
+
+fn join(directory: &BStr, name: &BStr) -> BString {
+    let directory = if directory == "/" { b"".as_bstr() } else { directory };
+    BString::from([directory.as_bytes(), b"/", name.as_bytes()].concat())
+}
