@@ -37,6 +37,8 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
     }
     let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(std::sync::Arc::clone(&facts.object));
+    // Stubs stand beside each other, and nobody loads them.
+    let is_own_business = judge.policy.paths(object.is_64).classify(object.directory()) == EntryClass::Stub;
     let mut seen: BTreeSet<&BStr> = BTreeSet::new();
     for entry in list.entries() {
         if entry.is_empty() {
@@ -63,7 +65,11 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
             (is_build, &rule::BUILD_DIR_ENTRY, "a directory of a build"),
             (is_fhs, &rule::FHS_ENTRY, "which NixOS does not have"),
             (is_host_compiler(entry), &rule::HOST_COMPILER_LEAK, "the compiler behind nvcc"),
-            (is_stub(judge, class, place.as_bstr()), &rule::STUB_IN_RUNPATH, "a directory of link-time stubs"),
+            (
+                !is_own_business && is_stub(judge, class, place.as_bstr()),
+                &rule::STUB_IN_RUNPATH,
+                "a directory of link-time stubs",
+            ),
         ];
         let mut is_named = false;
         for (_, rule, what) in by_name.into_iter().filter(|(applies, ..)| *applies) {
