@@ -14,6 +14,7 @@
 
 mod afterwards;
 mod classes;
+mod crashes;
 mod editors;
 mod elfgen;
 mod files;

@@ -1,0 +1,201 @@
+//! Disks that are full, limits that are reached, and places that cannot be written: with every strategy.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::site::{MODES, Site, cases};
+use super::strace::can_trace;
+use crate::fixtures::for_all;
+use crate::support::{Run, Snapshot, command, long, require, skip};
+
+/// A shell that may mount in a namespace of its own; None where the kernel refuses.
+fn mounting_shell(test: &str, script: &str) -> Option<Command> {
+    if !require("unshare", test) || !require("mount", test) {
+        return None;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let flags: &[&str] = if is_root { &["-m"] } else { &["-U", "-r", "-m"] };
+    if !command("unshare").args(flags).arg("true").status().is_ok_and(|status| status.success()) {
+        skip(test, "no mount namespaces here");
+        return None;
+    }
+    let mut shell = command("unshare");
+    shell.args(flags).args(["sh", "-c", script, "sh"]);
+    Some(shell)
+}
+
+/// `$1` mount point, `$2` pages that stay free, `$3` the old object, `$4` the new one; then the command.
+const FULL_DISK: &str = r#"
+set -e
+point=$1 free=$2 old=$3 new=$4
+shift 4
+mount -t tmpfs -o size=2m,mode=755 tmpfs "$point"
+cp "$old" "$point/object"
+# What the fill leaves is exactly the free pages.
+dd if=/dev/zero of="$point/spare" bs=4096 count="$free" 2>/dev/null
+dd if=/dev/zero of="$point/fill" bs=4096 2>/dev/null || true
+rm "$point/spare"
+set +e
+"$@" "$point/object" >/dev/null
+code=$?
+cmp -s "$old" "$point/object" && is=old
+cmp -s "$new" "$point/object" && is=new
+echo "RESULT $code $is $(ls -A "$point" | tr '\n' ' ')"
+"#;
+
+/// Where some pages are free, a write of several pages is cut short.
+#[test]
+fn a_full_disk_leaves_the_old_or_the_new_file() {
+    let test = "a_full_disk_leaves_the_old_or_the_new_file";
+    if !can_trace(test) {
+        return;
+    }
+    // What a moved table's hole or the copy of a large segment needs is more than this disk.
+    let small = cases().into_iter().filter(|case| case.strategy != "move-table");
+    let all: Vec<_> = small.flat_map(|case| MODES.map(|mode| (case.clone(), mode))).collect();
+    let pages: &[u32] = if long() { &[0, 1, 2, 3, 4, 5, 6, 8, 12, 20] } else { &[0, 1, 3] };
+    for_all(&all, |(case, mode)| {
+        let site = Site::new(case);
+        site.edited(mode);
+        let (point, new) = (site.beside("disk"), site.beside("edited"));
+        fs::create_dir(&point).unwrap();
+        fs::copy(&site.object, &new).unwrap();
+        for free in pages {
+            let Some(mut shell) = mounting_shell(test, FULL_DISK) else { return Ok(()) };
+            shell.arg(&point).arg(free.to_string()).arg(site.beside("original")).arg(&new);
+            let run: Run = shell.args(site.command_but_for_the_object(mode)).output().unwrap().into();
+            let told = format!("{} {mode:?}, {free} pages free\n{}{}", case.name, run.stdout, run.stderr);
+            let Some(result) = run.stdout.lines().find_map(|line| line.strip_prefix("RESULT ")) else {
+                skip(test, &format!("no tmpfs here: {}", run.stderr));
+                return Ok(());
+            };
+            match result {
+                "0 new fill object " => {}
+                "2 old fill object " => {
+                    assert!(run.stderr.contains("object: cannot "), "{told}");
+                    assert!(run.stderr.contains("No space left on device"), "{told}");
+                }
+                _ => panic!("{told}"),
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Whether the signal of a file size limit ends the program or is ignored, as in some supervisors.
+#[test]
+fn a_size_limit_leaves_the_old_or_the_new_file() {
+    let test = "a_size_limit_leaves_the_old_or_the_new_file";
+    if !can_trace(test) || !require("prlimit", test) || !require("env", test) {
+        return;
+    }
+    let all: Vec<_> = cases().into_iter().flat_map(|case| MODES.map(|mode| (case.clone(), mode))).collect();
+    for_all(&all, |(case, mode)| {
+        let site = Site::new(case);
+        let new = site.edited(mode);
+        let mut limits =
+            vec![0, site.old.len / 2, site.old.len - 1, site.old.len, new.len - 1, new.len, new.len + 4096];
+        if long() {
+            limits.extend((site.old.len..site.old.len + 2000).step_by(50));
+        }
+        limits.sort_unstable();
+        limits.dedup();
+        for limit in limits {
+            for ignored in [false, true] {
+                site.reset();
+                let mut limited = command("env");
+                limited.args(ignored.then_some("--ignore-signal=XFSZ")).arg("prlimit").arg(format!("--fsize={limit}"));
+                limited.args(site.command_but_for_the_object(mode)).arg(&site.object);
+                let run: Run = limited.output().unwrap().into();
+                let told = format!("{} {mode:?}, {limit} bytes, ignored: {ignored}\n{}", case.name, run.stderr);
+                match run.code {
+                    Some(0) => assert!(site.now() == new && limit >= new.len, "{told}"),
+                    Some(2) => {
+                        site.assert_untouched(&told);
+                        assert!(run.stderr.contains("object: ") && run.stderr.contains("(ulimit -f)"), "{told}");
+                    }
+                    _ => panic!("{told}"),
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// `$1` mount point, `$2` the folder that is seen there, which may only be read; then the command.
+const READ_ONLY: &str = r#"
+set -e
+mount --bind "$2" "$1"
+mount -o remount,bind,ro "$1"
+point=$1
+shift 2
+set +e
+"$@" "$point/object"
+echo "RESULT $?"
+"#;
+
+#[test]
+fn a_folder_that_is_mounted_read_only_is_refused_by_name() {
+    let test = "a_folder_that_is_mounted_read_only_is_refused_by_name";
+    if !can_trace(test) {
+        return;
+    }
+    for mode in MODES {
+        let site = Site::new(&cases()[0]);
+        let point = site.beside("point");
+        fs::create_dir(&point).unwrap();
+        let Some(mut shell) = mounting_shell(test, READ_ONLY) else { return };
+        shell.arg(&point).arg(site.object.parent().unwrap()).args(site.command_but_for_the_object(mode));
+        let run: Run = shell.output().unwrap().into();
+        if !run.stdout.contains("RESULT") {
+            skip(test, &format!("no bind mounts here: {}", run.stderr));
+            return;
+        }
+        assert!(run.stdout.ends_with("RESULT 2\n"), "{mode:?} {}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains("point/object: cannot "), "{mode:?} {}", run.stderr);
+        assert!(run.stderr.contains("Read-only file system"), "{mode:?} {}", run.stderr);
+        site.assert_untouched("read-only");
+    }
+}
+
+/// Sets or clears an attribute of the file system; whether there is such a thing here.
+fn attribute(change: &str, path: &Path) -> bool {
+    command("chattr").arg(change).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn what_the_file_system_protects_is_refused_by_name() {
+    let test = "what_the_file_system_protects_is_refused_by_name";
+    if !can_trace(test) || !require("chattr", test) {
+        return;
+    }
+    for mode in MODES {
+        for protection in ["i", "a"] {
+            let site = Site::new(&cases()[0]);
+            if !attribute(&format!("+{protection}"), &site.object) {
+                // The file system of temporary files decides, not what is installed.
+                eprintln!("SKIP {test}: no protected files on the file system of temporary files");
+                return;
+            }
+            let before = Snapshot::of(&site.object);
+            let run: Run = site.fix(mode).plain().output().unwrap().into();
+            let after = Snapshot::of(&site.object);
+            assert!(attribute(&format!("-{protection}"), &site.object));
+            run.assert_code(2, protection);
+            assert!(run.stderr.contains(site.object.to_str().unwrap()), "{}", run.stderr);
+            assert!(run.stderr.contains("Operation not permitted"), "{}", run.stderr);
+            before.assert_same(&after, protection);
+            site.assert_untouched(protection);
+        }
+        // No file can be made in the folder: the object itself can be written.
+        let site = Site::new(&cases()[0]);
+        let folder = site.object.parent().unwrap();
+        assert!(attribute("+i", folder));
+        let run: Run = site.fix(mode).plain().output().unwrap().into();
+        assert!(attribute("-i", folder));
+        run.assert_code(0, "a protected folder");
+        assert_eq!(site.loads(), super::site::Loads::New);
+        assert!(site.strangers().is_empty());
+    }
+}

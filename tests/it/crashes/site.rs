@@ -1,0 +1,259 @@
+//! One object to edit with everything that it needs to run, and what it says when it does.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::PathBuf;
+
+use super::contents::Contents;
+use super::strace::Traced;
+use crate::elfgen::selftest::{answer, dependency};
+use crate::elfgen::{Machine, Spec, presets};
+use crate::fixtures::{Link, Shape, deps, run_file};
+use crate::support::{Run, Tree, age, program, skip};
+
+/// The two write modes of an edit.
+pub(super) const MODES: [&[&str]; 2] = [&["--in-place"], &[]];
+
+/// Which directory the object's dependency came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Loads {
+    Old,
+    New,
+    Not(String),
+}
+
+/// What an object is made by, and so how it is run.
+#[derive(Clone)]
+enum Maker {
+    Generator(Box<Spec>),
+    Linker(&'static str, &'static str, Shape),
+}
+
+/// An object for whose edit a strategy is the first that fits.
+#[derive(Clone)]
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) strategy: &'static str,
+    maker: Maker,
+}
+
+fn generated(strategy: &'static str, name: &'static str, spec: Spec) -> Case {
+    Case { name, strategy, maker: Maker::Generator(Box::new(spec)) }
+}
+
+fn preset(strategy: &'static str, name: &'static str) -> Case {
+    let (name, spec) = presets().into_iter().find(|(other, _)| *other == name).expect("a preset of this name");
+    generated(strategy, name, spec)
+}
+
+/// Every strategy, with the variants that write in another order.
+pub(super) fn cases() -> Vec<Case> {
+    let shared = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").exports("x$ORIGIN/new:$ORIGIN/old");
+    let mut cases = vec![
+        generated("share", "share", shared),
+        preset("overwrite", "rung-b-overwrite-pie"),
+        preset("dead-bytes", "rung-c-dead-garbage"),
+        preset("grow", "rung-d-grow-own"),
+        preset("grow", "rung-d-grow-patchelf"),
+        preset("slack", "rung-e-slack-pie"),
+        // The PT_LOAD's end is the file's.
+        preset("slack", "no-headers-tight"),
+        preset("slack", "ldcache-note-small"),
+        preset("slack", "rung-e-slack-overlay"),
+        preset("slot", "rung-f-property-note"),
+        preset("slot", "rung-f-phdr-of-library"),
+        preset("gap", "rung-g-gap-z-pie"),
+        preset("gap", "rung-g-headers-behind-table"),
+        preset("reimage", "rung-h-reimage-bss-tls"),
+        preset("reimage", "rung-h-reimage-pie"),
+        preset("make-room", "rung-i-make-room-interp"),
+        // With the interim table.
+        preset("make-room", "rung-i-make-room-note"),
+        // Nothing to leave out for an interim table: never in place.
+        preset("make-room", "rung-i-make-room-hash"),
+        preset("move-table", "rung-k-move-table-pie"),
+    ];
+    for (name, linker, source, shape) in
+        [("bfd-pie", "bfd", "user_program.c", Shape::Pie), ("lld-library", "lld", "user_library.c", Shape::Library)]
+    {
+        cases.push(Case { name, strategy: "", maker: Maker::Linker(linker, source, shape) });
+    }
+    cases
+}
+
+/// One case for each order in which writes are made: what is tried for every pair of points is tried for these.
+pub(super) fn few_cases() -> Vec<Case> {
+    let few = ["rung-e-slack-pie", "rung-h-reimage-bss-tls", "rung-i-make-room-note"];
+    let long = crate::support::long();
+    cases().into_iter().filter(|case| long || few.contains(&case.name)).collect()
+}
+
+/// An object that is too large to be read as a whole.
+pub(super) fn mapped_case() -> Case {
+    preset("reimage", "text-large")
+}
+
+/// One that is not, by far.
+pub(super) fn many_pages_case() -> Case {
+    preset("reimage", "data-large")
+}
+
+/// What else is true of an object's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Inode {
+    Plain,
+    /// Another name leads to it: written in place in both modes, and to the disk in the default one.
+    Linked,
+    /// It belongs to another user and has an extended attribute, both of which a copy must be given.
+    Owned,
+}
+
+/// Every case in place, and some for copies, whose making does not depend on the strategy, and for the calls that only an
+/// unusual inode needs.
+pub(super) fn all_ways() -> Vec<(Case, Inode, &'static [&'static str])> {
+    let mut inodes = vec![Inode::Plain, Inode::Linked];
+    if rustix::process::geteuid().is_root() {
+        inodes.push(Inode::Owned);
+    } else {
+        skip("crashes", "only root can give files away");
+    }
+    let in_place = cases().into_iter().map(|case| (case, Inode::Plain, MODES[0]));
+    let copies = inodes.into_iter().flat_map(|inode| few_cases().into_iter().map(move |case| (case, inode, MODES[1])));
+    in_place.chain(copies).collect()
+}
+
+/// A folder with one object and its two dependencies.
+pub(super) struct Site {
+    tree: Tree,
+    pub(super) case: Case,
+    inode: Inode,
+    pub(super) object: PathBuf,
+    original: PathBuf,
+    /// The object before every edit.
+    pub(super) old: Contents,
+}
+
+/// The time stamp of a fresh object, in seconds.
+const LONG_AGO: i64 = 1_000_000_000;
+
+impl Site {
+    pub(super) fn new(case: &Case) -> Self {
+        Self::with(case, Inode::Plain)
+    }
+
+    pub(super) fn with(case: &Case, inode: Inode) -> Self {
+        let tree = Tree::new();
+        fs::create_dir_all(tree.join("site")).unwrap();
+        let original = tree.join("original");
+        match &case.maker {
+            Maker::Generator(spec) => {
+                dependency(&tree, "site/old", 1);
+                dependency(&tree, "site/new", 2);
+                fs::write(&original, spec.build()).unwrap();
+            }
+            Maker::Linker(linker, source, shape) => Link::new(source, *shape).linker(linker).to(&original),
+        }
+        let (object, old) = (tree.join("site/object"), Contents::of(&original));
+        let site = Self { case: case.clone(), inode, object, old, original, tree };
+        site.reset();
+        assert_eq!(site.loads(), Loads::Old, "{}", case.name);
+        site
+    }
+
+    /// The object as it was in the beginning, and nothing else of a run before.
+    pub(super) fn reset(&self) {
+        for name in self.strangers() {
+            fs::remove_file(self.object.with_file_name(name)).unwrap();
+        }
+        // A descriptor of another test's child may still be open for writing on the last one.
+        let _ = fs::remove_file(&self.object);
+        fs::copy(&self.original, &self.object).unwrap();
+        fs::set_permissions(&self.object, fs::Permissions::from_mode(0o755)).unwrap();
+        let second = self.tree.join("second");
+        let _ = fs::remove_file(&second);
+        match self.inode {
+            Inode::Plain => {}
+            Inode::Linked => fs::hard_link(&self.object, second).unwrap(),
+            Inode::Owned => {
+                chown(&self.object, Some(1234), Some(4321)).unwrap();
+                rustix::fs::setxattr(&self.object, "user.test", b"kept", rustix::fs::XattrFlags::empty()).unwrap();
+            }
+        }
+        age(&self.object);
+    }
+
+    /// A path in the folder around the object's.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.tree.join(name)
+    }
+
+    /// `fix` of the object with the new directory in front.
+    pub(super) fn fix(&self, mode: &[&str]) -> Traced {
+        let command = self.command_but_for_the_object(mode);
+        let mut fix = Traced::new(PathBuf::from(&command[0]), self.tree.join("log"));
+        fix.arguments(&command[1..]).arguments([&self.object]);
+        fix
+    }
+
+    /// The same for an object in another place.
+    pub(super) fn command_but_for_the_object(&self, mode: &[&str]) -> Vec<OsString> {
+        let driver = match &self.case.maker {
+            // Relative, so that the same bytes come out wherever the folder is.
+            Maker::Generator(_) => "$ORIGIN/new".into(),
+            Maker::Linker(..) => deps(0).new.clone().into_os_string(),
+        };
+        let mut command = vec![program().into(), "fix".into(), "-j1".into(), "--driver".into(), driver];
+        command.extend(mode.iter().map(OsString::from));
+        command
+    }
+
+    /// The object after the edit that nothing disturbs; the strategy is the one that the case is for.
+    pub(super) fn edited(&self, mode: &[&str]) -> Contents {
+        self.reset();
+        let mut fix = self.fix(mode);
+        let run: Run = fix.arguments(["--json"]).plain().output().unwrap().into();
+        run.assert_code(0, self.case.name);
+        let strategy = run.json()["files"][0]["strategy"].as_str().unwrap().to_owned();
+        assert!(self.case.strategy.is_empty() || strategy == self.case.strategy, "{}: {strategy}", self.case.name);
+        assert_eq!(self.loads(), Loads::New, "{}", self.case.name);
+        Contents::of(&self.object)
+    }
+
+    /// Runs the object.
+    pub(super) fn loads(&self) -> Loads {
+        let said = match &self.case.maker {
+            Maker::Generator(spec) => answer(spec, &self.object, None, "crashes").expect("a C compiler"),
+            Maker::Linker(_, _, shape) => {
+                let ended = run_file(&self.object, *shape, 0, "user_number", None);
+                // As the generator's objects count.
+                Ok(if [11, 22].contains(&ended.code) { 40 + ended.code / 11 } else { ended.code })
+            }
+        };
+        match said {
+            Ok(41) => Loads::Old,
+            Ok(42) => Loads::New,
+            other => Loads::Not(format!("{other:?}")),
+        }
+    }
+
+    pub(super) fn now(&self) -> Contents {
+        Contents::of(&self.object)
+    }
+
+    /// Names beside the object that were not there in the beginning.
+    pub(super) fn strangers(&self) -> BTreeSet<String> {
+        let names = fs::read_dir(self.object.parent().unwrap()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !["object", "old", "new"].contains(&name.as_str())).collect()
+    }
+
+    /// The object is byte for byte the old one, with its old time and mode, and alone.
+    pub(super) fn assert_untouched(&self, told: &str) {
+        assert_eq!(self.now(), self.old, "{told}");
+        let meta = fs::metadata(&self.object).unwrap();
+        assert_eq!((meta.mtime(), meta.mode() & 0o7777), (LONG_AGO, 0o755), "{told}");
+        assert!(self.strangers().is_empty(), "{told}: {:?}", self.strangers());
+    }
+}

@@ -1,0 +1,200 @@
+//! Runs the program under strace, which makes a chosen system call fail, end in a signal or stop.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Run, command, require, skip};
+
+/// Whether strace is here and may trace.
+pub(super) fn can_trace(test: &str) -> bool {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    if !require("strace", test) || !require("cc", test) || !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        return false;
+    }
+    let allowed = *ALLOWED.get_or_init(|| {
+        let traced = command("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+        traced.is_ok_and(|output| output.status.success())
+    });
+    if !allowed {
+        skip(test, "strace may not trace here");
+    }
+    allowed
+}
+
+/// A system call of a traced run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) name: String,
+    /// Which of that name it is, counted from 1 over the whole run.
+    pub(super) nth: usize,
+    /// As strace prints it.
+    pub(super) text: String,
+}
+
+impl Call {
+    /// The option that does something to this call only, such as `error=EIO`.
+    pub(super) fn inject(&self, what: &str) -> String {
+        format!("inject={}:{what}:when={}", self.name, self.nth)
+    }
+
+    /// Whether the file system is another one after it.
+    pub(super) fn changes_files(&self) -> bool {
+        let changing = [
+            "pwrite64",
+            "ftruncate",
+            "fallocate",
+            "copy_file_range",
+            "fchmod",
+            "fchown",
+            "fsetxattr",
+            "fremovexattr",
+            "utimensat",
+            "link",
+            "linkat",
+            "rename",
+            "renameat",
+            "renameat2",
+            "unlink",
+            "unlinkat",
+        ];
+        changing.contains(&self.name.as_str()) || self.text.contains("O_CREAT")
+    }
+}
+
+/// Memory, time, identity and streams: whether they fail has nothing to do with the file.
+const NOT_ABOUT_FILES: [&str; 16] = [
+    "brk",
+    "close",
+    "execve",
+    "exit_group",
+    "fcntl",
+    "futex",
+    "getegid",
+    "geteuid",
+    "getrandom",
+    "madvise",
+    "munmap",
+    // Cannot fail: there is nothing that it could refuse.
+    "prlimit64",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sched_yield",
+    "sigaltstack",
+];
+
+/// A command that can be run again and again, each time with something else done to it.
+pub(super) struct Traced {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+}
+
+impl Traced {
+    pub(super) fn new(program: PathBuf, log: PathBuf) -> Self {
+        Self { program, arguments: Vec::new(), log }
+    }
+
+    pub(super) fn arguments<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&mut self, arguments: I) -> &mut Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// The command without strace.
+    pub(super) fn plain(&self) -> Command {
+        let mut plain = command(&self.program);
+        plain.args(&self.arguments);
+        plain
+    }
+
+    fn traced(&self, options: &[String]) -> Command {
+        let mut traced = command("strace");
+        traced.args(["-f", "-qq", "-o"]).arg(&self.log);
+        traced.args(options).arg(&self.program).args(&self.arguments);
+        traced
+    }
+
+    /// A run to which something is done, by [`Call::inject`]'s options.
+    pub(super) fn run_with(&self, injections: &[String]) -> Run {
+        self.traced(&options(injections)).output().expect("strace starts").into()
+    }
+
+    /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
+    pub(super) fn calls(&self, file: &Path) -> (Run, Vec<Call>) {
+        let run: Run = self.traced(&["-s4096".to_owned()]).output().expect("strace starts").into();
+        let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
+        let name = format!("\"{}\"", file.display());
+        let mut counts = BTreeMap::new();
+        let mut calls = Vec::new();
+        for line in log.lines() {
+            let text = line.split_once(' ').map_or("", |(_, text)| text.trim_start());
+            let Some((name, _)) = text.split_once('(').filter(|(name, _)| !name.contains(['+', '-', '<'])) else {
+                continue;
+            };
+            let nth = counts.entry(name.to_owned()).and_modify(|count| *count += 1).or_insert(1);
+            calls.push(Call { name: name.to_owned(), nth: *nth, text: text.to_owned() });
+        }
+        let is_about_the_file = |call: &Call| {
+            let streams = call.text.contains("TCGETS") || (call.name == "mmap" && call.text.contains("MAP_ANONYMOUS"));
+            !NOT_ABOUT_FILES.contains(&call.name.as_str()) && !streams
+        };
+        let start = calls.iter().position(|call| call.name != "execve" && call.text.contains(&name));
+        let start = start.unwrap_or_else(|| panic!("{name} is never looked at:\n{log}"));
+        let report = |call: &Call| call.text.starts_with("write(1,") || call.text.starts_with("write(2,");
+        let end = calls.iter().skip(start).position(report).map_or(calls.len(), |end| start + end);
+        let calls = calls.drain(start..end).filter(is_about_the_file).collect();
+        (run, calls)
+    }
+
+    /// Starts a run that stops when a call has returned.
+    pub(super) fn stop_after(&self, call: &Call) -> Stopped {
+        let _ = std::fs::remove_file(&self.log);
+        let mut traced = self.traced(&options(&[call.inject("signal=SIGSTOP")]));
+        let mut child = traced.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace starts");
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if let Some(line) = log.lines().find(|line| line.contains("--- stopped by SIGSTOP ---")) {
+                let pid = line.split(' ').next().unwrap().parse().unwrap();
+                return Stopped { child, pid: Pid::from_raw(pid).unwrap() };
+            }
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < patience, "{call:?} is never made: {ended:?}\n{log}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Only the calls that something is done to are traced: the others run at full speed.
+fn options(injections: &[String]) -> Vec<String> {
+    let name = |injection: &String| injection.split(['=', ':']).nth(1).unwrap().to_owned();
+    let names: Vec<_> = injections.iter().map(name).collect();
+    let mut options = vec!["-e".to_owned(), format!("trace={}", names.join(","))];
+    options.extend(injections.iter().flat_map(|injection| ["-e".to_owned(), injection.clone()]));
+    options
+}
+
+/// A run that waits between two system calls.
+pub(super) struct Stopped {
+    child: Child,
+    pid: Pid,
+}
+
+impl Stopped {
+    /// Lets it go on to its end.
+    pub(super) fn finish(self) -> Run {
+        kill_process(self.pid, Signal::CONT).unwrap();
+        self.child.wait_with_output().unwrap().into()
+    }
+
+    /// Ends it where it is.
+    pub(super) fn kill(self) {
+        kill_process(self.pid, Signal::KILL).unwrap();
+        self.child.wait_with_output().unwrap();
+    }
+}
