@@ -7,6 +7,7 @@ use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Strategy, plan};
 use cuda_runpath::elf::view::Subject;
 
+use crate::elfgen::compare::loaded;
 use crate::elfgen::damage::Damage;
 use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
 use crate::fixtures::{Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, run_file};
@@ -187,4 +188,18 @@ fn a_note_at_another_address_is_no_duplicate() {
         let image = read::Image::parse(&edited).unwrap();
         assert_eq!(image.segments.iter().filter(|segment| segment.kind == read::PT_NOTE).count(), notes);
     }
+}
+
+/// A PT_NOTE that names a part of a note stayed where the note had been, under the grown program header table. Found by fuzzing.
+#[test]
+fn a_header_that_names_a_part_of_a_note_keeps_it_in_its_place() {
+    let sound = Damage::new(&Spec::pie(Machine::X86_64).property().spare(0).build());
+    let field = sound.segment(sound.segment_index(read::PT_NOTE, 0), "p_filesz");
+    let bytes = sound.clone().put(field, sound.get(field) - 1).bytes;
+    let before = read::Image::parse(&bytes).unwrap();
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: "/some/long/path/that/fits/nowhere".into() };
+    let edited = apply(&bytes, &plan(&view, &change, Atomicity::Replace).unwrap()).unwrap();
+    let after = read::Image::parse(&edited).unwrap();
+    assert_eq!(loaded(&before, &after), Vec::<String>::new());
 }
