@@ -12,9 +12,11 @@
 )]
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
+mod complaints;
 mod elfgen;
 mod files;
 mod fixtures;
+mod fleet;
 mod generated;
 mod goldens;
 mod hostile;
