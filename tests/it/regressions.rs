@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::Stdio;
 
-use cuda_runpath::elf::image::apply;
-use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Strategy, plan};
+use cuda_runpath::elf::image::{Image, apply};
+use cuda_runpath::elf::plan::{Atomicity, Change, Content, Patch, PathTag, Stage, Strategy, plan};
+use cuda_runpath::elf::units::{FileOffset, FileRange};
+use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::Subject;
 
 use crate::elfgen::compare::loaded;
@@ -202,4 +204,22 @@ fn a_header_that_names_a_part_of_a_note_keeps_it_in_its_place() {
     let edited = apply(&bytes, &plan(&view, &change, Atomicity::Replace).unwrap()).unwrap();
     let after = read::Image::parse(&edited).unwrap();
     assert_eq!(loaded(&before, &after), Vec::<String>::new());
+}
+
+/// The resolution cache may be written; version records that lie in it may not. Found by fuzzing.
+#[test]
+fn version_records_are_not_written_whatever_else_they_are() {
+    let bytes = Spec::library(Machine::X86_64).verdef("GEN_1.0").packing(Packing::Padded).build();
+    let image = read::Image::parse(&bytes).unwrap();
+    let records = *image.section(".gnu.version_d").unwrap();
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: "/some/path".into() };
+    let mut plan = plan(&view, &change, Atomicity::Replace).unwrap();
+    let note = FileRange::new(FileOffset::new(records.offset), records.size);
+    let before = Image::of(&bytes);
+    verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).unwrap();
+    // vda_name of the first definition: another string of the table.
+    let offset = FileOffset::new(records.offset + 20);
+    plan.patches.push(Patch { stage: Stage::Note, offset, content: Content::Bytes(vec![1, 0, 0, 0]) });
+    assert!(verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).is_err());
 }
