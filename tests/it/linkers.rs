@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::complaints::{Readers, complaints, new_complaints};
 use crate::fixtures::{
     Ended, LINKERS, Link, NEW, NOT_FOUND, OLD, OldPath, Shape, clean, deps, drop_section_headers, fix, for_all,
-    has_32_bits, host, json, run, run_file, text,
+    has_32_bits, host, json, run, run_file,
 };
 use crate::support::{Snapshot, require, skip};
 
@@ -189,13 +190,6 @@ fn check_linker(linker: &'static str) {
     }
 }
 
-/// Which independent readers are here.
-#[derive(Clone, Copy)]
-struct Readers {
-    readelf: bool,
-    elflint: bool,
-}
-
 /// The commands that remove symbols after an edit, as a package's fixup phase may.
 pub(crate) fn strips(test: &str) -> Vec<Vec<&'static str>> {
     let commands =
@@ -362,14 +356,7 @@ fn check_after(
         expect(right, &format!("readelf shows {paths:?}, wanted one RUNPATH [{wanted}]"))?;
     }
 
-    let mut new = Vec::new();
-    for (line, count) in complaints(file, readers) {
-        // Zeros that were only in memory became bytes of the file, which no loader minds.
-        let known = strategy == "reimage" && line.contains(".bss") && line.contains("wrong type");
-        if count > before.get(&line).copied().unwrap_or(0) && !known {
-            new.push(line);
-        }
-    }
+    let new = new_complaints(before, complaints(file, readers), strategy);
     expect(new.is_empty(), &format!("new complaints:\n  {}", new.join("\n  ")))
 }
 
@@ -390,57 +377,6 @@ fn check_strip(case: &Case, original: &Path, edited: &Path, strip: &[&str]) -> R
         Ok(()) => Err(format!("after {strip:?}: {failure}")),
         Err(_) => Ok(()),
     }
-}
-
-/// What readelf and eu-elflint complain about: each text, numbers taken out, and how often it came.
-fn complaints(file: &Path, readers: Readers) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
-    let mut add = |line: &str| {
-        let line = line.replace(&file.display().to_string(), "FILE");
-        *found.entry(without_numbers(&line)).or_insert(0) += 1;
-    };
-    if readers.readelf {
-        let ended = run(clean("readelf").arg("-aW").arg(file));
-        for line in text(&ended.stderr).lines() {
-            add(line);
-        }
-        for line in text(&ended.stdout).lines() {
-            if ["Warning", "Error", "<corrupt", "<no-strings>", "out of range"].iter().any(|word| line.contains(word)) {
-                add(line);
-            }
-        }
-    }
-    if readers.elflint {
-        let ended = run(clean("eu-elflint").arg("--gnu-ld").arg(file));
-        for line in text(&ended.stdout).lines().chain(text(&ended.stderr).lines()) {
-            if line != "No errors" {
-                add(line);
-            }
-        }
-    }
-    found
-}
-
-/// Offsets and counts differ after any edit; what is wrong with them does not.
-fn without_numbers(line: &str) -> String {
-    // The reason behind these words is whatever error libelf met last.
-    const UNSURE: &str = "cannot get content of note section";
-    let line = line.find(UNSURE).map_or(line, |at| &line[..at + UNSURE.len()]);
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some(first) = rest.chars().next() {
-        let number = rest.strip_prefix("0x").map_or(rest, |tail| tail);
-        let digits = number.len() - number.trim_start_matches(|c: char| c.is_ascii_hexdigit()).len();
-        // A word such as `added` is no number.
-        if first.is_ascii_digit() && digits > 0 {
-            out.push('#');
-            rest = &number[digits..];
-        } else {
-            out.push(first);
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn expect(condition: bool, failure: &str) -> Result<(), String> {

@@ -14,11 +14,13 @@
 
 mod afterwards;
 mod classes;
+mod complaints;
 mod crashes;
 mod editors;
 mod elfgen;
 mod files;
 mod fixtures;
+mod fleet;
 mod generated;
 mod goldens;
 mod hostile;

@@ -3,13 +3,14 @@
 use std::fs;
 use std::process::Stdio;
 
-use cuda_runpath::elf::image::apply;
-use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Strategy, plan};
+use cuda_runpath::elf::image::{Image, apply};
+use cuda_runpath::elf::plan::{Atomicity, Change, Content, Patch, PathTag, Stage, Strategy, plan};
+use cuda_runpath::elf::units::{FileOffset, FileRange};
+use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::Subject;
 
-use crate::elfgen::compare::differences;
+use crate::elfgen::compare::{differences, loaded};
 use crate::elfgen::damage::Damage;
-use crate::elfgen::read::Image;
 use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
 use crate::fixtures::{
@@ -226,8 +227,8 @@ fn scrubbing_a_moved_cache_note_keeps_off_the_grown_table() {
                 assert_eq!(result.json()["files"][0]["strategy"], "make-room", "{told}: another layout is wanted");
                 let edited = fs::read(&file).unwrap();
                 let wanted = format!("{new}:/opt/old");
-                let after = Image::parse(&edited).unwrap_or_else(|| panic!("{told}: cannot be read any more"));
-                let found = differences(&Image::parse(&bytes).unwrap(), &after, wanted.as_bytes(), &[]);
+                let after = read::Image::parse(&edited).unwrap_or_else(|| panic!("{told}: cannot be read any more"));
+                let found = differences(&read::Image::parse(&bytes).unwrap(), &after, wanted.as_bytes(), &[]);
                 assert!(found.is_empty(), "{told}: {found:?}");
                 let copies = edited.windows(store.len()).filter(|window| *window == store.as_bytes()).count();
                 assert!(copies <= 1, "{told}: the abandoned note keeps a store path alive");
@@ -307,4 +308,36 @@ fn a_note_at_another_address_is_no_duplicate() {
         let image = read::Image::parse(&edited).unwrap();
         assert_eq!(image.segments.iter().filter(|segment| segment.kind == read::PT_NOTE).count(), notes);
     }
+}
+
+/// A PT_NOTE that names a part of a note stayed where the note had been, under the grown program header table. Found by fuzzing.
+#[test]
+fn a_header_that_names_a_part_of_a_note_keeps_it_in_its_place() {
+    let sound = Damage::new(&Spec::pie(Machine::X86_64).property().spare(0).build());
+    let field = sound.segment(sound.segment_index(read::PT_NOTE, 0), "p_filesz");
+    let bytes = sound.clone().put(field, sound.get(field) - 1).bytes;
+    let before = read::Image::parse(&bytes).unwrap();
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: "/some/long/path/that/fits/nowhere".into() };
+    let edited = apply(&bytes, &plan(&view, &change, Atomicity::Replace).unwrap()).unwrap();
+    let after = read::Image::parse(&edited).unwrap();
+    assert_eq!(loaded(&before, &after), Vec::<String>::new());
+}
+
+/// The resolution cache may be written; version records that lie in it may not. Found by fuzzing.
+#[test]
+fn version_records_are_not_written_whatever_else_they_are() {
+    let bytes = Spec::library(Machine::X86_64).verdef("GEN_1.0").packing(Packing::Padded).build();
+    let image = read::Image::parse(&bytes).unwrap();
+    let records = *image.section(".gnu.version_d").unwrap();
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: "/some/path".into() };
+    let mut plan = plan(&view, &change, Atomicity::Replace).unwrap();
+    let note = FileRange::new(FileOffset::new(records.offset), records.size);
+    let before = Image::of(&bytes);
+    verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).unwrap();
+    // vda_name of the first definition: another string of the table.
+    let offset = FileOffset::new(records.offset + 20);
+    plan.patches.push(Patch { stage: Stage::Note, offset, content: Content::Bytes(vec![1, 0, 0, 0]) });
+    assert!(verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).is_err());
 }

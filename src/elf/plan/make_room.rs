@@ -173,19 +173,23 @@ fn check_nobody_points_inside(ground: &Ground<'_>, moving: &BTreeSet<usize>) -> 
     Ok(())
 }
 
-/// PT_NOTE, PT_GNU_PROPERTY and PT_INTERP follow what they name.
+/// PT_NOTE, PT_GNU_PROPERTY and PT_INTERP follow what they name; nothing else may name any of it.
 fn move_headers(ground: &Ground<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
     for segment in &mut draft.segments {
-        if !matches!(segment.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY | pt::PT_INTERP) || segment.file_size == 0 {
+        if matches!(segment.kind, pt::PT_NULL | pt::PT_LOAD | pt::PT_PHDR) || segment.file_size == 0 {
             continue;
         }
         let range = segment.file_range().ok_or("an offset does not fit")?;
-        let covered = |index: &&usize| {
-            let section = ground.view.sections.get(**index).and_then(Section::file_range);
-            section.is_some_and(|section| range.covers(section))
-        };
+        let place = |index: &usize| ground.view.sections.get(*index).and_then(Section::file_range);
+        let may_follow = matches!(segment.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY | pt::PT_INTERP);
+        let covered = |index: &&usize| may_follow && place(index).is_some_and(|section| range.covers(section));
         let mut inside = moving.iter().filter(covered);
-        let Some(first) = inside.next() else { continue };
+        let Some(first) = inside.next() else {
+            if moving.iter().filter_map(place).any(|section| range.intersects(section)) {
+                return Err("a header names a part of what would move");
+            }
+            continue;
+        };
         let last = inside.next_back().unwrap_or(first);
         let (old, first) = (ground.view.sections.get(*first), draft.sections.get(*first));
         let (old, first) = old.zip(first).ok_or("no such section")?;

@@ -112,8 +112,20 @@ pub(super) fn symbols(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileR
     Ok(())
 }
 
-/// Invariant 5, names: every symbol and version name resolves to the same text.
-pub(super) fn names(old: &Shape<'_, '_>, old_strings: &[u8], new_strings: &[u8]) -> Result<(), VerifyError> {
+/// Invariant 5, names: every symbol and version name resolves to the same text. No rung moves or writes the records of
+/// versions, wherever the file says that they are.
+pub(super) fn names(
+    old: &Shape<'_, '_>,
+    old_strings: &[u8],
+    new_strings: &[u8],
+    changed: &[FileRange],
+) -> Result<(), VerifyError> {
+    let versions = old.versions();
+    for record in versions.records {
+        if changed.iter().any(|change| change.intersects(record)) {
+            return Err(broken(5, "every version record is the same", record.start().get()));
+        }
+    }
     if new_strings.starts_with(old_strings) {
         return Ok(());
     }
@@ -129,7 +141,7 @@ pub(super) fn names(old: &Shape<'_, '_>, old_strings: &[u8], new_strings: &[u8])
         let text = |strings| text(strings, u64::from(offset));
         !affected(offset) || text(old_strings).is_some_and(|old| text(new_strings) == Some(old))
     };
-    if old.all_symbol_names(is_same)? && old.version_names().into_iter().all(is_same) {
+    if old.all_symbol_names(is_same)? && versions.names.into_iter().all(is_same) {
         return Ok(());
     }
     Err(broken(5, "every symbol and version name is the same", 0))

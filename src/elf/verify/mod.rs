@@ -83,7 +83,7 @@ pub fn verify(
     let new_strings = new.strings()?;
     dynamic(&old, &new, &old_strings, &new_strings)?;
     symbols(&old, &new, &changed)?;
-    names(&old, &old_strings, &new_strings)?;
+    names(&old, &old_strings, &new_strings, &changed)?;
     sections(&old, &new, &changed, note)?;
     payload(&old, &new, &changed)?;
     path(&new, &new_strings, change)

@@ -39,6 +39,24 @@ impl Segment {
     }
 }
 
+/// What the version needs and definitions say, in table order.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    /// Offsets of names in the string table.
+    pub names: Vec<u32>,
+    /// The bytes of every record.
+    pub records: Vec<FileRange>,
+}
+
+impl Versions {
+    /// Notes a record of type `T`, so many bytes behind the start of its table.
+    fn read<T>(&mut self, table: u64, at: usize) -> Option<()> {
+        let offset = table.checked_add(u64::try_from(at).ok()?)?;
+        self.records.push(FileRange::new(FileOffset::new(offset), size_of_64::<T>())?);
+        Some(())
+    }
+}
+
 /// A section header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Section {
@@ -259,16 +277,16 @@ impl<'i, 'a> Shape<'i, 'a> {
         }
     }
 
-    /// The string offsets in the version needs and definitions, in table order.
-    pub(super) fn version_names(&self) -> Vec<u32> {
-        let mut names = Vec::new();
-        self.walk_versions(0x6fff_fffe, false, &mut names);
-        self.walk_versions(0x6fff_fffc, true, &mut names);
-        names
+    /// The version needs and definitions.
+    pub(super) fn versions(&self) -> Versions {
+        let mut versions = Versions::default();
+        self.walk_versions(0x6fff_fffe, false, &mut versions);
+        self.walk_versions(0x6fff_fffc, true, &mut versions);
+        versions
     }
 
     /// Stops where a record is cut off: the planner refuses such tables where it matters.
-    fn walk_versions(&self, tag: u64, definitions: bool, names: &mut Vec<u32>) -> Option<()> {
+    fn walk_versions(&self, tag: u64, definitions: bool, versions: &mut Versions) -> Option<()> {
         let address = self.value(tag)?;
         let load = self.load_at(address, 1)?;
         let within = address.checked_sub(load.address)?;
@@ -280,10 +298,12 @@ impl<'i, 'a> Shape<'i, 'a> {
             let rest = bytes.get(at..)?;
             let (count, aux, next) = if definitions {
                 let (record, _) = pod::from_bytes::<elf::Verdef<Endianness>>(rest).ok()?;
+                versions.read::<elf::Verdef<Endianness>>(start, at)?;
                 (record.vd_cnt.get(endian), record.vd_aux.get(endian), record.vd_next.get(endian))
             } else {
                 let (record, _) = pod::from_bytes::<elf::Verneed<Endianness>>(rest).ok()?;
-                names.push(record.vn_file.get(endian));
+                versions.read::<elf::Verneed<Endianness>>(start, at)?;
+                versions.names.push(record.vn_file.get(endian));
                 (record.vn_cnt.get(endian), record.vn_aux.get(endian), record.vn_next.get(endian))
             };
             let mut aux_at = at.checked_add(usize::try_from(aux).ok()?)?;
@@ -291,12 +311,14 @@ impl<'i, 'a> Shape<'i, 'a> {
                 let rest = bytes.get(aux_at..)?;
                 let (name, aux_next) = if definitions {
                     let (record, _) = pod::from_bytes::<elf::Verdaux<Endianness>>(rest).ok()?;
+                    versions.read::<elf::Verdaux<Endianness>>(start, aux_at)?;
                     (record.vda_name.get(endian), record.vda_next.get(endian))
                 } else {
                     let (record, _) = pod::from_bytes::<elf::Vernaux<Endianness>>(rest).ok()?;
+                    versions.read::<elf::Vernaux<Endianness>>(start, aux_at)?;
                     (record.vna_name.get(endian), record.vna_next.get(endian))
                 };
-                names.push(name);
+                versions.names.push(name);
                 aux_at = aux_at.checked_add(usize::try_from(aux_next).ok()?)?;
             }
             if next == 0 {

@@ -1,7 +1,7 @@
 //! What an edit of the search path may change, and that it changed nothing else.
 
 use super::choices::Class;
-use super::read::{DT_RPATH, DT_RUNPATH, Image, PT_NOTE, PT_PHDR, Section, Segment};
+use super::read::{DT_RPATH, DT_RUNPATH, Image, PT_DYNAMIC, PT_NOTE, PT_PHDR, Section, Segment};
 
 const PT_INTERP: u32 = 3;
 const PT_TLS: u32 = 7;
@@ -19,19 +19,26 @@ const DT_VERSYM: u64 = 0x6fff_fff0;
 const DT_RELACOUNT: u64 = 0x6fff_fff9;
 const DT_RELCOUNT: u64 = 0x6fff_fffa;
 const DT_RLD_MAP_REL: u64 = 0x7000_0035;
-const LDCACHE: &str = ".note.nixos.ldcache";
 
 /// Every way in which `after` is not `before` with `wanted` as its search path. An empty list is a faithful edit.
 pub(crate) fn differences(before: &Image, after: &Image, wanted: &[u8], overlay: &[u8]) -> Vec<String> {
+    let mut list = Vec::new();
+    let path = after.runpath();
+    if path.as_deref() != Some(wanted) {
+        list.push(format!("the path is {:?}", path.map(|path| String::from_utf8_lossy(&path).into_owned())));
+    }
+    list.extend(side_effects(before, after, overlay));
+    list
+}
+
+/// Every way in which `after` differs from `before` beside its search path.
+pub(crate) fn side_effects(before: &Image, after: &Image, overlay: &[u8]) -> Vec<String> {
     let mut list = Vec::new();
     let mut check = |fine: bool, what: &str| {
         if !fine {
             list.push(what.to_owned());
         }
     };
-    let shown = |path: Option<Vec<u8>>| path.map(|path| String::from_utf8_lossy(&path).into_owned());
-    let path = after.runpath();
-    check(path.as_deref() == Some(wanted), &format!("the path is {:?}", shown(path.clone())));
     let paths: Vec<u64> =
         after.dynamic.iter().filter(|(tag, _)| matches!(*tag, DT_RPATH | DT_RUNPATH)).map(|entry| entry.1).collect();
     check(paths.iter().all(|offset| *offset == paths[0]), "two different path strings stay behind");
@@ -40,10 +47,16 @@ pub(crate) fn differences(before: &Image, after: &Image, wanted: &[u8], overlay:
         before.data[..16] == after.data[..16] && (before.kind, before.machine) == (after.kind, after.machine);
     check(same_identity, "the ELF header changed");
     check(after.data.ends_with(overlay), "the payload is no longer at the end");
-    list.extend(segments(before, after));
+    list.extend(sections(before, after));
+    list.extend(loaded(before, after));
+    list
+}
+
+/// What the dynamic loader and the kernel would see change, were the file as it is now; section headers are none of their business.
+pub(crate) fn loaded(before: &Image, after: &Image) -> Vec<String> {
+    let mut list = segments(before, after);
     list.extend(memory(before, after));
     list.extend(dynamic(before, after));
-    list.extend(sections(before, after));
     list
 }
 
@@ -67,8 +80,7 @@ fn segments(before: &Image, after: &Image) -> Vec<String> {
             None => {
                 let page = |address: u64| address / 4096;
                 let shared = |other: &&&Segment| {
-                    page(load.address) <= page(other.address + other.memory_size.max(1) - 1)
-                        && page(other.address) <= page(load.address + load.memory_size.max(1) - 1)
+                    page(load.address) <= page(last_address(other)) && page(other.address) <= page(last_address(load))
                 };
                 if loads.iter().filter(|other| **other != *load).any(|other| shared(&other)) {
                     list.push(format!("the new segment shares a page: {load:x?}"));
@@ -77,7 +89,7 @@ fn segments(before: &Image, after: &Image) -> Vec<String> {
             Some(_) => {}
         }
     }
-    if !loads.windows(2).all(|pair| pair[0].address + pair[0].memory_size <= pair[1].address) {
+    if !loads.windows(2).all(|pair| memory_end(pair[0]) <= pair[1].address) {
         list.push("PT_LOADs do not ascend".into());
     }
     if let Some(table) = after.segments.iter().find(|segment| segment.kind == PT_PHDR) {
@@ -121,18 +133,31 @@ fn segments(before: &Image, after: &Image) -> Vec<String> {
     list
 }
 
+/// By its owner: a section may have lost its name.
+fn is_ldcache(note: &[u8]) -> bool {
+    note.windows(6).any(|part| part == b"NixOS\0")
+}
+
 fn contents(image: &Image, kind: u32) -> Vec<Vec<u8>> {
     let bytes = |segment: &Segment| image.memory(segment.address, segment.file_size).unwrap_or_default();
     image.segments.iter().filter(|segment| segment.kind == kind).map(bytes).collect()
 }
 
 fn has_ldcache(image: &Image) -> bool {
-    image.section(LDCACHE).is_some()
-        || contents(image, PT_NOTE).iter().any(|note| note.windows(6).any(|part| part == b"NixOS\0"))
+    contents(image, PT_NOTE).iter().any(|note| is_ldcache(note))
 }
 
 fn overlaps(one: &Segment, other: &Segment) -> bool {
-    one.address < other.address + other.memory_size && other.address < one.address + one.memory_size
+    one.address < memory_end(other) && other.address < memory_end(one)
+}
+
+// A damaged image may say anything: sums stop at 2^64.
+fn memory_end(segment: &Segment) -> u64 {
+    segment.address.saturating_add(segment.memory_size)
+}
+
+fn last_address(segment: &Segment) -> u64 {
+    segment.address.saturating_add(segment.memory_size.max(1) - 1)
 }
 
 /// Old addresses hold what they held, outside the header, the table and one more entry, the dynamic entries, the old string table, mapped section
@@ -141,8 +166,8 @@ fn memory(before: &Image, after: &Image) -> Vec<String> {
     let mut allowed: Vec<(u64, u64)> = Vec::new();
     let mut allow_file = |offset: u64, size: u64| {
         if let Some(load) = before.loads().find(|load| offset >= load.offset && offset - load.offset < load.file_size) {
-            let address = offset - load.offset + load.address;
-            allowed.push((address, address + size));
+            let address = (offset - load.offset).saturating_add(load.address);
+            allowed.push((address, address.saturating_add(size)));
         }
     };
     allow_file(0, if before.class == Class::Elf64 { 64 } else { 52 });
@@ -153,15 +178,14 @@ fn memory(before: &Image, after: &Image) -> Vec<String> {
         let note = segment.kind == PT_NOTE
             && has_ldcache(before)
             && contents(before, PT_NOTE).iter().any(|bytes| {
-                bytes.windows(6).any(|part| part == b"NixOS\0")
-                    && before.memory(segment.address, segment.file_size).as_ref() == Some(bytes)
+                is_ldcache(bytes) && before.memory(segment.address, segment.file_size).as_ref() == Some(bytes)
             });
-        if segment.kind == super::read::PT_DYNAMIC || note {
+        if segment.kind == PT_DYNAMIC || note {
             allow_file(segment.offset, segment.file_size);
         }
     }
     if let (Some(table), Some(size)) = (before.tag(DT_STRTAB), before.tag(DT_STRSZ)) {
-        allowed.push((table, table + size));
+        allowed.push((table, table.saturating_add(size)));
     }
     let mut list = Vec::new();
     for load in before.loads() {
@@ -176,7 +200,7 @@ fn memory(before: &Image, after: &Image) -> Vec<String> {
         {
             list.push(format!("the byte at address {:#x} changed", load.address + at));
         }
-        if !zero(after, load.address + load.file_size, load.address + load.memory_size) {
+        if !zero(after, load.address.saturating_add(load.file_size), memory_end(load)) {
             list.push(format!("zero-initialised memory of {load:x?} is not zero"));
         }
     }
@@ -233,9 +257,9 @@ fn dynamic(before: &Image, after: &Image) -> Vec<String> {
 /// The address that `DT_MIPS_RLD_MAP_REL` leads to: it counts from its own entry.
 fn rld_map(image: &Image) -> Option<u64> {
     let index = image.dynamic.iter().position(|(tag, _)| *tag == DT_RLD_MAP_REL)?;
-    let table = image.segments.iter().find(|segment| segment.kind == super::read::PT_DYNAMIC)?;
+    let table = image.segments.iter().find(|segment| segment.kind == PT_DYNAMIC)?;
     let (word, mask) = if image.class == Class::Elf64 { (8, u64::MAX) } else { (4, u64::from(u32::MAX)) };
-    Some((table.address + index as u64 * 2 * word).wrapping_add(image.dynamic[index].1) & mask)
+    Some(table.address.wrapping_add(index as u64 * 2 * word).wrapping_add(image.dynamic[index].1) & mask)
 }
 
 fn sections(before: &Image, after: &Image) -> Vec<String> {
@@ -255,13 +279,14 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
         }
         if new.flags & 2 != 0 && new.kind != 8 && new.size > 0 {
             let mapped = after.offset_of(new.address) == Some(new.offset)
-                && after.offset_of(new.address + new.size - 1) == Some(new.offset + new.size - 1);
+                && after.offset_of(new.address.saturating_add(new.size - 1)) == new.offset.checked_add(new.size - 1);
             if !mapped {
                 list.push(format!("section {name} does not lie where it says: {new:x?}"));
             }
         }
         let (was, is) = (bytes(before, old), bytes(after, new));
-        let edited = matches!(name.as_str(), ".dynstr" | ".dynamic" | LDCACHE);
+        let edited =
+            string_table(before) == Some(old) || is_dynamic(before, old) || was.as_deref().is_some_and(is_ldcache);
         if old.flags & 2 != 0 && old.kind != 8 && !edited && was != is {
             list.push(format!("the contents of {name} changed, perhaps on the way to a new place"));
         }
@@ -272,22 +297,30 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
             }
         }
     }
-    if let (Some(was), Some(is)) = (before.section(".dynstr"), after.section(".dynstr")) {
+    if let (Some(was), Some(is)) = (string_table(before), string_table(after)) {
         let index = before.sections.iter().position(|section| section == was).unwrap_or_default() as u32;
-        // Dynamic section, symbols, versions; whoever else refers to the table uses every byte of it.
-        let known = [6, 11, 0x6fff_fffd, 0x6fff_fffe];
+        // No section, dynamic section, symbols, versions; whoever else refers to the table uses every byte of it.
+        let known = [0, 6, 11, 0x6fff_fffd, 0x6fff_fffe];
         let foreign = before.sections.iter().any(|section| section.link == index && !known.contains(&section.kind));
         let (Some(was), Some(is)) = (bytes(before, was), bytes(after, is)) else { return list };
         if foreign && !is.starts_with(&was) {
             list.push("an unknown section refers to bytes of .dynstr that changed".into());
         }
     }
-    if let Some(strings) = after.section(".dynstr")
-        && (Some(strings.address), Some(strings.size)) != (after.tag(DT_STRTAB), after.tag(DT_STRSZ))
-    {
-        list.push(format!(".dynstr is not DT_STRTAB and DT_STRSZ: {strings:x?}"));
+    if !before.sections.is_empty() && string_table(after).is_none_or(|table| Some(table.size) != after.tag(DT_STRSZ)) {
+        list.push(format!("no section is DT_STRTAB and DT_STRSZ: {:x?}", string_table(after)));
     }
     list
+}
+
+fn is_dynamic(image: &Image, section: &Section) -> bool {
+    image.segments.iter().any(|segment| segment.kind == PT_DYNAMIC && segment.address == section.address)
+}
+
+/// The section of the dynamic string table, whatever its name.
+fn string_table(image: &Image) -> Option<&Section> {
+    let table = image.tag(DT_STRTAB)?;
+    image.sections.iter().find(|section| section.kind == 3 && section.address == table)
 }
 
 /// `.symtab` follows sections that moved, and nothing else in it changes.
@@ -299,6 +332,7 @@ fn symbols(before: &Image, after: &Image, was: Option<Vec<u8>>, is: Option<Vec<u
         if before.order == super::Order::Big { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) }
     };
     was.len() == is.len()
+        && was.len() % entry == 0
         && was.chunks(entry).zip(is.chunks(entry)).all(|(old, new)| {
             let section = number(&old[index_at..index_at + 2]) as usize;
             let moved = match (before.sections.get(section), after.sections.get(section)) {
