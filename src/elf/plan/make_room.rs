@@ -15,17 +15,44 @@ use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange};
 
+/// No more than this much is moved for the sake of editors that come after this one.
+const COURTESY: u64 = 64 * 1024;
+
 pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    let view = ground.view;
-    if view.sections.is_empty() {
+    if ground.view.sections.is_empty() {
         return Err("without section headers nobody can tell what lies behind the table");
     }
     let entry = entry_behind_table(ground)?;
-    let moving = sections_to_move(ground, entry)?;
+    match room_for_others(ground, entry).and_then(|room| move_away(ground, entry, room)) {
+        Ok(draft) if draft.prefix_safe => Ok(draft),
+        _ => move_away(ground, entry, entry),
+    }
+}
+
+/// The bytes behind the table that the next editor takes for granted.
+///
+/// patchelf before 0.19 makes room for one more header, and one for each note, by moving sections from the first one on
+/// until it meets one that does not lie behind the table. A section that went to the end of the file ends that search,
+/// and the table grows over what is in use.
+fn room_for_others(ground: &Ground<'_>, entry: FileRange) -> Result<FileRange, &'static str> {
+    const TOO_MUCH: &str = "there is no room for more than one header";
+    let notes = ground.view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE).count();
+    let entries = u64::try_from(notes).ok().and_then(|notes| notes.checked_add(2));
+    let room = entries.and_then(|entries| entries.checked_mul(entry.len())).ok_or(TOO_MUCH)?;
+    let room = FileRange::new(entry.start(), room).ok_or(TOO_MUCH)?;
+    let moving = sections_to_move(ground, room)?;
+    let sizes = moving.iter().filter_map(|index| ground.view.sections.get(*index)).map(|section| section.size);
+    if sizes.fold(0, u64::saturating_add) > COURTESY { Err(TOO_MUCH) } else { Ok(room) }
+}
+
+/// Moves everything out of `room`, the first part of which the table grows into.
+fn move_away<'g>(ground: &'g Ground<'g>, entry: FileRange, room: FileRange) -> Rung<'g> {
+    let view = ground.view;
+    let moving = sections_to_move(ground, room)?;
     if moving.is_empty() {
         return Err("nothing that may move lies behind the table");
     }
-    check_rest_is_padding(ground, entry, &moving)?;
+    check_rest_is_padding(ground, room, &moving)?;
     check_nobody_points_inside(ground, &moving)?;
 
     let mut draft = Draft::new(ground);
@@ -44,7 +71,8 @@ pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     move_headers(ground, &mut draft, &moving)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
-    if moving.iter().filter_map(|index| view.sections.get(*index)).any(is_read_by_tag) {
+    let is_under_entry = |section: &&Section| section.file_range().is_some_and(|range| range.intersects(entry));
+    if moving.iter().filter_map(|index| view.sections.get(*index)).filter(is_under_entry).any(is_read_by_tag) {
         // Between the grown table and the dynamic entries that lead to the copies, the loader would read clobbered ones.
         // Nothing but protection is lost without PT_GNU_RELRO, nothing but a name without the build-id's PT_NOTE.
         let position = |kind| draft.segments.iter().position(|segment| segment.kind == kind);
