@@ -314,7 +314,7 @@ pub(super) struct CheckArgs {
     /// Leave these findings out (repeatable, or with commas)
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Findings", conflicts_with = "only")]
     pub skip: Vec<String>,
-    /// Excuse what a TOML file allows: [[allow]] tables with code, path (a glob), reason and perhaps until (a date)
+    /// Excuse what a TOML file allows: "allow" tables with code, path (a glob), reason and perhaps until (a date)
     #[arg(long, value_name = "FILE", help_heading = "Findings")]
     pub allow: Option<PathBuf>,
     /// Excuse what an earlier check --json found
