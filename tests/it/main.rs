@@ -12,6 +12,7 @@
 )]
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
+mod check;
 mod elfgen;
 mod files;
 mod fixtures;
