@@ -42,10 +42,37 @@ pub(super) fn judge(
     if let Some(first) = reports.first_mut() {
         for path in &consumer.hardcoded {
             let message = format!("has the absolute path {path} in its data, which no search path can redirect");
-            first.findings.push(Finding::new(&rule::HARDCODED_PATH, &facts.shown, path.clone(), message));
+            let finding = Finding::new(&rule::HARDCODED_PATH, &facts.shown, path.clone(), message);
+            first.findings.push(match class_of_path(judge, facts, path.as_bstr()) {
+                EntryClass::Compat => finding.no_worse_than(Severity::Note),
+                // Nixpkgs writes it into some packages. It passes over compat.
+                EntryClass::Driver if !matches!(judge.wanted, Wanted::Require(_)) => {
+                    finding.no_worse_than(Severity::Note)
+                }
+                _ => finding,
+            });
         }
     }
     reports
+}
+
+/// The role of the directory in a whole path.
+fn class_of_path(judge: &Judge<'_>, facts: &Facts, path: &BStr) -> EntryClass {
+    let directory = path.rsplit_once_str("/").map_or(path, |(directory, _)| directory.as_bstr());
+    judge.policy.paths(facts.object.is_64).classify(directory)
+}
+
+/// What an absolute path in the data gives where the search gives nothing: the driver's or compat's library.
+fn in_full(judge: &Judge<'_>, facts: &Facts, soname: &str) -> Option<Answer> {
+    facts.consumer.hardcoded.iter().find_map(|path| {
+        let (directory, name) = path.rsplit_once_str("/")?;
+        match class_of_path(judge, facts, path.as_bstr()) {
+            _ if name != soname.as_bytes() => None,
+            EntryClass::Compat => Some(Answer::Compat(path.clone())),
+            EntryClass::Driver => Some(Answer::DriverAtRuntime(directory.into())),
+            _ => None,
+        }
+    })
 }
 
 /// Driver libraries, compat's and stubs ask for each other; their packages are judged by CRP202, CRP403 and CRP604.
@@ -73,8 +100,16 @@ pub(super) fn one(
         Some((_, search)) => search.clone(),
         None => loader.search(process, index, how(request.kind), name),
     };
-    let answer = judge.answer(&search, process, facts);
-    let context = Context { judge, facts, request, search: &search, answer: &answer };
+    let mut answer = judge.answer(&search, process, facts);
+    let by_path = match &answer {
+        Answer::Nothing | Answer::Other(_) if request.kind == RequestKind::String => {
+            in_full(judge, facts, &request.soname)
+        }
+        _ => None,
+    };
+    let is_by_path = by_path.is_some();
+    answer = by_path.unwrap_or(answer);
+    let context = Context { judge, facts, request, search: &search, answer: &answer, is_by_path };
     let (verdict, findings) = match request.kind {
         RequestKind::Needed => context.verdict(),
         RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => context.verdict(),
@@ -89,6 +124,8 @@ struct Context<'c, 'j> {
     request: &'c Request,
     search: &'c Search,
     answer: &'c Answer,
+    /// The answer is an absolute path in the data.
+    is_by_path: bool,
 }
 
 impl Context<'_, '_> {
@@ -96,6 +133,9 @@ impl Context<'_, '_> {
         let mut finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
         if self.is_by_library_path() {
             finding.message.push_str(" (by LD_LIBRARY_PATH)");
+            finding.fixable = false;
+        }
+        if self.is_by_path {
             finding.fixable = false;
         }
         if is_optional(&self.request.soname) { finding.no_worse_than(Severity::Warning) } else { finding }

@@ -72,7 +72,9 @@ impl Consumer {
         for name in view.needed() {
             note(&mut found, libraries.position(name), RequestKind::Needed);
         }
-        for dlopen in notes::of_sections(view).filter(|note| note.kind == DLOPEN_KIND && note.owner == DLOPEN_OWNER) {
+        // The loader needs no sections, and a tool that strips their headers leaves the segment.
+        let notes = notes::of_sections(view).chain(notes::of_segments(view));
+        for dlopen in notes.filter(|note| note.kind == DLOPEN_KIND && note.owner == DLOPEN_OWNER) {
             let json = dlopen.descriptor.of(view.bytes).unwrap_or_default();
             for hit in libraries.in_json.find_overlapping_iter(json) {
                 note(&mut found, Some(hit.pattern().as_usize()), RequestKind::Note);

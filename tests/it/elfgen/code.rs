@@ -1,5 +1,6 @@
 //! A few x86-64 instructions, so that a generated image really runs; other machines get filler of the same shape.
 
+use super::bytes::round_up;
 use super::machine::Machine;
 use super::spec::Spec;
 
@@ -26,8 +27,33 @@ pub(crate) struct Places {
     pub(crate) import: Option<u64>,
 }
 
+/// Where the functions that a spec gives begin, each at a multiple of 16.
+pub(crate) fn functions(spec: &Spec) -> impl Iterator<Item = (u64, &str, &[u8])> {
+    let mut next = MINIMUM;
+    spec.functions.iter().map(move |(name, code)| {
+        let at = next;
+        next = round_up(at + code.len() as u64, 16);
+        (at, name.as_str(), code.as_slice())
+    })
+}
+
+/// The size of `.text`.
+pub(crate) fn size(spec: &Spec) -> u64 {
+    let end = functions(spec).map(|(at, _, code)| at + code.len() as u64).max().unwrap_or(MINIMUM);
+    spec.text.max(end)
+}
+
 pub(crate) fn text(spec: &Spec, places: Places) -> Vec<u8> {
-    let size = spec.text.max(MINIMUM) as usize;
+    let mut out = frame(spec, places);
+    for (at, _, code) in functions(spec) {
+        out[at as usize..][..code.len()].copy_from_slice(code);
+    }
+    out
+}
+
+/// Everything but the functions that the spec gives.
+fn frame(spec: &Spec, places: Places) -> Vec<u8> {
+    let size = size(spec) as usize;
     if spec.machine != Machine::X86_64 {
         // Never zero: a cave or a gap must not be seen here.
         return (0..size).map(|index| (index as u8) | 0x41).collect();

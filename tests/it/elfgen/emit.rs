@@ -61,6 +61,7 @@ fn entries(spec: &Spec, segments: &[Segment]) -> Vec<Entry> {
     push(spec.gnu_stack, Entry::Stack);
     push(spec.relro, Entry::Relro);
     push(spec.ldcache.is_some(), Entry::Note(".note.nixos.ldcache"));
+    spec.notes.iter().for_each(|note| push(true, Entry::Note(note.section)));
     push(spec.empty_note, Entry::EmptyNote);
     push(spec.null_slot, Entry::Null);
     list
@@ -252,7 +253,6 @@ fn fill(spec: &Spec, tables: &Tables, layout: &mut Layout, relative: u64) {
         (".data", data_bytes),
         (".tdata", tdata.data),
         (".rld_map", vec![0; word as usize]),
-        (".rodata", (0..spec.rodata).map(|index| (index as u8) | 0x11).collect()),
     ] {
         layout.fill(name, bytes);
     }

@@ -88,8 +88,8 @@ impl Layout {
     pub(crate) fn group(spec: &Spec, tables: &Tables, dynamic_entries: u64, relocations: u64) -> Vec<Segment> {
         let (mut read_only, text, rodata, writable) = (
             if spec.is_dynamic() { read_only(spec, tables, relocations) } else { Vec::new() },
-            section(".text", PROGBITS, ALLOC | EXEC, text_align(spec), 0, spec.text.max(code::MINIMUM)),
-            section(".rodata", PROGBITS, ALLOC, 8, 0, spec.rodata),
+            section(".text", PROGBITS, ALLOC | EXEC, text_align(spec), 0, code::size(spec)),
+            section(".rodata", PROGBITS, ALLOC, 8, 0, 0).with(tables::constants(spec)),
             writable(spec, dynamic_entries),
         );
         if !spec.is_dynamic() && spec.build_id {
@@ -277,7 +277,7 @@ fn read_only(spec: &Spec, tables: &Tables, relocations: u64) -> Vec<Section> {
     let word = if wide { 8 } else { 4 };
     let mut list = Vec::new();
     if spec.has_interpreter() {
-        let mut path = spec.machine.interpreter().as_bytes().to_vec();
+        let mut path = spec.interpreter_path().as_bytes().to_vec();
         path.push(0);
         list.push(section(".interp", PROGBITS, ALLOC, 1, 0, 0).with(path));
     }
@@ -289,6 +289,9 @@ fn read_only(spec: &Spec, tables: &Tables, relocations: u64) -> Vec<Section> {
     }
     if let Some(note) = tables::ldcache(spec) {
         list.push(section(".note.nixos.ldcache", NOTE, ALLOC, 4, 0, 0).with(note));
+    }
+    for note in &spec.notes {
+        list.push(section(note.section, NOTE, ALLOC, 4, 0, 0).with(tables::other_note(spec, note)));
     }
     if spec.hash {
         let entry = if spec.machine.wide_hash() && wide { 8 } else { 4 };

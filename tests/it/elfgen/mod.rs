@@ -30,4 +30,4 @@ pub(crate) mod selftest;
 pub(crate) use choices::{Class, Headers, Kind, Order, Packing, Segments, StringsAt, Tag};
 pub(crate) use machine::Machine;
 pub(crate) use presets::presets;
-pub(crate) use spec::Spec;
+pub(crate) use spec::{Note, Spec};

@@ -59,6 +59,25 @@ pub(crate) struct Spec {
     pub(crate) dead: Vec<u8>,
     /// What the exported function `which` returns; none leaves it out.
     pub(crate) answer: Option<u32>,
+    /// Exported functions with the machine code of each.
+    pub(crate) functions: Vec<(String, Vec<u8>)>,
+    /// Strings among the constants, each between two NUL bytes.
+    pub(crate) texts: Vec<Vec<u8>>,
+    pub(crate) notes: Vec<Note>,
+    /// Another loader than the machine's usual one.
+    pub(crate) interpreter: Option<String>,
+}
+
+/// A note in a section and a `PT_NOTE` of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) section: &'static str,
+    /// Without its NUL.
+    pub(crate) owner: &'static str,
+    pub(crate) kind: u32,
+    pub(crate) descriptor: Vec<u8>,
+    /// How far `n_descsz` reaches past the section.
+    pub(crate) overrun: u32,
 }
 
 impl Spec {
@@ -110,6 +129,10 @@ impl Spec {
             overlay: Vec::new(),
             dead: Vec::new(),
             answer: None,
+            functions: Vec::new(),
+            texts: Vec::new(),
+            notes: Vec::new(),
+            interpreter: None,
         }
     }
 
@@ -301,6 +324,23 @@ impl Spec {
         self
     }
 
+    pub(crate) fn function(mut self, name: &str, code: &[u8]) -> Self {
+        self.functions.push((name.into(), code.to_vec()));
+        self
+    }
+    pub(crate) fn carries(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.texts.push(text.as_ref().to_vec());
+        self
+    }
+    pub(crate) fn note(mut self, note: Note) -> Self {
+        self.notes.push(note);
+        self
+    }
+    pub(crate) fn interpreter(mut self, path: &str) -> Self {
+        self.interpreter = Some(path.into());
+        self
+    }
+
     /// The image's bytes.
     pub(crate) fn build(&self) -> Vec<u8> {
         super::emit::image(self)
@@ -308,6 +348,10 @@ impl Spec {
 
     pub(crate) fn has_interpreter(&self) -> bool {
         matches!(self.kind, Kind::Exec | Kind::Pie)
+    }
+
+    pub(crate) fn interpreter_path(&self) -> &str {
+        self.interpreter.as_deref().unwrap_or(self.machine.interpreter())
     }
 
     pub(crate) fn is_dynamic(&self) -> bool {

@@ -4,7 +4,7 @@ use super::bytes::Bytes;
 use super::choices::{Class, Kind, Tag};
 use super::code;
 use super::machine::Machine;
-use super::spec::Spec;
+use super::spec::{Note, Spec};
 use super::strings::Strings;
 
 pub(crate) const STT_OBJECT: u8 = 1;
@@ -93,6 +93,9 @@ fn symbols(spec: &Spec) -> Vec<Symbol> {
     }
     if spec.tls {
         push("tls_value", STT_TLS, ".tdata", 0, 4, defined_version);
+    }
+    for (at, name, code) in code::functions(spec) {
+        push(name, STT_FUNC, ".text", at, code.len() as u64, defined_version);
     }
     for name in &spec.exports {
         push(name, STT_OBJECT, ".data", 0, 4, defined_version);
@@ -252,6 +255,29 @@ pub(crate) fn ldcache(spec: &Spec) -> Option<Vec<u8>> {
     descriptor.push(0);
     descriptor.resize(descriptor.len() + spec.ldcache_room, 0);
     Some(note(spec, b"NixOS\0", 0x63a8_6cb6, &descriptor, 4))
+}
+
+/// A note that a spec gives; what `n_descsz` claims too much is not there.
+pub(crate) fn other_note(spec: &Spec, wanted: &Note) -> Vec<u8> {
+    let owner = [wanted.owner.as_bytes(), b"\0"].concat();
+    let mut bytes = note(spec, &owner, wanted.kind, &wanted.descriptor, 4);
+    if wanted.overrun > 0 {
+        let claimed =
+            Bytes::new(spec.class, spec.order).u32(wanted.descriptor.len() as u32 + wanted.overrun).data.clone();
+        bytes[4..8].copy_from_slice(&claimed);
+    }
+    bytes
+}
+
+/// `.rodata`: filler without a NUL, then the texts.
+pub(crate) fn constants(spec: &Spec) -> Vec<u8> {
+    let mut out: Vec<u8> = (0..spec.rodata).map(|index| (index as u8) | 0x11).collect();
+    for text in &spec.texts {
+        out.push(0);
+        out.extend_from_slice(text);
+        out.push(0);
+    }
+    out
 }
 
 /// The core file's only note, so that readers find what they expect.
