@@ -10,7 +10,7 @@ use super::finding::Verdict;
 use super::judge::Judge;
 use super::requests;
 use crate::cuda::{Request, RequestKind};
-use crate::loader::{Ask, Depth, End, Libc, Loader, Outcome, Process, Search, Source, Step, start};
+use crate::loader::{Ask, Depth, End, Libc, Loader, MOST_PLACES, Outcome, Process, Search, Source, Step, start};
 use crate::runpath::{Directory, EntryClass};
 
 /// As many places behind a hit are looked up; a path with more has other problems.
@@ -151,7 +151,8 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
     let mut environment = loader.environment.clone();
     let mut hits: Vec<Step> = Vec::new();
     let mut last = search.clone();
-    while hits.len() < MOST_BEHIND && matches!(last.end, End::Found(..)) {
+    let mut places = MOST_PLACES;
+    while hits.len() < MOST_BEHIND && places > 0 && matches!(last.end, End::Found(..)) {
         let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) else { break };
         let is_searched = !matches!(step.source, Source::Loaded | Source::Path | Source::Cache);
         let Some(directory) = is_searched.then(|| Directory::new(directory_of(step).to_owned()).ok()).flatten() else {
@@ -160,7 +161,8 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
         hits.push(step.clone());
         environment.without.push(directory);
         let again = Loader { environment: &environment, ..*loader };
-        last = again.search(&process, by, ask, search.name.as_ref());
+        last = again.search_within(&process, by, ask, search.name.as_ref(), places);
+        places = places.saturating_sub(last.steps.len());
     }
     let behind = last.steps.into_iter().skip(search.steps.len());
     behind.map(|step| hits.iter().find(|hit| directory_of(hit) == step.place).cloned().unwrap_or(step)).collect()

@@ -14,7 +14,8 @@ use super::verdicts::Failing;
 use super::{compat, entries, requests};
 use crate::cuda::RequestKind;
 use crate::loader::{
-    Depth, End, Environment, Hardware, Loader, Look, Object, Process, Search, Source, System, interpreter_of, start,
+    Depth, End, Environment, Hardware, Loader, Look, Object, Process, Search, Source, System, interpreter_of,
+    is_of_musl, start,
 };
 use crate::runpath::EntryClass;
 
@@ -91,7 +92,7 @@ impl<'a> Judge<'a> {
                 let count = named.entry((object.machine_name, interpreter.as_bstr())).or_default();
                 *count = count.saturating_add(1);
             }
-            let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object.machine_name).into());
+            let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
             systems.entry(interpreter).or_insert_with_key(|interpreter| {
                 let hardware = Hardware {
                     machine: object.machine,
@@ -195,12 +196,13 @@ impl<'a> Judge<'a> {
         environment
     }
 
-    /// The loader that a program names; for a library the one that the programs around it name.
+    /// The loader that a program names; for a library the one that the programs around it name, unless it is of another
+    /// libc.
     pub(super) fn system_of(&self, facts: &Facts) -> Option<&System> {
         let object = &facts.object;
-        let own = object.interpreter.as_ref().or_else(|| self.usual.get(object.machine_name));
-        own.and_then(|path| self.systems.get(path))
-            .or_else(|| self.systems.get(interpreter_of(object.machine_name).as_bytes().as_bstr()))
+        let usual = || self.usual.get(object.machine_name).filter(|_| !is_of_musl(object));
+        let own = object.interpreter.as_ref().or_else(usual);
+        own.and_then(|path| self.systems.get(path)).or_else(|| self.systems.get(&interpreter_of(object)))
     }
 
     /// The role of a place, by how it is written and by what it stands for.

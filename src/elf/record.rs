@@ -6,6 +6,7 @@ use goblin::elf::{dynamic, program_header, section_header};
 use super::units::{Address, Alignment, FileOffset, FileRange};
 
 pub use goblin::elf::dynamic as dt;
+pub use goblin::elf::header::ET_EXEC;
 pub use goblin::elf::program_header as pt;
 pub use goblin::elf::section_header as sht;
 

@@ -1,7 +1,7 @@
 //! `ld.so.cache`: which path ldconfig noted for a soname (`glibc sysdeps/generic/dl-cache.h`, format `glibc-ld.so.cache1.1`).
 //!
 //! Values are in the byte order of the machine that made it, which the magic's flags tell since glibc 2.33. Nothing is
-//! copied from the file but the paths that are asked for: what is kept is no larger than the file, whatever its counts say.
+//! copied out of the file: what is kept is its bytes and an offset for each entry that is there, whatever its counts say.
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -135,3 +135,7 @@ impl Table {
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
     }
 }
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

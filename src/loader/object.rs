@@ -4,7 +4,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
-use crate::elf::record::{Encoding, dt};
+use crate::elf::record::{ET_EXEC, Encoding, dt};
 use crate::elf::view::{ElfView, has_magic, machine_name};
 
 /// The search path of an object under the tag that the loader honours.
@@ -93,6 +93,8 @@ pub struct Object {
     pub path_tag: PathTag,
     /// DF_1_NODEFLIB: neither cache nor default directories.
     pub no_default_directories: bool,
+    /// ET_EXEC or DF_1_PIE: no library.
+    pub is_executable: bool,
     /// setuid or setgid: the loader ignores LD_LIBRARY_PATH.
     pub is_secure: bool,
     /// `.note.nixos.ldcache`, which a patched loader asks before it searches.
@@ -127,6 +129,7 @@ impl Object {
             soname: view.soname().map(BStr::to_owned),
             needed: view.needed().map(BStr::to_owned).collect(),
             path_tag,
+            is_executable: view.header.e_type == ET_EXEC || flags & dt::DF_1_PIE != 0,
             no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
             hints: ldcache::find(view).map(|note| hints(note.descriptor.of(view.bytes).unwrap_or_default())),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bstr::{BStr, BString};
 
 use super::object::{Object, directory_of};
-use super::search::{Ask, End, Loader, Search};
+use super::search::{Ask, End, Loader, MOST_PLACES, Search};
 use super::system::Libc;
 
 /// An object in a process.
@@ -142,10 +142,12 @@ pub enum Depth {
 #[must_use]
 pub fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
     let mut searches = Vec::new();
+    let mut places = MOST_PLACES;
     let mut next = 0_usize;
     while let Some(map) = process.maps.get(next) {
         for name in map.object.needed.clone() {
-            let search = loader.search(&process, next, Ask::Needed, name.as_ref());
+            let search = loader.search_within(&process, next, Ask::Needed, name.as_ref(), places);
+            places = places.saturating_sub(search.steps.len());
             match &search.end {
                 End::Found(object, opened) => {
                     process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());

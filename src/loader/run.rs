@@ -22,6 +22,7 @@ pub(super) struct Run<'a> {
     by: usize,
     asking: &'a LinkMap,
     name: &'a BStr,
+    places: usize,
     steps: Vec<Step>,
 }
 
@@ -46,7 +47,14 @@ impl Next {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr) -> Search {
+    pub(super) fn search(
+        loader: Loader<'a>,
+        process: &'a Process,
+        by: usize,
+        ask: Ask,
+        name: &BStr,
+        places: usize,
+    ) -> Search {
         let mut search =
             Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
         let Some(asking) = process.maps.get(by) else { return search };
@@ -56,7 +64,7 @@ impl<'a> Run<'a> {
                 Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
             }
         }
-        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), steps: Vec::new() };
+        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), places, steps: Vec::new() };
         search.end = run.run(ask);
         search.steps = run.steps;
         search
@@ -268,6 +276,11 @@ impl<'a> Run<'a> {
 
     /// A directory and the folders for better hardware in it, which come first.
     fn directory(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
+        if self.steps.len() >= self.places {
+            let outcome = Outcome::Fatal("too many places to search".into());
+            self.step(source.clone(), written, directory.to_owned(), outcome);
+            return Next::Done(End::Fatal);
+        }
         if self.loader.environment.ignores(directory) {
             self.step(source.clone(), written, directory.to_owned(), Outcome::Ignored);
             return Next::Place;
@@ -337,6 +350,9 @@ impl<'a> Run<'a> {
                 },
             ),
             (None, Look::NotLoadable(_, reason)) => fatal(reason),
+            (None, Look::Object(found)) if found.is_executable && self.loader.system.libc == Libc::Glibc => {
+                fatal("cannot dynamically load an executable".into())
+            }
             (None, Look::Object(found)) => match self.process.map_of(found.identity) {
                 Some(index) => (Outcome::Hit, Next::Done(End::Loaded(index))),
                 None => (Outcome::Hit, Next::Done(End::Found(found, place.clone()))),

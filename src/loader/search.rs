@@ -130,6 +130,10 @@ pub struct Search {
     pub end: End,
 }
 
+/// As many places are looked at for all that is loaded together. Nothing that anybody starts needs a hundredth of them;
+/// a file of a few kilobytes can ask for billions.
+pub const MOST_PLACES: usize = 1 << 18;
+
 /// A loader in its surroundings.
 #[derive(Clone, Copy)]
 pub struct Loader<'a> {
@@ -145,7 +149,13 @@ impl Loader<'_> {
     /// What a process gets when the object at index `by` asks for `name`.
     #[must_use]
     pub fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
-        Run::search(*self, process, by, ask, name)
+        self.search_within(process, by, ask, name, MOST_PLACES)
+    }
+
+    /// The same in so many places at most; a search that is not over by then ends with an error.
+    #[must_use]
+    pub fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
+        Run::search(*self, process, by, ask, name, places)
     }
 
     /// The directory that an entry of an object's path stands for; relative ones stay relative.
@@ -162,3 +172,7 @@ pub(super) fn without_slashes(directory: &BStr) -> &BStr {
     let trimmed = directory.trim_end_with(|c| c == '/');
     if trimmed.is_empty() && !directory.is_empty() { "/".into() } else { trimmed.into() }
 }
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

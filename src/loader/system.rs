@@ -9,7 +9,7 @@ use super::cache::{Cache, Wanted};
 use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
 use super::hardware;
-use super::object::directory_of;
+use super::object::{Object, directory_of};
 use super::process::{LinkMap, Process};
 use crate::elf::view::soname_of;
 
@@ -47,8 +47,16 @@ pub struct System {
 
 /// The loader that programs of a machine name, for libraries that no program is known of.
 #[must_use]
-pub fn interpreter_of(machine: &str) -> &'static str {
-    match machine {
+pub fn interpreter_of(object: &Object) -> BString {
+    if is_of_musl(object) {
+        let machine = match object.machine_name {
+            "i686" => "i386",
+            "armv7l" => "armhf",
+            other => other,
+        };
+        return format!("/lib/ld-musl-{machine}.so.1").into();
+    }
+    let path = match object.machine_name {
         "aarch64" => "/lib/ld-linux-aarch64.so.1",
         "i686" => "/lib/ld-linux.so.2",
         "armv7l" => "/lib/ld-linux-armhf.so.3",
@@ -57,7 +65,14 @@ pub fn interpreter_of(machine: &str) -> &'static str {
         "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
         "loongarch64" => "/lib64/ld-linux-loongarch-lp64d.so.1",
         _ => "/lib64/ld-linux-x86-64.so.2",
-    }
+    };
+    path.into()
+}
+
+/// Whether an object is linked with musl's libc: `libc.so`, in Alpine `libc.musl-x86_64.so.1`.
+#[must_use]
+pub fn is_of_musl(object: &Object) -> bool {
+    object.needed.iter().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"))
 }
 
 /// What the search needs to know of the machine beside its loader.

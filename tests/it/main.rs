@@ -27,6 +27,7 @@ mod goldens;
 mod hostile;
 mod layering;
 mod linkers;
+mod loader;
 mod prefixes;
 mod readme;
 mod regressions;
