@@ -19,7 +19,7 @@ fn is_dispensable(call: &Call) -> bool {
     let of_replacing = ["ioctl", "lseek", "flistxattr", "renameat2", "unlink", "fsync"];
     // Without its owner there is no copy, but the file itself.
     let of_copies = ["fchown", "fsetxattr"];
-    let of_both = ["fgetxattr", "flock"];
+    let of_both = ["fgetxattr", "flock", "fstatfs"];
     opens_a_directory || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
 }
 
