@@ -160,6 +160,9 @@ pub(super) struct FixArgs {
     /// /lib, of compilers, repeated ones, and stub directories that only their content tells
     #[arg(long, help_heading = "Policy")]
     pub clean: bool,
+    /// Look up absolute entries below DIR, an unpacked image, for --clean
+    #[arg(long, value_name = "DIR", help_heading = "Policy", requires = "clean")]
+    pub root: Option<PathBuf>,
     /// Remove compat directories, for a host driver that is newer
     #[arg(long, help_heading = "Policy")]
     pub drop_compat: bool,

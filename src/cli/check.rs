@@ -21,7 +21,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
-    let root = policy::root(&args.wanted)?;
+    let root = policy::root(args.wanted.root.as_deref())?;
     let (paths, scope) = inputs(args, root.as_deref())?;
     let within = match &scope {
         Scope::Closure(closure) => Some(closure.paths.clone()),

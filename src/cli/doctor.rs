@@ -12,7 +12,7 @@ use crate::report;
 use crate::tree::Machine;
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = policy::root(&args.wanted)?;
+    let root = policy::root(args.wanted.root.as_deref())?;
     let policy = policy::policy(&args.wanted, Scope::Tree)?;
     let wishes = match &args.runtime_list {
         None => Vec::new(),

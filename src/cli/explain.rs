@@ -12,7 +12,7 @@ use crate::report;
 use crate::tree::{self, Machine};
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = policy::root(&args.wanted)?;
+    let root = policy::root(args.wanted.root.as_deref())?;
     let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
     let policy = policy::policy(&args.wanted, scope)?;
     let mut environment = policy::environment(&args.wanted)?;

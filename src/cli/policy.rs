@@ -58,15 +58,15 @@ pub(super) fn environment(wanted: &Wanted) -> anyhow::Result<Environment> {
 }
 
 /// The image's root, resolved.
-pub(super) fn root(wanted: &Wanted) -> anyhow::Result<Option<PathBuf>> {
-    let resolve = |root: &PathBuf| {
+pub(super) fn root(root: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    let resolve = |root: &Path| {
         let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
         if !real.is_dir() {
             bail!("--root {}: not a directory", root.display());
         }
         Ok(real)
     };
-    wanted.root.as_ref().map(resolve).transpose()
+    root.map(resolve).transpose()
 }
 
 /// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.

@@ -81,7 +81,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         libraries: DriverLibraries::with(&args.driver_library)?,
-        clean: args.clean.then(Machine::default),
+        clean: if args.clean { Some(Machine::new(super::policy::root(args.root.as_deref())?, None)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing

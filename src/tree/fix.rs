@@ -203,7 +203,10 @@ fn plan_object(
     }
     let usual = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
     let real = found.real();
-    let cleaned = settings.clean.as_ref().map(|machine| clean::for_object(usual, &view, &found.stands_for(), machine));
+    let cleaned = settings
+        .clean
+        .as_ref()
+        .map(|machine| clean::for_object(usual, &view, &machine.inside(&found.stands_for()), machine));
     let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
     let setting = setting_of(&found.stands_for(), policy);
     let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));
