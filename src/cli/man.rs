@@ -7,6 +7,7 @@ use clap::CommandFactory;
 
 use super::args::{Cli, ManArgs};
 use super::exit::Status;
+use crate::report;
 
 pub(super) fn run(args: &ManArgs) -> anyhow::Result<Status> {
     let mut program = Cli::command();
@@ -18,7 +19,11 @@ pub(super) fn run(args: &ManArgs) -> anyhow::Result<Status> {
         }
     };
     let mut page = Vec::new();
+    let has_findings = args.subcommand.as_deref().is_some_and(|name| matches!(name, "check" | "rules"));
     clap_mangen::Man::new(command).render(&mut page)?;
+    if has_findings {
+        report::print_rules_man(&mut page)?;
+    }
     std::io::stdout().write_all(&page)?;
     Ok(Status::Clean)
 }

@@ -19,6 +19,6 @@ pub use explain::{print_explanation, print_explanation_json};
 pub use human::{Detail, Human, Palette};
 pub use json::{print_fix, print_revert, print_show};
 pub use receipt::{Receipt, ReceiptError, Reverted};
-pub use rules::{print_rule, print_rules, print_rules_json};
+pub use rules::{print_rule, print_rules, print_rules_json, print_rules_man};
 pub use summary::{CopyNotes, FixRun, Mode, RevertReport, Summary};
 pub use text::{Escape, for_terminal, reason};

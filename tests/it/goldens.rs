@@ -144,7 +144,9 @@ fn completions_and_manual() {
         run.assert_code(0, shell);
         assert!(run.stdout.contains(sign) && run.stdout.contains("only-consumers"), "{shell}");
     }
-    for (page, sign) in [("man", "cuda\\-runpath\\-fix"), ("man fix", "\\-\\-in\\-place")] {
+    for (page, sign) in
+        [("man", "cuda\\-runpath\\-fix"), ("man fix", "\\-\\-in\\-place"), ("man check", "CRP200 stub\\-first")]
+    {
         let run = run(&tree, page);
         run.assert_code(0, page);
         assert!(run.stdout.contains(".TH") && run.stdout.contains(sign), "{page}: {}", run.stdout);
