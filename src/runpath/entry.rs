@@ -181,13 +181,25 @@ fn is_fhs(entry: &BStr) -> bool {
 const BUILD_DIRECTORIES: [&str; 9] =
     ["/build", "/builds", "/tmp", "/var/tmp", "/private/tmp", "/data/tmp", "/home", "/root", "/Users"];
 
-/// Whether an entry lies in a directory of a build; `more` are those of this one.
+/// Whether an entry lies in a directory of a build; `more` are those of this one. A store path does not, wherever the store
+/// is: somebody's own one lies below /home.
 #[must_use]
 pub fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
+    if store_name(entry).is_some_and(has_store_hash) {
+        return false;
+    }
     let usual = BUILD_DIRECTORIES.iter().map(|known| known.as_bytes());
     usual.chain(more.iter().map(|known| known.as_slice())).any(|known| {
         let known = without_trailing_slashes(known.as_bstr());
         known != b"/" && entry.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
+}
+
+/// `<hash>-<name>`, with the 32 letters of Nix's base 32.
+fn has_store_hash(name: &[u8]) -> bool {
+    let hash = name.split_once_str("-").map(|(hash, _)| hash);
+    hash.is_some_and(|hash| {
+        hash.len() == 32 && hash.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     })
 }
 
@@ -266,6 +278,17 @@ mod tests {
         assert!(matches!(Directory::new("/a\0"), Err(DirectoryError::Separator { found: '\0', .. })));
         assert!(matches!(Directory::new("lib"), Err(DirectoryError::Relative(_))));
         assert!(matches!(Directory::new("$ORIGINAL"), Err(DirectoryError::Relative(_))));
+    }
+
+    #[test]
+    fn a_store_path_is_no_build_directory() {
+        let is_build = |entry: &str| is_build_directory(entry.into(), &["/x/tmp".into()]);
+        assert!(
+            is_build("/build/source/lib") && is_build("/x/tmp/lib") && is_build("/home/me/lib") && is_build("/tmp")
+        );
+        assert!(is_build("/home/me/store/notes/lib"));
+        assert!(!is_build("/home/me/nix/store/s1nsgrxs9ap0am9vbhizgy5iv4ghzv8a-app/lib"));
+        assert!(!is_build("/opt/build") && !is_build("/buildings/lib") && !is_build("$ORIGIN"));
     }
 
     #[test]
