@@ -83,6 +83,7 @@ impl<'a> Judge<'a> {
         environment: Environment,
         objects: &[Arc<Facts>],
     ) -> Self {
+        let cpu = environment.cpu.as_ref();
         let mut systems = BTreeMap::new();
         let mut named: BTreeMap<(&'static str, &BStr), usize> = BTreeMap::new();
         for facts in objects {
@@ -99,7 +100,7 @@ impl<'a> Judge<'a> {
                     is_64: object.is_64,
                     is_big_endian: object.is_big_endian,
                     name: object.machine_name,
-                    hwcaps: None,
+                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine_name).map(|cpu| cpu.hwcaps.as_slice()),
                 };
                 System::of(interpreter.as_bstr(), hardware, world)
             });

@@ -6,7 +6,7 @@ use bstr::BString;
 
 use super::args::{ExplainArgs, Global};
 use super::exit::Status;
-use super::{output, policy, settings};
+use super::{cpu, output, policy, settings};
 use crate::check::{Question, Scope};
 use crate::report;
 use crate::tree::{self, Machine};
@@ -23,6 +23,7 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
     if root.is_none() {
         let here = std::env::current_dir()?;
         environment.working_directory = Some(BString::from(here.as_os_str().as_bytes()));
+        environment.cpu = cpu::detect();
     }
     let in_image = |path: &std::path::PathBuf| policy::in_image(path, root.as_deref());
     let question = match &args.soname {

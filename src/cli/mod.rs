@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod completions;
+mod cpu;
 mod doctor;
 mod exit;
 mod explain;

@@ -16,5 +16,5 @@ mod system;
 pub use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
 pub use object::{CacheHint, Ident, Object, PathTag, hints};
 pub use process::{Depth, LinkMap, Process, start};
-pub use search::{Ask, End, Environment, Loader, MOST_PLACES, Outcome, Search, Source, Step};
+pub use search::{Ask, Cpu, End, Environment, Loader, MOST_PLACES, Outcome, Search, Source, Step};
 pub use system::{Hardware, Libc, System, interpreter_of, is_of_musl};

@@ -12,6 +12,15 @@ use super::run::Run;
 use super::system::System;
 use crate::runpath::{Directory, is_recognised_compat};
 
+/// What a CPU can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// The machine's conventional name.
+    pub machine: &'static str,
+    /// Names of `glibc-hwcaps` folders that it can use, best first.
+    pub hwcaps: Vec<BString>,
+}
+
 /// What a person may want to be different.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -19,6 +28,8 @@ pub struct Environment {
     pub library_path: Option<BString>,
     /// Where the program is started; relative entries are not followed without one.
     pub working_directory: Option<BString>,
+    /// The CPU; one that has everything where none is meant.
+    pub cpu: Option<Cpu>,
     /// Directories to search as if they did not exist.
     pub without: Vec<Directory>,
     /// The same for every recognised cuda_compat directory.

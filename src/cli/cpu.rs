@@ -1,0 +1,21 @@
+//! Which of glibc's levels this machine's CPU has (x86-64 psABI, "Micro-Architecture Levels").
+
+use crate::loader::Cpu;
+
+/// This machine's CPU; `None` where its levels are not known here.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn detect() -> Option<Cpu> {
+    use std::arch::is_x86_feature_detected as has;
+    let v2 = has!("cmpxchg16b") && has!("popcnt") && has!("sse3") && has!("sse4.1") && has!("sse4.2") && has!("ssse3");
+    let has_avx = has!("avx") && has!("avx2") && has!("fma") && has!("f16c");
+    let v3 = v2 && has_avx && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("movbe");
+    let has_avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
+    let levels = [(v3 && has_avx512, "x86-64-v4"), (v3, "x86-64-v3"), (v2, "x86-64-v2")];
+    let hwcaps = levels.into_iter().filter(|(has, _)| *has).map(|(_, name)| name.into());
+    Some(Cpu { machine: "x86_64", hwcaps: hwcaps.collect() })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn detect() -> Option<Cpu> {
+    None
+}
