@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::compare::{Ground, Searched, differences, explained, until_failure};
 use super::folders::searched;
-use super::scene::{Link, Scene};
+use super::scene::{Link, Scene, copy_program};
 use super::{loaders, trace};
 use crate::support::{Run, binary, command, require, skip};
 
@@ -82,7 +82,7 @@ impl Image {
     pub(super) fn copy_to(&self, path: &Path, target: &str) {
         let target = self.root().join(target.strip_prefix('/').unwrap());
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        std::fs::copy(path, target).unwrap();
+        copy_program(path, &target);
     }
 
     pub(super) fn write(&self, path: &str, text: &str) {

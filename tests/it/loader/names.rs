@@ -1,7 +1,7 @@
 //! Which names are answered without a search: what is in the process already, and the loader itself.
 
 use super::loaders;
-use super::scene::{Link, Scene, Start};
+use super::scene::{Link, Scene, Start, copy_program};
 
 #[test]
 fn a_name_with_a_slash_is_a_path() {
@@ -62,7 +62,7 @@ fn the_loader_and_the_program_have_names() {
     let seen = scene.start("bin/p");
     assert_eq!((seen.found(name), seen.found("libp.so")), ("not searched".into(), "not searched".into()));
     // A program may name its loader by any path; the loader knows itself by that and by its DT_SONAME.
-    std::fs::copy(&loader, scene.tree.join("own-loader")).unwrap();
+    copy_program(&loader, &scene.tree.join("own-loader"));
     scene.link(
         Link::program("bin/q").needs(&["liba.so", name, "own-loader", path]).interpreter("@/own-loader").runpath("@/a"),
     );

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::compare::{Ground, explained, until_failure};
-use super::scene::{Link, Scene};
+use super::scene::{Link, Scene, copy_program};
 use super::trace;
 use crate::support::{Run, command, program, require, skip};
 
@@ -138,7 +138,7 @@ fn what_may_not_be_read_is_passed_over() {
         std::fs::set_permissions(scene.tree.join(path), PermissionsExt::from_mode(mode)).unwrap();
     };
     allow("", 0o777);
-    std::fs::copy(program(), scene.tree.join("explain")).unwrap();
+    copy_program(&program(), &scene.tree.join("explain"));
     scene.libraries(&["way/libx.so", "closed/libx.so", "blind/liby.so", "good/libx.so", "good/liby.so"]);
     let runpath = "@/way:@/closed:@/blind:@/good";
     let path = scene.link(Link::program("bin/p").needs(&["libx.so", "liby.so"]).runpath(runpath));

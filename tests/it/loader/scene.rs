@@ -336,7 +336,7 @@ impl Scene {
         self.assert_same(&ground, &really, &told)
     }
 
-    /// Starts a program that opens `names`, and compares the searches for them; `callers` says who asks.
+    /// Starts a program that opens `names`, and compares the searches for them; the second result is what it got.
     pub(super) fn open(&self, start: Start<'_>, names: &[&str]) -> (Seen, Vec<String>) {
         let program = self.tree.join(start.path);
         let here = self.tree.join(start.here);
@@ -394,6 +394,20 @@ impl Scene {
         let searches = really.iter().map(|search| ground.comparable(search)).collect();
         Seen { searches, root: self.root().to_owned() }
     }
+}
+
+/// Writes a file that will be executed. Another process does it: a descriptor that this one writes with may be in a child
+/// of another test for a moment, and a file that is open for writing cannot be executed.
+pub(super) fn write_program(path: &Path, bytes: &[u8]) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes).expect("a file");
+    copy_program(&beside, path);
+    std::fs::remove_file(beside).expect("it is ours");
+}
+
+/// Copies a file that will be executed.
+pub(super) fn copy_program(from: &Path, to: &Path) {
+    linked(command("cp").arg("-L").arg(from).arg(to));
 }
 
 /// Compiles a source once for all tests of this run.
