@@ -1,19 +1,19 @@
 //! CRP400 to CRP407: whether cuda_compat is wanted, fits, and finds what it needs itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
 use super::answer::Answer;
-use super::facts::Facts;
+use super::facts::{Facts, World};
 use super::finding::Finding;
 use super::judge::Judge;
 use super::policy::{CheckPolicy, CompatPolicy, DriverVersion};
 use super::rule;
 use crate::cuda::{self, Version};
 use crate::loader::{Ask, DirectoryState, Loader, Look, Process};
-use crate::runpath::EntryClass;
+use crate::runpath::{EntryClass, SearchPath};
 
 /// What compat's libcuda needs of a Jetson's board support.
 pub(super) const BOARD_LIBRARIES: [&str; 3] = ["libnvrm_gpu.so", "libnvrm_mem.so", "libnvdla_runtime.so"];
@@ -42,7 +42,7 @@ impl Wanted {
 }
 
 /// What policy, platform and closure ask for.
-pub(super) fn wanted(policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Wanted {
+pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Wanted {
     let newest = newest_cudart(objects);
     match policy.compat {
         CompatPolicy::Require => return Wanted::Require("--compat-policy require".to_owned()),
@@ -50,9 +50,9 @@ pub(super) fn wanted(policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Wanted {
         CompatPolicy::Prefer => return Wanted::Prefer,
         CompatPolicy::Auto => {}
     }
-    let compat = objects.iter().filter(|facts| is_compat_libcuda(policy, facts));
-    let newest_compat = compat.filter_map(|facts| Some((driver_version(facts)?, facts))).max_by(|a, b| a.0.cmp(&b.0));
-    if let (Some(host), Some((compat, _))) = (&policy.host_driver, newest_compat)
+    let newest_compat = || compats(world, policy, objects).iter().filter_map(|facts| driver_version(facts)).max();
+    if let Some(host) = &policy.host_driver
+        && let Some(compat) = newest_compat()
         && host.is_as_new_as(&compat)
     {
         return Wanted::Forbid(format!("and the host's driver {host} is as new as compat's {compat} or newer"));
@@ -148,7 +148,7 @@ pub(super) fn judge_object(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts
 pub(super) fn judge_closure(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let newest = newest_cudart(objects);
-    let compats = compats(judge, objects);
+    let compats = compats(judge.world, judge.policy, objects);
     for facts in &compats {
         let note = match &facts.compat_note {
             None => None,
@@ -189,17 +189,24 @@ pub(super) fn judge_closure(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Vec<Fi
     findings
 }
 
-/// Every compat libcuda that is checked, or that lies in a given directory.
-fn compats(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Vec<Arc<Facts>> {
-    let checked = objects.iter().filter(|facts| is_compat_libcuda(judge.policy, facts)).map(Arc::clone);
+/// Every compat libcuda that is checked, or that lies in a directory that an option or a search path names.
+fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Vec<Arc<Facts>> {
+    let checked = objects.iter().filter(|facts| is_compat_libcuda(policy, facts)).map(Arc::clone);
     let mut found: Vec<Arc<Facts>> = checked.collect();
-    for directory in &judge.policy.paths_64.compat {
+    let mut directories: BTreeSet<BString> =
+        policy.paths_64.compat.iter().map(|directory| directory.as_bstr().to_owned()).collect();
+    for object in objects.iter().map(|facts| &facts.object).filter(|object| object.is_64) {
+        let path = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+        let listed = path.entries().filter(|entry| policy.paths_64.classify(entry) == EntryClass::Compat);
+        directories.extend(listed.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
+    }
+    for directory in &directories {
         let place = directory.as_bstr();
-        if matches!(judge.world.directory(place), DirectoryState::Missing { .. }) {
+        if matches!(world.directory(place), DirectoryState::Missing { .. }) {
             continue;
         }
-        if let Look::Object(object) = judge.world.look(place, "libcuda.so.1".into())
-            && let Some(facts) = judge.world.facts(&object)
+        if let Look::Object(object) = world.look(place, "libcuda.so.1".into())
+            && let Some(facts) = world.facts(&object)
             && !found.iter().any(|known| known.object.identity == object.identity)
         {
             found.push(facts);

@@ -113,7 +113,7 @@ impl<'a> Judge<'a> {
             }
         }
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
-        let wanted = compat::wanted(policy, objects);
+        let wanted = compat::wanted(world, policy, objects);
         Self { world, policy, wanted, environment, systems, usual }
     }
 

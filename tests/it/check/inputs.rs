@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::image::{Checked, Image, store, text};
-use super::objects::{DRIVER, LINK, dlopens, driver, library, linked, program, stub};
+use super::objects::{COMPAT, DRIVER, LINK, compat, cudart, dlopens, driver, library, linked, program, stub};
 use crate::elfgen::Machine;
 use crate::support::{Run, Tree, binary};
 
@@ -210,6 +210,26 @@ fn a_store_path_may_be_a_file_or_a_link() {
     let checked = image.check_closure::<&str>(&[]);
     let paths: Vec<String> = checked.findings().into_iter().map(|finding| finding.path).collect();
     assert_eq!(paths, [store!("liblone.so"), store!("real/lib/libreal.so")], "{:#?}", checked.findings());
+}
+
+/// compat need not be among the files that are checked: what their paths name is looked at.
+#[test]
+fn compat_is_looked_at_where_a_path_names_it() {
+    let image = Image::new();
+    let note = r#"{"format":1,"CUDA version":"12.6","driver":[535,550]}"#;
+    image.put(&format!("{COMPAT}/libcuda.so.580.95.05"), &compat(Machine::X86_64, note));
+    image.link(&format!("{COMPAT}/libcuda.so.1"), "libcuda.so.580.95.05");
+    image.put(store!("app/lib/libuser.so.1"), &linked().runpath(format!("{COMPAT}/:{DRIVER}")));
+    image.put(store!("app/lib/libcudart.so.12.8.90"), &cudart(Machine::X86_64));
+    for (arguments, codes) in [
+        (&[][..], "CRP405"),
+        (&["--host-driver", "550.54"], "CRP405"),
+        (&["--host-driver", "525.60"], "CRP405 CRP406"),
+        (&["--host-driver", "580.159.04"], "CRP402 CRP405 CRP406"),
+    ] {
+        let checked = image.check(&[&[APP], arguments].concat());
+        assert_eq!(checked.codes(), codes, "{arguments:?}: {:#?}", checked.findings());
+    }
 }
 
 /// The leak of a package set is told with the way to it, where the list has references.
