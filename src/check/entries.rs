@@ -57,7 +57,8 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
         let is_managed = matches!(class, EntryClass::Compat | EntryClass::Driver);
         let is_build = !is_managed
             && is_build_directory(entry, &judge.policy.build_directories)
-            && !is_of_closure(judge, place.as_bstr());
+            && !is_of_closure(judge, place.as_bstr())
+            && !is_in_own_home(judge, facts, place.as_bstr());
         // $ORIGIN of an object in /usr/lib goes wherever the object goes: only what is written counts.
         let is_fhs = !is_managed && judge.policy.paths(object.is_64).classify(entry) == EntryClass::Fhs;
         let by_name = [
@@ -105,6 +106,22 @@ pub(super) fn judge(judge: &Judge<'_>, loader: &Loader<'_>, facts: &Facts, findi
 /// A store may lie anywhere, in a home too: what a closure has is no directory of a build.
 fn is_of_closure(judge: &Judge<'_>, place: &BStr) -> bool {
     matches!(judge.policy.scope, Scope::Closure(_)) && judge.world.directory(place).exists()
+}
+
+/// What is installed in a home has its libraries there.
+fn is_in_own_home(judge: &Judge<'_>, facts: &Facts, place: &BStr) -> bool {
+    let home = home_of(place);
+    home.is_some() && home == home_of(facts.object.path.as_bstr()) && judge.world.directory(place).exists()
+}
+
+/// `/root`, or the folder of one user.
+fn home_of(path: &BStr) -> Option<Vec<&[u8]>> {
+    let mut components = path.split_str("/").filter(|component| !component.is_empty());
+    match components.next()? {
+        root @ b"root" => Some(vec![root]),
+        homes @ (b"home" | b"Users") => Some(vec![homes, components.next()?]),
+        _ => None,
+    }
 }
 
 /// The driver directory is on the target only; a compat directory is a part of every closure.

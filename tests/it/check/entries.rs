@@ -51,6 +51,29 @@ fn words() -> Vec<Case> {
             image.folder("/home/somebody/lib", 0o755);
             one(image, &library().runpath("/home/somebody/lib"));
         }),
+        raises("CRP302", "another home than the object's", ("/home/me/lib/libuser.so.1", "/home/you/lib")).in_image(
+            |image| {
+                image.folder("/home/you/lib", 0o755);
+                image.put("/home/me/lib/libuser.so.1", &library().runpath("/home/you/lib"));
+            },
+        ),
+        raises("CRP302", "what is gone from the object's own home", ("/root/app/libuser.so.1", "/root/build/lib"))
+            .in_image(|image| {
+                image.put("/root/app/libuser.so.1", &library().runpath("/root/build/lib"));
+            }),
+        raises(
+            "CRP302",
+            "an object that lies in a directory of builds itself",
+            ("/tmp/app/libuser.so.1", "/tmp/app/lib"),
+        )
+        .in_image(|image| {
+            image.folder("/tmp/app/lib", 0o755);
+            image.put("/tmp/app/libuser.so.1", &library().runpath("/tmp/app/lib"));
+        }),
+        near("CRP302", "a program that is installed in a home").in_image(|image| {
+            image.folder("/home/me/.pyenv/lib", 0o755);
+            image.put("/home/me/.pyenv/bin/python", &program().runpath("/home/me/.pyenv/lib"));
+        }),
         near("CRP302", "a name that begins like one").finds("CRP305").in_image(|image| {
             one(image, &library().runpath("/builder/lib"));
         }),
