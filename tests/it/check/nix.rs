@@ -215,9 +215,15 @@ fn assert_one_result(nix: &Nix, results: &Results) {
     assert_eq!(counted(&linked), "CRP200x1 CRP201x1 CRP202x1");
     let both = nix.check(&["--closure", text(&stub_first.linked), text(&stub_first.wrapped)]);
     assert_eq!(counted(&both), "CRP200x2 CRP201x2 CRP202x1");
-    let mut program = support::binary();
-    program.args(["check", "--closure-from"]).arg(&results.lists["several"]);
-    let run: Run = program.output().unwrap().into();
-    run.assert_code(2, "two closures and no key");
+    let refused = |option: &str, argument: &Path| -> Run {
+        let mut program = support::binary();
+        let run: Run = nix.with(&mut program).args(["check", option]).arg(argument).output().unwrap().into();
+        run.assert_code(2, option);
+        run
+    };
+    let unknown = nix.tree.file("unknown", b"");
+    let run = refused("--closure", &unknown);
+    assert!(run.stderr.contains("nix-store") && run.stderr.contains(text(&unknown)), "{}", run.stderr);
+    let run = refused("--closure-from", &results.lists["several"]);
     assert!(run.stderr.contains("another, closure") && run.stderr.contains("--attrs-key"), "{}", run.stderr);
 }
