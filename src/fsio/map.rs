@@ -98,7 +98,7 @@ enum Contents {
     Mapped(Mmap),
 }
 
-/// Files up to this size are read: nine of ten are, and a tree of them takes no longer than if all were mapped.
+/// Files up to this size are read: nine of ten are that small, and two thousand of them take some 20 ms longer than mapped.
 const SMALL: u64 = 1 << 20;
 
 /// What the first bytes say.
