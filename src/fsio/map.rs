@@ -98,7 +98,8 @@ enum Contents {
     Mapped(Mmap),
 }
 
-/// Files up to this size are read: nine of ten are that small, and two thousand of them take some 20 ms longer than mapped.
+/// Files up to this size are read: nine of ten are that small, and two thousand of them take some 20 ms longer than if
+/// they were mapped.
 const SMALL: u64 = 1 << 20;
 
 /// What the first bytes say.

@@ -1,9 +1,9 @@
 //! A kill on every system call that changes a file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::Mutex;
 
+use super::contents::Contents;
 use super::site::{Case, Inode, Loads, MODES, Site, all_ways, few_cases};
 use super::strace::{Call, can_trace};
 use crate::fixtures::for_all;
@@ -72,7 +72,7 @@ fn kill_everywhere(case: &Case, inode: Inode, mode: &[&str]) -> Count {
 }
 
 /// The run that follows brings the object to where an undisturbed one does, byte for byte.
-fn assert_fixed(site: &Site, mode: &[&str], new: &super::contents::Contents, told: &str) {
+fn assert_fixed(site: &Site, mode: &[&str], new: &Contents, told: &str) {
     let again: Run = site.fix(mode).plain().output().unwrap().into();
     again.assert_code(0, told);
     assert_eq!(&site.now(), new, "{told}\n{}", again.stdout);
@@ -84,7 +84,7 @@ fn assert_killed(run: &Run, told: &str) {
 }
 
 /// The calls of the run that comes upon what a killed one left.
-fn calls_after(site: &Site, mode: &[&str], killed: &[u8], told: &str) -> Vec<Call> {
+fn calls_after(site: &Site, mode: &[&str], killed: &Contents, told: &str) -> Vec<Call> {
     put(site, killed);
     let (run, calls) = site.fix(mode).calls(&site.object);
     run.assert_code(0, told);
@@ -92,9 +92,9 @@ fn calls_after(site: &Site, mode: &[&str], killed: &[u8], told: &str) -> Vec<Cal
     calls.into_iter().filter(Call::changes_files).collect()
 }
 
-fn put(site: &Site, bytes: &[u8]) {
+fn put(site: &Site, killed: &Contents) {
     site.reset();
-    fs::write(&site.object, bytes).unwrap();
+    killed.write_to(&site.object);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_kill_while_an_edit_is_taken_back_leaves_a_file_that_loads() {
             site.reset();
             let told = format!("{}, first killed at {}", case.name, call.text);
             assert_killed(&fix.run_with(&[call.inject("signal=SIGKILL")]), &told);
-            let killed = fs::read(&site.object).unwrap();
+            let killed = site.now();
             for mode in MODES {
                 for again in calls_after(&site, mode, &killed, &told) {
                     let told = format!("{told}, {mode:?} then at {}", again.text);

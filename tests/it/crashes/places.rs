@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::site::{MODES, Site, cases};
+use super::site::{Case, MODES, Site, cases};
 use super::strace::can_trace;
 use crate::fixtures::for_all;
 use crate::support::{Run, Snapshot, command, long, require, skip};
@@ -51,8 +51,7 @@ fn a_full_disk_leaves_the_old_or_the_new_file() {
     if !can_trace(test) {
         return;
     }
-    // What a moved table's hole or the copy of a large segment needs is more than this disk.
-    let small = cases().into_iter().filter(|case| case.strategy != "move-table");
+    let small = cases().into_iter().filter(Case::is_small);
     let all: Vec<_> = small.flat_map(|case| MODES.map(|mode| (case.clone(), mode))).collect();
     let pages: &[u32] = if long() { &[0, 1, 2, 3, 4, 5, 6, 8, 12, 20] } else { &[0, 1, 3] };
     for_all(&all, |(case, mode)| {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::contents::Contents;
 use super::site::{Inode, Loads, MODES, Site, few_cases};
 use super::strace::{Call, Traced, can_trace};
 use crate::fixtures::for_all;
@@ -12,18 +13,18 @@ use crate::support::{Run, long, run};
 /// A file as it is, with its time: a receipt asks for both.
 struct Kept {
     path: PathBuf,
-    bytes: Vec<u8>,
+    contents: Contents,
     modified: SystemTime,
 }
 
 impl Kept {
     fn of(path: PathBuf) -> Self {
-        let (bytes, modified) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
-        Self { path, bytes, modified }
+        let (contents, modified) = (Contents::of(&path), fs::metadata(&path).unwrap().modified().unwrap());
+        Self { path, contents, modified }
     }
 
     fn put_back(&self) {
-        fs::write(&self.path, &self.bytes).unwrap();
+        self.contents.write_to(&self.path);
         File::options().write(true).open(&self.path).unwrap().set_modified(self.modified).unwrap();
     }
 }
