@@ -39,8 +39,8 @@ pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Resul
     Ok(())
 }
 
-/// Whether a hole is one. Some file systems call data a hole as long as it is not on the disk yet; elsewhere reading the
-/// gigabytes of a hole is all that an edit costs.
+/// Whether a hole is one. Some file systems call data a hole as long as it is not on the disk yet; elsewhere reading
+/// the gigabytes of a hole is all that an edit costs.
 fn tells_holes(source: &File) -> bool {
     // ext4 (and its elders), XFS, tmpfs: Linux include/uapi/linux/magic.h.
     const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
@@ -150,8 +150,8 @@ fn canonical_future(path: &Path) -> io::Result<PathBuf> {
 pub type FirstNames = HashMap<(u64, u64), PathBuf>;
 
 /// Copies one entry of a tree: symbolic links as links, hard links as hard links, modes and times kept; directories of
-/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a symbolic
-/// link points to.
+/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a
+/// symbolic link points to.
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::afterwards::strips;
 use crate::complaints::{Readers, complaints, new_complaints};
 use crate::fixtures::{
     Ended, LINKERS, Link, NEW, NOT_FOUND, OLD, OldPath, Shape, clean, deps, drop_section_headers, fix, for_all,
@@ -188,13 +189,6 @@ fn check_linker(linker: &'static str) {
             failures.join("\n")
         );
     }
-}
-
-/// The commands that remove symbols after an edit, as a package's fixup phase may.
-pub(crate) fn strips(test: &str) -> Vec<Vec<&'static str>> {
-    let commands =
-        [&["strip"][..], &["eu-strip"], &["llvm-strip"], &["objcopy", "--strip-debug"], &["strip", "--strip-debug"]];
-    commands.into_iter().filter(|command| require(command[0], test)).map(<[_]>::to_vec).collect()
 }
 
 fn check_case(

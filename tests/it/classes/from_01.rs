@@ -1,4 +1,5 @@
-//! Classes 1 to 9: what lies behind the program header table, who knows where that table is, shared strings, and numbers.
+//! Classes 1 to 9: what lies behind the program header table, who knows where that table is, shared strings, and
+//! numbers.
 
 use std::path::Path;
 
@@ -30,9 +31,9 @@ fn first_section(file: &Path) -> String {
     String::from_utf8(image.section_name(first).unwrap()).unwrap()
 }
 
-/// gold `--rosegment` puts `.init` or `.plt` right behind the program header table; lld `--no-rosegment` leaves code in the
-/// segment of the table. Whoever writes one more program header there overwrites the first instructions; patchelf 0.14
-/// moves `.init` away as if nobody called it.
+/// gold `--rosegment` puts `.init` or `.plt` right behind the program header table; lld `--no-rosegment` leaves code in
+/// the segment of the table. Whoever writes one more program header there overwrites the first instructions; patchelf
+/// 0.14 moves `.init` away as if nobody called it.
 #[test]
 fn class_01_code_first() {
     let test = "class_01_code_first";
@@ -66,9 +67,9 @@ fn class_01_code_first() {
     }
 }
 
-/// `.nv_fatbin` right behind the program header table, as large CUDA libraries have it. An editor that makes room by moving
-/// sections moves it too, and the descriptor in `.data`, a relocated pointer that it knows nothing about, leads to the
-/// old place: all kernels are gone.
+/// `.nv_fatbin` right behind the program header table, as large CUDA libraries have it. An editor that makes room by
+/// moving sections moves it too, and the descriptor in `.data`, a relocated pointer that it knows nothing about, leads
+/// to the old place: all kernels are gone.
 #[test]
 fn class_02_fatbin_behind_the_table() {
     let test = "class_02_fatbin_behind_the_table";
@@ -92,9 +93,9 @@ fn class_02_fatbin_behind_the_table() {
     }
 }
 
-/// Kernels before 5.18 tell a program that its headers are at the first PT_LOAD's distance from `e_phoff`, wherever they are
-/// mapped. A table that moved to the end of the file, in a segment at another distance, is looked for in the wrong
-/// place: the program dies before its first instruction, on a Jetson but not on the machine that built it.
+/// Kernels before 5.18 tell a program that its headers are at the first PT_LOAD's distance from `e_phoff`, wherever
+/// they are mapped. A table that moved to the end of the file, in a segment at another distance, is looked for in the
+/// wrong place: the program dies before its first instruction, on a Jetson but not on the machine that built it.
 #[test]
 fn class_03_moved_table_and_old_kernels() {
     let test = "class_03_moved_table_and_old_kernels";
@@ -147,8 +148,8 @@ fn mapped_table(image: &Image) -> Option<u64> {
     image.loads().find(inside).map(|load| load.address + (image.table - load.offset))
 }
 
-/// Sanitizers, unwinders and Go read their own headers at `__ehdr_start` plus `e_phoff`. patchelf, also the newest, puts
-/// new pages in front of an ET_EXEC program, so that the symbol no longer names the ELF header.
+/// Sanitizers, unwinders and Go read their own headers at `__ehdr_start` plus `e_phoff`. patchelf, also the newest,
+/// puts new pages in front of an ET_EXEC program, so that the symbol no longer names the ELF header.
 #[test]
 fn class_04_programs_that_read_their_own_headers() {
     let test = "class_04_programs_that_read_their_own_headers";
@@ -173,8 +174,8 @@ fn class_04_programs_that_read_their_own_headers() {
     }
 }
 
-/// Linkers merge strings with the same tail, so a symbol's name can be the end of the RUNPATH. An editor that writes over
-/// the old path, or fills it with X as patchelf 0.14 does, renames the symbol, and nobody finds it any more.
+/// Linkers merge strings with the same tail, so a symbol's name can be the end of the RUNPATH. An editor that writes
+/// over the old path, or fills it with X as patchelf 0.14 does, renames the symbol, and nobody finds it any more.
 #[test]
 fn class_05_tail_merged_names() {
     let test = "class_05_tail_merged_names";
@@ -226,8 +227,9 @@ fn class_05_tail_merged_names() {
     }
 }
 
-/// A program without DT_RUNPATH and without a spare dynamic entry: the dynamic section has to move. In a read-only segment,
-/// which is enough for every other table, the loader faults as soon as it writes DT_DEBUG and the relocated addresses.
+/// A program without DT_RUNPATH and without a spare dynamic entry: the dynamic section has to move. In a read-only
+/// segment, which is enough for every other table, the loader faults as soon as it writes DT_DEBUG and the relocated
+/// addresses.
 #[test]
 fn class_06_dynamic_section_in_a_read_only_segment() {
     let test = "class_06_dynamic_section_in_a_read_only_segment";
@@ -255,8 +257,8 @@ fn class_06_dynamic_section_in_a_read_only_segment() {
     }
 }
 
-/// Go and wild put the section header table right behind the program header table. Nothing that is loaded is in the way of
-/// one more program header, so the file still runs when it is written there; the next `strip` finds no sections.
+/// Go and wild put the section header table right behind the program header table. Nothing that is loaded is in the way
+/// of one more program header, so the file still runs when it is written there; the next `strip` finds no sections.
 #[test]
 fn class_07_section_headers_behind_the_table() {
     let test = "class_07_section_headers_behind_the_table";
@@ -276,8 +278,8 @@ fn class_07_section_headers_behind_the_table() {
     }
 }
 
-/// Numbers of a big-endian object, written as this machine writes them, make an object that no loader reads. Debian's ports
-/// for s390x, mips and ppc64 are that; class and byte order are all that the editor needs to know of a machine.
+/// Numbers of a big-endian object, written as this machine writes them, make an object that no loader reads. Debian's
+/// ports for s390x, mips and ppc64 are that; class and byte order are all that the editor needs to know of a machine.
 #[test]
 fn class_08_big_endian() {
     use Machine::*;
@@ -293,8 +295,8 @@ fn class_08_big_endian() {
     }
 }
 
-/// A MIPS debugger finds the loaded libraries through DT_MIPS_RLD_MAP_REL, which counts from its own entry. A dynamic section
-/// that moves with that value unchanged leads the loader's write of `r_debug` to somewhere else in memory.
+/// A MIPS debugger finds the loaded libraries through DT_MIPS_RLD_MAP_REL, which counts from its own entry. A dynamic
+/// section that moves with that value unchanged leads the loader's write of `r_debug` to somewhere else in memory.
 #[test]
 fn class_09_mips_rld_map() {
     let test = "class_09_mips_rld_map";

@@ -1,10 +1,10 @@
-//! Classes 19 to 27: addresses, missing and odd headers, dynamic entries, files that are none of ours, names and modes, and
-//! what other editors left behind.
+//! Classes 19 to 27: addresses, missing and odd headers, dynamic entries, files that are none of ours, names and modes,
+//! and what other editors left behind.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::layouts::{Real, assert_image_kept, linkers, long_path};
 use super::naive::{add_entry, set_rpath_only};
@@ -32,9 +32,9 @@ fn tool(program: &str, arguments: &[&str], files: &[&Path]) {
     assert_eq!(ended.code, 0, "{program} {arguments:?}: {}", ended.said());
 }
 
-/// Debug information lies in a package of its own, and crash reports name addresses. An editor that lays the file out anew,
-/// as LIEF does, shifts every address by a page: the library works, and what a crash report names is something else. (gdb
-/// itself compares the addresses of sections and follows.)
+/// Debug information lies in a package of its own, and crash reports name addresses. An editor that lays the file out
+/// anew, as LIEF does, shifts every address by a page: the library works, and what a crash report names is something
+/// else. (gdb itself compares the addresses of sections and follows.)
 #[test]
 fn class_19_addresses_that_others_know() {
     const EDIT: &str = "import sys, lief\n\
@@ -79,8 +79,8 @@ fn class_19_addresses_that_others_know() {
     }
 }
 
-/// The loader needs no section headers, and `sstrip`, UPX and some build systems remove them. patchelf refuses such a file,
-/// and in hooks that go on after an error the stub's path stays in silence.
+/// The loader needs no section headers, and `sstrip`, UPX and some build systems remove them. patchelf refuses such a
+/// file, and in hooks that go on after an error the stub's path stays in silence.
 #[test]
 fn class_20_no_section_headers() {
     let test = "class_20_no_section_headers";
@@ -109,8 +109,9 @@ fn class_20_no_section_headers() {
     }
 }
 
-/// Names of sections are not unique, types not a closed list, and counts do not always stand where they should. patchelf finds
-/// sections by name: 0.14 takes the wrong `.dynstr` and makes a file that does not load, 0.19 refuses it.
+/// Names of sections are not unique, types not a closed list, and counts do not always stand where they should.
+/// patchelf finds sections by name: 0.14 takes the wrong `.dynstr` and makes a file that does not load, 0.19 refuses
+/// it.
 #[test]
 fn class_21_odd_section_names_and_types() {
     const TYPES: &str = ".section .odd, \"a\", @0x6abcdef0\n.quad 5\n\
@@ -156,7 +157,8 @@ fn class_21_odd_section_names_and_types() {
         }
     }
 
-    // gABI "Extended numbering": the number of program headers stands in the first section header. No loader reads that.
+    // gABI "Extended numbering": the number of program headers stands in the first section header. No loader reads
+    // that.
     for machine in [Machine::X86_64, Machine::Ppc] {
         let object = Damage::new(&Spec::library(machine).runpath("$ORIGIN/old").build());
         let count = object.image.segments.len() as u64;
@@ -173,8 +175,8 @@ fn class_21_odd_section_names_and_types() {
     }
 }
 
-/// lld, Go and wild write one DT_NULL and no more. An editor that adds its entry there, as it may in files of GNU ld, leaves a
-/// dynamic section without an end, and whoever walks it walks on into what follows.
+/// lld, Go and wild write one DT_NULL and no more. An editor that adds its entry there, as it may in files of GNU ld,
+/// leaves a dynamic section without an end, and whoever walks it walks on into what follows.
 #[test]
 fn class_22_no_spare_dynamic_entry() {
     let test = "class_22_no_spare_dynamic_entry";
@@ -193,8 +195,8 @@ fn class_22_no_spare_dynamic_entry() {
     }
 }
 
-/// patchelf makes room for an ET_EXEC program's headers by putting pages in front, at lower addresses. Where the program starts
-/// in the first pages that a process may have, there are none.
+/// patchelf makes room for an ET_EXEC program's headers by putting pages in front, at lower addresses. Where the
+/// program starts in the first pages that a process may have, there are none.
 #[test]
 fn class_23_low_addresses() {
     let test = "class_23_low_addresses";
@@ -225,8 +227,8 @@ fn class_23_low_addresses() {
     assert_image_kept(&spec.bss(1 << 20), "no header to spare", test);
 }
 
-/// Old versions of GNU ld wrote both tags. The loader ignores DT_RPATH beside DT_RUNPATH: an editor that knows one tag sets a
-/// path that nobody reads, or leaves the other one behind for the next tool to find.
+/// Old versions of GNU ld wrote both tags. The loader ignores DT_RPATH beside DT_RUNPATH: an editor that knows one tag
+/// sets a path that nobody reads, or leaves the other one behind for the next tool to find.
 #[test]
 fn class_24_both_tags() {
     let test = "class_24_both_tags";
@@ -255,9 +257,10 @@ fn class_24_both_tags() {
     }
 }
 
-/// A tree holds more than objects: debug files with the program headers of what they belong to and none of its contents,
-/// object files, kernel modules with a signature at their end, downloads that were cut off. None of them may be touched, and
-/// none may keep the others from being edited. Both patchelfs leave them alone too, so nothing is shown to break them.
+/// A tree holds more than objects: debug files with the program headers of what they belong to and none of its
+/// contents, object files, kernel modules with a signature at their end, downloads that were cut off. None of them may
+/// be touched, and none may keep the others from being edited. Both patchelfs leave them alone too, so nothing is shown
+/// to break them.
 #[test]
 fn class_25_files_that_are_no_objects() {
     let test = "class_25_files_that_are_no_objects";
@@ -323,9 +326,9 @@ fn class_25_files_that_are_no_objects() {
     }
 }
 
-/// A file can have several names, be loaded, or be read-only. Who writes beside it and renames leaves the other names with the
-/// old file; who truncates it and writes it anew, as patchelf does, takes the pages from under every process that has it
-/// mapped. More of this, with users, folders and full disks, is in [`mod@crate::files`].
+/// A file can have several names, be loaded, or be read-only. Who writes beside it and renames leaves the other names
+/// with the old file; who truncates it and writes it anew, as patchelf does, takes the pages from under every process
+/// that has it mapped. More of this, with users, folders and full disks, is in [`mod@crate::files`].
 #[test]
 fn class_26_names_modes_and_loaded_files() {
     let test = "class_26_names_modes_and_loaded_files";
@@ -333,17 +336,27 @@ fn class_26_names_modes_and_loaded_files() {
         return;
     }
     let real = Real::new(&Link::new("fatbin_library.c", Shape::Library));
-    // A process that has loaded the file, and calls into it after the edit.
-    let loaded = |file: &Path, edit: &dyn Fn(&Path)| {
-        let mut command = clean(host("host.c", 0));
-        command.arg(file).args(["user_number", "wait"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let program = Real::new(&Link::new("user_program.c", Shape::Pie));
+    // A process that says when it has loaded the file, and goes on in it after the edit.
+    let goes_on = |mut command: Command, edit: &dyn Fn()| {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        edit(file);
+        edit();
         drop(child.stdin.take());
         child.wait().unwrap().code()
+    };
+    let loaded = |file: &Path, edit: &dyn Fn(&Path)| {
+        let mut command = clean(host("host.c", 0));
+        command.arg(file).args(["user_number", "wait"]);
+        goes_on(command, &|| edit(file))
+    };
+    let running = |file: &Path, edit: &dyn Fn(&Path)| {
+        let mut command = clean(file);
+        command.arg("wait");
+        goes_on(command, &|| edit(file))
     };
     for mode in [&[][..], &["--in-place"]] {
         let file = real.copy("loaded");
@@ -354,6 +367,9 @@ fn class_26_names_modes_and_loaded_files() {
         };
         assert_eq!(loaded(&file, &edit), Some(OLD), "{mode:?}: the process has its old file");
         assert_eq!(real.run(&file).code, NEW, "{mode:?}");
+        let file = program.copy("running");
+        assert_eq!(running(&file, &edit), Some(OLD), "{mode:?}: the process has its old file");
+        assert_eq!(program.run(&file).code, NEW, "{mode:?}");
 
         let file = real.copy("linked");
         let _ = std::fs::remove_file(&second);
@@ -368,6 +384,13 @@ fn class_26_names_modes_and_loaded_files() {
         let edit = |file: &Path| patchelf.must_edit(&["--set-rpath", &long_path()], file);
         let ended = loaded(&real.copy("loaded"), &edit);
         assert_ne!(ended, Some(OLD), "{} keeps what is mapped by now", patchelf.name);
+        let file = program.copy("running");
+        let busy = |file: &Path| {
+            let ended = patchelf.edit(&["--set-rpath", &long_path()], file);
+            assert!(ended.err().contains("Text file busy"), "{}: {}", patchelf.name, ended.said());
+        };
+        assert_eq!(running(&file, &busy), Some(OLD), "{}", patchelf.name);
+        assert_eq!(program.run(&file).code, OLD, "{}: the path is the old one", patchelf.name);
     }
     // Beside it, and then its name.
     let file = real.copy("linked");
@@ -379,9 +402,9 @@ fn class_26_names_modes_and_loaded_files() {
     assert_eq!((real.run(&file).code, real.run(&second).code), (NEW, OLD), "naive");
 }
 
-/// NVIDIA's libraries come patched already: `.dynstr` in a writable PT_LOAD at the end, X and Z where things were, a section
-/// header table out of order, and with the newest patchelf a note that answers for the search path. An editor that does
-/// not know the note, as patchelf 0.14, leaves it to answer with the old directory.
+/// NVIDIA's libraries come patched already: `.dynstr` in a writable PT_LOAD at the end, X and Z where things were, a
+/// section header table out of order, and with the newest patchelf a note that answers for the search path. An editor
+/// that does not know the note, as patchelf 0.14, leaves it to answer with the old directory.
 #[test]
 fn class_27_edited_by_patchelf_before() {
     let test = "class_27_edited_by_patchelf_before";

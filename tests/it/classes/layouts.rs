@@ -80,8 +80,8 @@ impl Real {
     pub(super) fn copy(&self, folder: &str) -> PathBuf {
         let to = self.tree.join(folder).join(&self.name);
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        // By another process: a descriptor that this one writes with may be in a child of another test for a moment, and
-        // a file that is open for writing cannot be executed. It also keeps holes.
+        // By another process: a descriptor that this one writes with may be in a child of another test for a moment,
+        // and a file that is open for writing cannot be executed. It also keeps holes.
         let ended = run(clean("cp").arg("--remove-destination").arg(self.original()).arg(&to));
         assert_eq!(ended.code, 0, "{}", ended.said());
         to
@@ -165,8 +165,8 @@ impl Generated {
     }
 }
 
-/// Edits the image in each write mode: nothing but the path differs, and where this machine can run it, it finds the new
-/// dependency. The strategy.
+/// Edits the image in each write mode: nothing but the path differs, and where this machine can run it, it finds the
+/// new dependency. The strategy.
 pub(super) fn assert_image_kept(spec: &Spec, told: &str, test: &str) -> String {
     let edited = MODES.map(|mode| {
         let place = Generated::new(&spec.build());

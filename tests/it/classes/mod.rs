@@ -1,9 +1,10 @@
 //! The catalogue of ways in which an edit of the search path breaks a file.
 //!
-//! One test per way, numbered: what an editor that does not know the layout does to it, that today's editors or those in
-//! [`naive`] really break it, and that this program does not. The files are real ones, built by Debian's linkers and run
-//! before and after, wherever those can be brought to make the layout; where they cannot, images of the generator.
-//! [`mod@crate::linkers`], [`mod@crate::generated`] and [`mod@crate::files`] try the same layouts in many more combinations.
+//! One test per way, numbered: what an editor that does not know the layout does to it, that today's editors or those
+//! in [`naive`] really break it, and that this program does not. The files are real ones, built by Debian's linkers and
+//! run before and after, wherever those can be brought to make the layout; where they cannot, images of the generator.
+//! [`mod@crate::linkers`], [`mod@crate::generated`] and [`mod@crate::files`] try the same layouts in many more
+//! combinations.
 
 mod from_01;
 mod from_10;

@@ -1,4 +1,5 @@
-//! Editors that do what seems enough, each in a few lines: a layout counts only when one of them, or a real one, breaks it.
+//! Editors that do what seems enough, each in a few lines: a layout counts only when one of them, or a real one, breaks
+//! it.
 
 use crate::elfgen::damage::Damage;
 use crate::elfgen::read::Image;
@@ -34,8 +35,8 @@ pub(super) enum Table {
 pub(super) enum Behind {
     /// The page behind the highest address.
     Memory,
-    /// The page, taken to be a small one, behind the last byte that comes from the file: what is zero-initialised is not
-    /// seen.
+    /// The page, taken to be a small one, behind the last byte that comes from the file: what is zero-initialised is
+    /// not seen.
     FileBytes,
 }
 
