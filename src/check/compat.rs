@@ -66,7 +66,7 @@ pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fac
 }
 
 /// The newest CUDA runtime, and where it is.
-fn newest_cudart(objects: &[Arc<Facts>]) -> Option<(Version, &BStr)> {
+pub(super) fn newest_cudart(objects: &[Arc<Facts>]) -> Option<(Version, &BStr)> {
     let runtimes = objects
         .iter()
         .filter(|facts| facts.object.soname.as_ref().is_some_and(|name| name.starts_with(b"libcudart.so.")));

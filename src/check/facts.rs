@@ -5,9 +5,55 @@ use std::sync::Arc;
 
 use bstr::BString;
 
-use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries};
+use super::policy::CheckPolicy;
+use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode};
+use crate::elf::contents::Contents;
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::{FileSystem, Object};
+
+/// What is read of a file beyond what the loader reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Which names are those of driver libraries.
+    pub libraries: &'a DriverLibraries,
+    /// Its GPU code too.
+    pub gpu_code: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a policy needs to know.
+    #[must_use]
+    pub fn of(policy: &'a CheckPolicy) -> Self {
+        Self { libraries: &policy.libraries, gpu_code: !policy.gpus.is_empty() }
+    }
+
+    fn gpu_code(self, bytes: &[u8]) -> GpuCode {
+        if !self.gpu_code {
+            return GpuCode::default();
+        }
+        match Contents::parse(bytes) {
+            Ok(contents) => cuda::of_contents(&contents),
+            Err(error) => cuda::unparsed(error),
+        }
+    }
+}
+
+/// A statically linked program's facts.
+#[derive(Clone, Debug)]
+pub struct StaticProgram {
+    /// The driver libraries that it names.
+    pub names: Vec<String>,
+    /// Its GPU code, if that was asked for.
+    pub gpu_code: GpuCode,
+}
+
+impl StaticProgram {
+    /// Reads a file's bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8], wanted: Wanted<'_>) -> Self {
+        Self { names: cuda::names_in(bytes, wanted.libraries), gpu_code: wanted.gpu_code(bytes) }
+    }
+}
 
 /// An object's facts.
 #[derive(Clone, Debug)]
@@ -22,13 +68,19 @@ pub struct Facts {
     pub is_stub: bool,
     /// What a compat libcuda says of itself.
     pub compat_note: Option<Result<CompatNote, CompatNoteError>>,
+    /// Its GPU code, if that was asked for.
+    pub gpu_code: GpuCode,
 }
 
 impl Facts {
     /// Reads everything, the object's data included.
     #[must_use]
-    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, libraries: &DriverLibraries) -> Self {
-        Self { consumer: Consumer::of(view, libraries), ..Self::of_outsider(view, shown, object) }
+    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, wanted: Wanted<'_>) -> Self {
+        Self {
+            consumer: Consumer::of(view, wanted.libraries),
+            gpu_code: wanted.gpu_code(view.bytes),
+            ..Self::of_outsider(view, shown, object)
+        }
     }
 
     /// Reads what matters of an object that is not checked itself.
@@ -40,6 +92,7 @@ impl Facts {
             consumer: Consumer::without_data(view),
             is_stub: cuda::is_stub(view),
             compat_note: CompatNote::of(view),
+            gpu_code: GpuCode::default(),
         }
     }
 }
@@ -51,8 +104,8 @@ pub enum Inspected {
     NotElf,
     /// An object.
     Object(Arc<Facts>),
-    /// A statically linked program, with the driver libraries that it names.
-    Static(Vec<String>),
+    /// A statically linked program.
+    Static(StaticProgram),
     /// Another file without a search path.
     NotApplicable(NotApplicable),
     /// It cannot be read, and why.

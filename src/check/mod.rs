@@ -11,6 +11,7 @@ mod entries;
 mod explain;
 mod facts;
 mod finding;
+mod gpu;
 mod judge;
 mod policy;
 mod requests;
@@ -26,10 +27,12 @@ pub use closure::{Closure, ClosureError};
 pub use doctor::{Diagnosis, Target, TargetWorld, Wish, diagnose};
 pub use entries::{stale_hints, stub_names};
 pub use explain::{Explained, Explanation, Question};
-pub use facts::{Facts, Inspected, Item, World, Wrapper};
+pub use facts::{Facts, Inspected, Item, StaticProgram, Wanted, World, Wrapper};
 pub use finding::{Finding, Verdict};
 pub use judge::{InProgram, Judge, ObjectReport, RequestReport};
-pub use policy::{CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, Scope};
+pub use policy::{
+    ArchPolicy, CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, PtxPolicy, Scope,
+};
 pub use rule::{RULES, Rule, Severity, rule};
 pub use verdicts::{CheckReport, Failing, programs_to_ask, sum_up};
 pub use wrapper::{hidden_by, library_path};

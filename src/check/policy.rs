@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bstr::BString;
 
-use crate::cuda::{DriverLibraries, Version};
+use crate::cuda::{Capability, DriverLibraries, Version};
 use crate::runpath::Policy;
 
 /// What the closure will run on.
@@ -65,6 +65,30 @@ pub enum CompatPolicy {
     /// What platform and closure ask for.
     #[default]
     Auto,
+}
+
+/// Which code for a GPU is good enough, from the strictest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchPolicy {
+    /// Machine code for that very architecture.
+    Exact,
+    /// Machine code that runs on it; PTX is worth a warning.
+    #[default]
+    Family,
+    /// PTX is as good.
+    Ptx,
+}
+
+/// What PTX counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PtxPolicy {
+    /// There must be some for later GPUs.
+    Require,
+    /// It is code.
+    #[default]
+    Accept,
+    /// Nothing: nobody compiles it.
+    Ignore,
 }
 
 /// A kernel driver's version: at least its branch. Leading zeros do not make another one.
@@ -171,6 +195,12 @@ pub struct CheckPolicy {
     pub libraries: DriverLibraries,
     /// Somebody must ask for the driver.
     pub require_consumer: bool,
+    /// The GPUs that it will run on; GPU code is not looked at without any.
+    pub gpus: Vec<Capability>,
+    /// Which code for them is good enough.
+    pub arch: ArchPolicy,
+    /// What PTX counts for.
+    pub ptx: PtxPolicy,
     /// What is checked.
     pub scope: Scope,
 }

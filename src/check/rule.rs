@@ -225,6 +225,52 @@ rules! {
         do "Build everything with one CUDA package set."
         such as "cuda12.6-cuda_compat and cuda12.8-cuda_compat.";
 
+    ARCH_MISSING = "CRP500" "arch-missing" Error HAND
+        when "A file has GPU code, but none that a GPU of --arch runs, or none that --arch-policy and --ptx accept."
+        because "Its kernels fail on that GPU: no kernel image is available for execution on the device."
+        do "Build for it (in Nixpkgs cudaCapabilities; with nvcc -gencode arch=compute_87,code=sm_87)."
+        such as "--arch 8.7 and a library with sm_90 and compute_90 only.";
+    ARCH_JIT_ONLY = "CRP501" "arch-jit-only" Warning HAND
+        when "A file has PTX for a GPU of --arch, but no machine code."
+        because "The driver compiles every kernel at first use, which takes minutes for a large library and needs libnvidia-ptxjitcompiler; a driver older than the PTX refuses it."
+        do "Build machine code for it, or accept it with --arch-policy ptx."
+        such as "--arch 11.0 and a library with sm_87 and PTX of compute_87.";
+    ARCH_BY_FAMILY = "CRP502" "arch-by-family" Note HAND
+        when "A GPU of --arch runs machine code for an earlier one of its generation."
+        because "It works, without what the newer GPU does better. (NVIDIA promises it among discrete GPUs; between those and Jetsons it is common practice.)"
+        do "Nothing; --arch-policy exact asks for more."
+        such as "--arch 8.7 and a library with sm_80.";
+    ARCH_EXTRA = "CRP503" "arch-extra" Note HAND
+        when "A file has GPU code that no GPU of --arch can run."
+        because "It takes room on the device and in every download."
+        do "Build for the targets only, or remove it with nvprune; cuda-runpath archs --unused-for 8.7 shows where it is."
+        such as "sm_50 to sm_75 in a library for a Jetson Orin.";
+    PTX_MISSING = "CRP504" "ptx-missing" Warning HAND
+        when "--ptx require was given, and there is no PTX as new as the machine code of the highest architecture of --arch."
+        because "GPUs of a later generation run nothing but PTX."
+        do "Build PTX as well (nvcc -gencode arch=compute_120,code=compute_120; in Nixpkgs cudaForwardCompat)."
+        such as "A library with sm_120 and no PTX.";
+    ARCH_RENAMED = "CRP506" "arch-renamed" Warning HAND
+        when "A file has machine code for Thor under its other name: 10.1 up to CUDA 12.9, 11.0 since 13.0."
+        because "The number in the file decides, and the two are of different generations: the driver finds no machine code."
+        do "Build with the CUDA release of the target's driver."
+        such as "--arch 11.0 and a library with sm_101.";
+    FATBIN_UNPARSED = "CRP507" "fatbin-unparsed" Warning HAND
+        when "A fat binary is damaged, or of a kind that is not known."
+        because "What it holds is not known, so nothing is said to be missing or complete."
+        do "Rebuild the file; report it if it is of a newer CUDA release than this program knows."
+        such as "An entry that reaches past the end of .nv_fatbin.";
+    LTO_ONLY = "CRP508" "lto-only" Warning HAND
+        when "All GPU code of a file is LTO-IR."
+        because "It runs only after nvJitLink linked it at run time."
+        do "Build machine code too, or see that the program links it."
+        such as "A library of nvcc -dlto -code=lto_87.";
+    ARCH_OUTSIDE_TOOLKIT = "CRP509" "arch-outside-toolkit" Error HAND
+        when "A GPU of --arch is outside of what the CUDA release of the closure (its newest libcudart) makes code for."
+        because "Its compiler does not know the GPU yet, or no longer."
+        do "Use another CUDA release, or leave the GPU out of --arch."
+        such as "--arch 10.0 and libcudart 12.6.";
+
     SEVERAL_CUDARTS = "CRP600" "several-cudarts" Warning HAND
         when "More than one release of libcudart or libcuBLAS is in the closure."
         because "Objects of one process may end up with different runtimes, each with its own state."

@@ -10,7 +10,7 @@ use super::finding::{Finding, Verdict};
 use super::judge::{InProgram, Judge, ObjectReport, RequestReport};
 use super::requests::{not_inherited, shown, static_consumer};
 use super::rule::{self, Severity};
-use super::{compat, whole};
+use super::{compat, gpu, whole};
 
 /// The whole result.
 #[derive(Clone, Debug, Default)]
@@ -100,18 +100,23 @@ pub fn sum_up(
             findings.extend(not_inherited(judge, &report.facts, &loaders));
         }
         notes(&report.facts, &mut findings);
+        findings.extend(gpu::judge(judge.policy, &report.facts.shown, &report.facts.gpu_code));
     }
     for item in items {
         match &item.inspected {
             Inspected::Unreadable(reason) => {
                 findings.push(Finding::new(&rule::UNREADABLE_ELF, &item.shown, "", reason));
             }
-            Inspected::Static(names) => findings.extend(static_consumer(&item.shown, names)),
+            Inspected::Static(program) => {
+                findings.extend(static_consumer(&item.shown, &program.names));
+                findings.extend(gpu::judge(judge.policy, &item.shown, &program.gpu_code));
+            }
             _ => {}
         }
     }
     findings.extend(compat::judge_closure(judge, &objects));
     findings.extend(whole::judge(judge, &objects));
+    findings.extend(gpu::judge_closure(judge.policy, &objects));
     let asks = reports.iter().any(|report| !report.requests.is_empty());
     if judge.policy.require_consumer && !asks {
         findings.push(Finding::new(&rule::NO_CONSUMER, "".as_ref(), "", "no object asks for a driver library"));

@@ -94,6 +94,8 @@ pub(super) enum Command {
     Show(ShowArgs),
     /// Tell which libcuda each object will get, and what is wrong with its search
     Check(Box<CheckArgs>),
+    /// List which GPU architectures files have code for
+    Archs(ArchsArgs),
     /// Show one object's search, place by place: who wins and why
     Explain(Box<ExplainArgs>),
     /// Look at this machine's driver directory, kernel driver and compat; opens no device, loads no library
@@ -277,6 +279,20 @@ pub(super) enum CompatWish {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ArchWish {
+    Exact,
+    Family,
+    Ptx,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PtxWish {
+    Require,
+    Accept,
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FailOn {
     Error,
     Warning,
@@ -301,6 +317,15 @@ pub(super) struct CheckArgs {
 
     #[command(flatten)]
     pub wanted: Wanted,
+    /// GPUs that it will run on, such as 8.7,11.0 or sm_90a: GPU code is looked at (repeatable, or with commas)
+    #[arg(long, value_name = "GPUS", value_delimiter = ',', help_heading = "GPU code")]
+    pub arch: Vec<String>,
+    /// Which code for them is good enough: for that very architecture, machine code that runs on it, or PTX
+    #[arg(long, value_enum, default_value_t = ArchWish::Family, value_name = "POLICY", help_heading = "GPU code", requires = "arch")]
+    pub arch_policy: ArchWish,
+    /// Whether PTX must be there for later GPUs, counts as code, or counts for nothing
+    #[arg(long, value_enum, default_value_t = PtxWish::Accept, value_name = "WISH", help_heading = "GPU code", requires = "arch")]
+    pub ptx: PtxWish,
     /// The only machine that may be there, such as x86_64 or aarch64
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pub machine: Option<String>,
@@ -332,6 +357,25 @@ const CHECK_EXIT_CODES: &str = "\
 Exit codes, the same with every format:
   0  no finding as bad as --fail-on
   1  findings as bad as --fail-on, or worse
+  2  wrong usage or unreadable input";
+
+#[derive(Debug, Args)]
+#[command(after_help = ARCHS_EXIT_CODES)]
+pub(super) struct ArchsArgs {
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Print one table for all files together
+    #[arg(long)]
+    pub sum: bool,
+    /// Tell how these GPUs, such as 8.7 or sm_110, run each file, and how many bytes none of them can use
+    #[arg(long, value_name = "GPUS", value_delimiter = ',')]
+    pub unused_for: Vec<String>,
+}
+
+const ARCHS_EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  a fat binary that is not understood in full
   2  wrong usage or unreadable input";
 
 #[derive(Debug, Args)]

@@ -9,10 +9,12 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
 
-use super::args::{CheckArgs, FailOn, Format, Global};
+use super::args::{ArchWish, CheckArgs, FailOn, Format, Global, PtxWish};
 use super::exit::Status;
 use super::{output, policy, settings};
-use crate::check::{Allowlist, Baseline, Closure, Date, Finding, Rule, Scope, Severity, rule::rule};
+use crate::check::{
+    Allowlist, ArchPolicy, Baseline, Closure, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
+};
 use crate::fsio;
 use crate::report::{self, CheckRun};
 use crate::tree::{self, Machine, Root};
@@ -29,6 +31,17 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     };
     let mut policy = policy::policy(&args.wanted, scope)?;
     policy.require_consumer = args.require_consumer;
+    policy.gpus = settings::gpus("--arch", &args.arch)?;
+    policy.arch = match args.arch_policy {
+        ArchWish::Exact => ArchPolicy::Exact,
+        ArchWish::Family => ArchPolicy::Family,
+        ArchWish::Ptx => ArchPolicy::Ptx,
+    };
+    policy.ptx = match args.ptx {
+        PtxWish::Require => PtxPolicy::Require,
+        PtxWish::Accept => PtxPolicy::Accept,
+        PtxWish::Ignore => PtxPolicy::Ignore,
+    };
     if let Some(machine) = &args.machine {
         policy.machine = Some(settings::machine(machine)?);
     }

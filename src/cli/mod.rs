@@ -1,5 +1,6 @@
 //! The command line: arguments and environment in, printers and an exit code out. No decisions about files.
 
+mod archs;
 mod args;
 mod check;
 mod completions;
@@ -38,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Fix(fix) => fix::run(fix, &cli.global),
         Command::Show(show) => show::run(show, &cli.global),
         Command::Check(check) => check::run(check, &cli.global),
+        Command::Archs(archs) => archs::run(archs, &cli.global),
         Command::Explain(explain) => explain::run(explain, &cli.global),
         Command::Doctor(doctor) => doctor::run(doctor, &cli.global),
         Command::Rules(rules) => rules::run(rules, &cli.global),

@@ -7,7 +7,7 @@ use bstr::BString;
 
 use super::args::{CompatWish, PlatformName, Wanted};
 use super::settings;
-use crate::check::{CheckPolicy, CompatPolicy, Platform, Scope};
+use crate::check::{ArchPolicy, CheckPolicy, CompatPolicy, Platform, PtxPolicy, Scope};
 use crate::cuda::DriverLibraries;
 use crate::loader::Environment;
 use crate::runpath::{Actions, Hygiene};
@@ -40,6 +40,9 @@ pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolic
         build_directories: settings::build_directories(),
         libraries: DriverLibraries::with(&wanted.driver_library)?,
         require_consumer: false,
+        gpus: Vec::new(),
+        arch: ArchPolicy::default(),
+        ptx: PtxPolicy::default(),
         scope,
     })
 }

@@ -10,7 +10,7 @@ use bstr::BString;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
-use crate::cuda::DriverLibraries;
+use crate::cuda::{Capability, DriverLibraries};
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
 use crate::tree::{FixSettings, Machine, Root, Writing};
@@ -49,6 +49,22 @@ pub(super) fn exclude(inputs: &Inputs) -> anyhow::Result<GlobSet> {
         set.add(Glob::new(glob).with_context(|| format!("--exclude {glob:?} is not a glob"))?);
     }
     Ok(set.build()?)
+}
+
+/// GPUs by their compute capability, each once.
+pub(super) fn gpus(option: &str, names: &[String]) -> anyhow::Result<Vec<Capability>> {
+    let mut gpus = Vec::with_capacity(names.len());
+    for name in names {
+        let gpu: Capability = name.trim().parse().context(option.to_owned())?;
+        if !gpu.is_known() {
+            let known: Vec<String> = Capability::known().map(|known| known.to_string()).collect();
+            bail!("{option} {name}: no such architecture is known; there are {}", known.join(", "));
+        }
+        gpus.push(gpu);
+    }
+    gpus.sort_unstable();
+    gpus.dedup();
+    Ok(gpus)
 }
 
 /// Everything that decides about a file in `fix`.

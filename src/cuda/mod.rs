@@ -1,14 +1,22 @@
-//! What is particular about CUDA objects: who asks for a driver library, what only stands in for one, which release it is.
+//! What is particular about CUDA objects: who asks for a driver library, what only stands in for one, which release it is,
+//! which GPUs it has code for.
 //! Pure over an [`crate::elf::view::ElfView`].
 
+mod capability;
+mod code;
 mod compat_note;
 mod consumer;
+mod fatbin;
+mod hollow;
 mod libraries;
 mod stub;
 mod version;
 
+pub use capability::{Capability, CapabilityError, Variant};
+pub use code::{Code, CodeKind, GpuCode, Place, Runs, Tally};
 pub use compat_note::{CompatNote, CompatNoteError};
 pub use consumer::{Consumer, Request, RequestKind, names_in};
+pub use fatbin::{FatbinProblem, is_fatbin, of_contents, of_fatbin, unparsed};
 pub use libraries::{DRIVER_LIBRARIES, DriverLibraries, is_libcuda, is_optional};
 pub use stub::is_stub;
 pub use version::{Version, VersionError, least_of_soname, of_file_name, of_store_name};

@@ -1,5 +1,6 @@
 //! Reading and editing ELF objects: bytes in, values out. No file system, no threads.
 
+pub mod contents;
 pub mod dynamic;
 mod encode;
 pub mod error;

@@ -272,7 +272,7 @@ fn by_type(header: &header::Header) -> Option<NotApplicable> {
     }
 }
 
-fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), ParseError> {
+pub(super) fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), ParseError> {
     let past =
         |bound_field, value| ParseError::PastEnd { field: Field::single(bound_field), value, bound: len64(bytes) };
     let ident = |index: usize| bytes.get(index).copied().ok_or_else(|| past("e_ident", 16));
@@ -295,7 +295,11 @@ fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), ParseError> 
     Ok((encoding, header))
 }
 
-fn parse_segments(bytes: &[u8], encoding: Encoding, header: &header::Header) -> Result<Vec<Segment>, ParseError> {
+pub(super) fn parse_segments(
+    bytes: &[u8],
+    encoding: Encoding,
+    header: &header::Header,
+) -> Result<Vec<Segment>, ParseError> {
     match header.e_phnum {
         0 => return Err(ParseError::value("e_phnum", 0, "at least one program header")),
         0xffff => return Err(ParseError::value("e_phnum", 0xffff, "no extended numbering")),
@@ -312,7 +316,11 @@ fn parse_segments(bytes: &[u8], encoding: Encoding, header: &header::Header) -> 
     Ok(records.into_iter().map(Segment::from).collect())
 }
 
-fn parse_sections(bytes: &[u8], encoding: Encoding, header: &header::Header) -> Result<Vec<Section>, ParseError> {
+pub(super) fn parse_sections(
+    bytes: &[u8],
+    encoding: Encoding,
+    header: &header::Header,
+) -> Result<Vec<Section>, ParseError> {
     if header.e_shoff == 0 {
         return match header.e_shnum {
             0 => Ok(Vec::new()),

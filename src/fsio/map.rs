@@ -140,10 +140,18 @@ impl Opened {
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
 pub fn sniff(path: &Path) -> Result<Sniffed, FileError> {
+    sniff_for(path, has_magic)
+}
+
+/// The same for files whose first four bytes are wanted for another reason.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be opened, read or mapped.
+pub fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
     let file = open_read_only(path)?;
     let mut start = [0_u8; 4];
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
-        || !has_magic(&start)
+        || !is_wanted(&start)
     {
         return Ok(Sniffed::NotElf);
     }

@@ -35,6 +35,16 @@ impl Palette {
         }
     }
 
+    /// What matters less.
+    pub(super) fn quiet_style(&self) -> Style {
+        self.quiet
+    }
+
+    /// The word that starts every warning.
+    pub(super) fn warning_label(&self) -> String {
+        format!("{}warning:{:#}", self.warning, self.warning)
+    }
+
     /// How bad a finding is, coloured.
     pub(super) fn severity_label(&self, severity: Severity) -> String {
         let style = match severity {

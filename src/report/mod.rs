@@ -1,5 +1,6 @@
 //! Printers: results in, text or JSON out. They decide nothing and know no exit code.
 
+mod archs;
 mod check;
 mod doctor;
 mod explain;
@@ -10,6 +11,7 @@ mod rules;
 mod summary;
 mod text;
 
+pub use archs::{ArchsRun, print_archs, print_archs_json};
 pub use check::{
     CheckRun, RuntimeEntry, RuntimeListError, SCHEMA_FILE, print_github, print_human, print_json, print_junit,
     print_runtime_list, print_sarif, read_runtime_list,

@@ -11,9 +11,9 @@ use super::discover::{Found, Listing};
 use super::run::run;
 use super::world::Machine;
 use crate::check::{
-    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Wrapper, hidden_by, library_path, programs_to_ask, sum_up,
+    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, StaticProgram, Wanted, Wrapper, hidden_by, library_path,
+    programs_to_ask, sum_up,
 };
-use crate::cuda;
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{self, FileError, Opened, Sniffed};
 use crate::loader::{Environment, Object};
@@ -118,13 +118,13 @@ fn subject(opened: &Opened, shown: &Path, real: &Path, policy: &CheckPolicy) -> 
         Err(error) => Inspected::Unreadable(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
-            Inspected::Static(cuda::names_in(opened.bytes(), &policy.libraries))
+            Inspected::Static(StaticProgram::of(opened.bytes(), Wanted::of(policy)))
         }
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {
             let path = BString::from(real.as_os_str().as_bytes());
             let object = Object::of(&view, path, opened.identity.inode, opened.identity.mode);
-            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, &policy.libraries)))
+            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Wanted::of(policy))))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole trees: a sorted list of files, then every file on its own, in parallel, results in path order.
 
+mod archs;
 mod check;
 mod clean;
 mod copy;
@@ -11,6 +12,7 @@ mod run;
 mod show;
 mod world;
 
+pub use archs::{ArchsReport, archs};
 pub use check::check;
 pub use copy::{CopyOfTree, copy_tree, references_to};
 pub use discover::{Failure, Found, Listing, Root, RootError, discover};

@@ -1,0 +1,46 @@
+//! `cuda-runpath archs`
+
+use anyhow::Context;
+
+use super::args::{ArchsArgs, Global};
+use super::exit::Status;
+use super::{output, settings};
+use crate::cuda::GpuCode;
+use crate::report::{self, ArchsRun};
+use crate::tree::{self, ArchsReport, FixError};
+
+pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
+    let gpus = settings::gpus("--unused-for", &args.unused_for)?;
+    let exclude = settings::exclude(&args.inputs)?;
+    let mut roots = Vec::new();
+    let mut files = Vec::new();
+    for root in settings::roots(&args.inputs)? {
+        match root {
+            Ok(root) => roots.push(root),
+            Err(error) => files.push(ArchsReport { path: error.given, code: Err(FixError::Walk(error.source)) }),
+        }
+    }
+    let listing = tree::discover(&roots, &exclude);
+    files.extend(
+        listing.failures.into_iter().map(|f| ArchsReport { path: f.shown, code: Err(FixError::Walk(f.error)) }),
+    );
+    files.extend(tree::archs(listing.files, settings::jobs(global)));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let run = ArchsRun { files, sum_only: args.sum, gpus };
+    let print = || -> anyhow::Result<()> {
+        let mut out = output::stdout();
+        if global.is_json() {
+            report::print_archs_json(&run, global.verbose > 0, &mut out)?;
+        } else {
+            report::print_archs(&output::human(global), &run, &mut out, &mut std::io::stderr())?;
+        }
+        Ok(())
+    };
+    print().context("cannot write the report").or_else(output::ignore_closed_pipe)?;
+    let is_unknown = |code: &GpuCode| code.places.iter().any(|place| !place.problems.is_empty());
+    if run.files.iter().any(|report| report.code.is_err()) {
+        return Ok(Status::Failed);
+    }
+    let unknown = run.files.iter().any(|report| report.code.as_ref().is_ok_and(is_unknown));
+    Ok(if unknown { Status::Findings } else { Status::Clean })
+}

@@ -1,0 +1,199 @@
+//! GPU code in a file: what kinds there are, for which architectures, how much of it, and whether a GPU can run it.
+
+use std::collections::BTreeMap;
+
+use bstr::BString;
+
+use super::capability::{Capability, Variant};
+use super::fatbin::FatbinProblem;
+
+/// What an entry of a fat binary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CodeKind {
+    /// Machine code, as an ELF file of its own.
+    Cubin,
+    /// Assembly that the driver compiles.
+    Ptx,
+    /// An intermediate form that only a linker (nvJitLink) can use.
+    LtoIr,
+}
+
+impl CodeKind {
+    /// The word used in every output format.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubin => "cubin",
+            Self::Ptx => "ptx",
+            Self::LtoIr => "lto-ir",
+        }
+    }
+}
+
+/// A kind of code for an architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code {
+    /// For what.
+    pub capability: Capability,
+    /// What.
+    pub kind: CodeKind,
+}
+
+impl Code {
+    /// `sm_87`; PTX and LTO-IR are for a `compute_87`.
+    #[must_use]
+    pub fn architecture(self) -> String {
+        match self.kind {
+            CodeKind::Cubin => self.capability.sm(),
+            CodeKind::Ptx | CodeKind::LtoIr => self.capability.compute(),
+        }
+    }
+
+    /// Whether it can be of use on a GPU, PTX after it was compiled, LTO-IR after it was linked.
+    #[must_use]
+    pub fn serves(self, gpu: Capability) -> bool {
+        match self.kind {
+            CodeKind::Cubin => self.capability.cubin_runs_on(gpu),
+            CodeKind::Ptx | CodeKind::LtoIr => self.capability.ptx_runs_on(gpu),
+        }
+    }
+}
+
+/// How much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Entries.
+    pub count: u64,
+    /// Those of them with neither a kernel nor a variable: nothing is lost without them.
+    pub hollow: u64,
+    /// Bytes in the file, without headers.
+    pub bytes: u64,
+    /// Bytes once they are unpacked; the same where they are not compressed.
+    pub unpacked: u64,
+}
+
+impl Tally {
+    /// Both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            hollow: self.hollow.saturating_add(other.hollow),
+            bytes: self.bytes.saturating_add(other.bytes),
+            unpacked: self.unpacked.saturating_add(other.unpacked),
+        }
+    }
+}
+
+/// The fat binaries of a section or segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The section's name.
+    pub name: BString,
+    /// Containers.
+    pub containers: u64,
+    /// Those of them without an entry.
+    pub empty: u64,
+    /// What is in them.
+    pub code: BTreeMap<Code, Tally>,
+    /// How many containers have exactly this code, hollow entries and what has nothing else left out.
+    pub sets: BTreeMap<Box<[Code]>, u64>,
+    /// The first things that are not understood.
+    pub problems: Vec<FatbinProblem>,
+    /// How many more there are.
+    pub more_problems: u64,
+}
+
+/// All GPU code of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuCode {
+    /// By section, in file order; those without containers left out.
+    pub places: Vec<Place>,
+}
+
+/// How a GPU would run a file's code, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Runs {
+    /// Machine code for this very architecture.
+    Exactly(Capability),
+    /// Machine code for an earlier one of the same generation.
+    Family(Capability),
+    /// PTX that the driver compiles at run time.
+    Jit(Capability),
+    /// Not at all.
+    Not,
+}
+
+impl GpuCode {
+    /// The code of all sections together.
+    #[must_use]
+    pub fn total(&self) -> BTreeMap<Code, Tally> {
+        let mut total = BTreeMap::new();
+        for (code, tally) in self.places.iter().flat_map(|place| &place.code) {
+            let sum: &mut Tally = total.entry(*code).or_default();
+            *sum = sum.plus(*tally);
+        }
+        total
+    }
+
+    /// The code in which there is something to run.
+    pub fn real(&self) -> impl Iterator<Item = Code> {
+        let code = self.places.iter().flat_map(|place| &place.code);
+        code.filter(|(_, tally)| tally.count > tally.hollow).map(|(code, _)| *code)
+    }
+
+    /// Bytes that no GPU of a list can use.
+    #[must_use]
+    pub fn unused(&self, gpus: &[Capability]) -> Tally {
+        let code = self.places.iter().flat_map(|place| &place.code);
+        let unused = code.filter(|(code, _)| !gpus.iter().any(|gpu| code.serves(*gpu)));
+        unused.fold(Tally::default(), |sum, (_, tally)| sum.plus(*tally))
+    }
+
+    /// How a GPU would run it: some container must have code for it.
+    #[must_use]
+    pub fn runs_on(&self, gpu: Capability) -> Runs {
+        self.real().map(|code| runs(code, gpu)).reduce(best).unwrap_or(Runs::Not)
+    }
+
+    /// Containers with code, and those of them that have some for a GPU.
+    #[must_use]
+    pub fn containers_for(&self, gpu: Capability) -> (u64, u64) {
+        let sets = self.places.iter().flat_map(|place| &place.sets);
+        sets.fold((0, 0), |(all, good): (u64, u64), (set, count)| {
+            let serves = set.iter().any(|code| code.serves(gpu));
+            (all.saturating_add(*count), if serves { good.saturating_add(*count) } else { good })
+        })
+    }
+}
+
+fn runs(code: Code, gpu: Capability) -> Runs {
+    let is_same = (code.capability.major, code.capability.minor) == (gpu.major, gpu.minor);
+    match code.kind {
+        CodeKind::Cubin if code.capability.cubin_runs_on(gpu) => match is_same {
+            true => Runs::Exactly(code.capability),
+            false => Runs::Family(code.capability),
+        },
+        CodeKind::Ptx if code.capability.ptx_runs_on(gpu) => Runs::Jit(code.capability),
+        _ => Runs::Not,
+    }
+}
+
+/// The better way, and of two equal ways that with the newer architecture.
+fn best(a: Runs, b: Runs) -> Runs {
+    match (a, b) {
+        (Runs::Exactly(a), Runs::Exactly(b)) => Runs::Exactly(a.max(b)),
+        (Runs::Family(a), Runs::Family(b)) => Runs::Family(a.max(b)),
+        (Runs::Jit(a), Runs::Jit(b)) => Runs::Jit(a.max(b)),
+        _ => a.min(b),
+    }
+}
+
+impl GpuCode {
+    /// The newest architecture that PTX for every later GPU is for.
+    #[must_use]
+    pub fn newest_ptx(&self) -> Option<Capability> {
+        let ptx = self.real().filter(|code| code.kind == CodeKind::Ptx && code.capability.variant == Variant::Common);
+        ptx.map(|code| code.capability).max()
+    }
+}

@@ -1,0 +1,374 @@
+//! Fat binaries: which GPUs there is code for, read from headers alone.
+//!
+//! All fields are little-endian, all sizes bytes. A container is `u32 magic 0xBA55ED50, u16 version 1, u16 header_size
+//! 16, u64 payload_size`; its payload is a row of entries, each a header of 64 bytes or more and `size` bytes behind it.
+//! There is no public description: the layout was read from NVIDIA's libraries of CUDA 11 to 13.
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::capability::{Capability, Variant};
+use super::code::{Code, CodeKind, GpuCode, Place, Tally};
+use super::hollow::{Packing, is_hollow};
+use crate::elf::contents::{Contents, Part};
+use crate::elf::error::ParseError;
+
+const MAGIC: [u8; 4] = 0xba55_ed50_u32.to_le_bytes();
+const CONTAINER: usize = 16;
+/// The shortest header of an entry.
+const ENTRY: usize = 64;
+/// Containers are aligned to this; a magic elsewhere is one only if all behind it is right.
+const ALIGNMENT: u64 = 8;
+/// Where an entry with several contents says how many.
+const CONCAT_COUNT: usize = 64;
+const CONCAT_TABLE: usize = 72;
+
+/// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
+const WRAPPER: usize = 24;
+const WRAPPER_MAGIC: [u8; 4] = 0x4662_43b1_u32.to_le_bytes();
+const WRAPPER_SECTION: &str = ".nvFatBinSegment";
+
+const IS_LZ4: u64 = 0x2000;
+const IS_ZSTD: u64 = 0x8000;
+const IS_EXACT: u64 = 0x10_0000;
+const IS_FAMILY: u64 = 0x20_0000;
+
+/// The version of every entry header that was seen.
+const ENTRY_VERSION: u16 = 0x101;
+
+/// Something in a container that is not understood: then nothing is known to be complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FatbinProblem {
+    /// A container of another layout.
+    #[error("the container at {at:#x} has version {version} and header_size {header_size}, not 1 and 16")]
+    Container {
+        /// File offset.
+        at: u64,
+        /// The value.
+        version: u16,
+        /// The value.
+        header_size: u16,
+    },
+    /// An entry of another layout.
+    #[error("the entry at {at:#x} has version {version:#x}, not 0x101")]
+    Version {
+        /// File offset.
+        at: u64,
+        /// The value.
+        version: u16,
+    },
+    /// A kind that is not known.
+    #[error("the entry at {at:#x} has kind {kind:#x}, not 1 (PTX), 2 (cubin), 8 (LTO-IR) or 0x100 (several)")]
+    Kind {
+        /// File offset.
+        at: u64,
+        /// The value.
+        kind: u16,
+    },
+    /// A number that cannot be an architecture.
+    #[error("the entry at {at:#x} has architecture {number}, not one such as 87")]
+    Architecture {
+        /// File offset.
+        at: u64,
+        /// The value.
+        number: u32,
+    },
+    /// Something reaches past what holds it.
+    #[error("{field} at {at:#x} is {value:#x}, outside of {least:#x} to {most:#x}")]
+    Bounds {
+        /// What.
+        field: &'static str,
+        /// File offset of the container or entry.
+        at: u64,
+        /// The value.
+        value: u64,
+        /// The least that it can be.
+        least: u64,
+        /// The most that it can be.
+        most: u64,
+    },
+    /// The ELF file contradicts itself.
+    #[error(transparent)]
+    Elf(#[from] ParseError),
+    /// Records of containers, and none to be found.
+    #[error(".nvFatBinSegment has {0} records, but there is no container")]
+    NoContainer(usize),
+}
+
+/// Problems of one section beyond these are only counted.
+const MOST_PROBLEMS: usize = 8;
+
+/// Reads every container in an ELF file's allocated contents. Touches headers only: what lies between them is skipped,
+/// not searched, as long as containers follow each other.
+#[must_use]
+pub fn of_contents(contents: &Contents<'_>) -> GpuCode {
+    let mut found = GpuCode::default();
+    let mut wrappers = 0_usize;
+    for part in &contents.parts {
+        if part.name == WRAPPER_SECTION {
+            let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
+            wrappers = wrappers.saturating_add(records.count());
+        }
+        let place = scan(part);
+        if place.containers > 0 || !place.problems.is_empty() {
+            found.places.push(place);
+        }
+    }
+    if found.places.is_empty() && wrappers > 0 {
+        let problems = vec![FatbinProblem::NoContainer(wrappers)];
+        found.places.push(Place { name: WRAPPER_SECTION.into(), problems, ..Place::default() });
+    }
+    found
+}
+
+/// Of a file whose contents are not to be found.
+#[must_use]
+pub fn unparsed(error: ParseError) -> GpuCode {
+    GpuCode { places: vec![Place { name: "(file)".into(), problems: vec![error.into()], ..Place::default() }] }
+}
+
+/// Whether a file is a fat binary by itself (`nvcc -fatbin`).
+#[must_use]
+pub fn is_fatbin(start: &[u8]) -> bool {
+    start.starts_with(&MAGIC)
+}
+
+/// Reads a file that is one or more containers.
+#[must_use]
+pub fn of_fatbin(bytes: &[u8]) -> GpuCode {
+    let part = Part { name: BStr::new(".nv_fatbin"), bytes, offset: 0, is_code: false };
+    GpuCode { places: vec![Place { name: BString::from("(file)"), ..scan(&part) }] }
+}
+
+/// Reads every container of a section or segment.
+fn scan(part: &Part<'_>) -> Place {
+    let mut place = Place { name: part.name.to_owned(), ..Place::default() };
+    let mut at = 0_usize;
+    while let Some(next) = next_magic(part.bytes, at) {
+        at = match container(part, next) {
+            Step::Container { entries, end, problem } => {
+                add(&mut place, &entries);
+                if let Some(problem) = problem {
+                    note(&mut place, problem);
+                }
+                end
+            }
+            Step::Broken(problem) => {
+                note(&mut place, problem);
+                next.saturating_add(CONTAINER)
+            }
+            Step::FalseMagic => next.saturating_add(1),
+        };
+    }
+    place
+}
+
+/// The next magic: right here or behind padding, else wherever it is.
+fn next_magic(bytes: &[u8], from: usize) -> Option<usize> {
+    bytes.get(from..)?.find(MAGIC).and_then(|found| from.checked_add(found))
+}
+
+fn note(place: &mut Place, problem: FatbinProblem) {
+    if place.problems.len() < MOST_PROBLEMS {
+        place.problems.push(problem);
+    } else {
+        place.more_problems = place.more_problems.saturating_add(1);
+    }
+}
+
+fn add(place: &mut Place, entries: &[Entry]) {
+    place.containers = place.containers.saturating_add(1);
+    if entries.is_empty() {
+        place.empty = place.empty.saturating_add(1);
+        return;
+    }
+    for entry in entries {
+        let tally = place.code.entry(entry.code).or_default();
+        *tally = tally.plus(entry.tally);
+    }
+    let with_code = entries.iter().filter(|entry| entry.tally.hollow == 0);
+    let mut set: Vec<Code> = with_code.map(|entry| entry.code).collect();
+    if set.is_empty() {
+        return;
+    }
+    set.sort_unstable();
+    set.dedup();
+    let count = place.sets.entry(set.into_boxed_slice()).or_default();
+    *count = count.saturating_add(1);
+}
+
+/// What a magic turns out to be.
+enum Step {
+    /// A container, which ends at `end`; with a problem, entries behind it are not known.
+    Container { entries: Vec<Entry>, end: usize, problem: Option<FatbinProblem> },
+    /// A container of which nothing is known.
+    Broken(FatbinProblem),
+    /// The four bytes mean something else.
+    FalseMagic,
+}
+
+struct Entry {
+    code: Code,
+    tally: Tally,
+}
+
+/// Machine code and data have the magic by chance or as a template, so it is one where containers can be, or where
+/// everything behind it is right.
+fn container(part: &Part<'_>, at: usize) -> Step {
+    let place = part.offset.saturating_add(len(at));
+    let is_aligned = place.is_multiple_of(ALIGNMENT) && !part.is_code;
+    let is_for_containers = part.name.contains_str("fatbin");
+    let header = part.bytes.get(at..).and_then(|rest| rest.get(..CONTAINER));
+    let Some(header) = header else { return Step::FalseMagic };
+    let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
+    if (version, header_size) != (1, 16) {
+        return match is_aligned && is_for_containers {
+            true => Step::Broken(FatbinProblem::Container { at: place, version, header_size }),
+            false => Step::FalseMagic,
+        };
+    }
+    let start = at.saturating_add(CONTAINER);
+    let most = part.bytes.len().saturating_sub(start);
+    let size = u64_at(header, 8);
+    let payload = usize::try_from(size).ok().and_then(|size| part.bytes.get(start..start.checked_add(size)?));
+    let Some(payload) = payload else {
+        let problem =
+            FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
+        return if is_aligned { Step::Broken(problem) } else { Step::FalseMagic };
+    };
+    let end = start.saturating_add(payload.len());
+    let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
+    if problem.is_some() && !is_aligned {
+        return Step::FalseMagic;
+    }
+    Step::Container { entries, end, problem }
+}
+
+/// The entries of a payload, up to the first that is not understood; `base` is the payload's file offset.
+fn entries(payload: &[u8], base: u64) -> (Vec<Entry>, Option<FatbinProblem>) {
+    let mut found = Vec::new();
+    let mut at = 0_usize;
+    while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
+        match entry(rest, base.saturating_add(len(at)), &mut found) {
+            Ok(size) => at = at.saturating_add(size),
+            Err(problem) => return (found, Some(problem)),
+        }
+    }
+    (found, None)
+}
+
+/// Reads the entry at the start of `rest` and returns its size, header included.
+fn entry(rest: &[u8], at: u64, found: &mut Vec<Entry>) -> Result<usize, FatbinProblem> {
+    let bounds = |field, value: u64, least: usize, most: usize| FatbinProblem::Bounds {
+        field,
+        at,
+        value,
+        least: len(least),
+        most: len(most),
+    };
+    if rest.len() < ENTRY {
+        // Padding of the payload.
+        return match rest.iter().all(|byte| *byte == 0) {
+            true => Ok(rest.len()),
+            false => Err(bounds("the rest of the payload", len(rest.len()), ENTRY, ENTRY)),
+        };
+    }
+    let kind = u16_at(rest, 0);
+    if u16_at(rest, 2) != ENTRY_VERSION {
+        return Err(FatbinProblem::Version { at, version: u16_at(rest, 2) });
+    }
+    let header_size = usize::try_from(u32_at(rest, 4)).unwrap_or(usize::MAX);
+    let header = rest.get(..header_size).filter(|header| header.len() >= ENTRY);
+    let header = header.ok_or_else(|| bounds("header_size", len(header_size), ENTRY, rest.len()))?;
+    let size = u64_at(header, 8);
+    let most = rest.len().saturating_sub(header.len());
+    let within = usize::try_from(size).ok().filter(|size| *size <= most);
+    let within = within.ok_or_else(|| bounds("size", size, 0, most))?;
+    match kind {
+        0x100 => several(header, size, at, found)?,
+        _ => {
+            let mut entry = single(header, kind, size, at)?;
+            let end = header.len().saturating_add(within);
+            let stored = rest.get(header.len()..end).unwrap_or_default();
+            let used = usize::try_from(u32_at(header, 16)).ok().and_then(|used| stored.get(..used));
+            let packing = packing(u64_at(header, 40));
+            let used = if packing == Packing::Raw { Some(stored) } else { used };
+            let is_hollow = used.is_some_and(|used| is_hollow(entry.code.kind, used, packing, entry.tally.unpacked));
+            entry.tally.hollow = u64::from(is_hollow);
+            found.push(entry);
+        }
+    }
+    Ok(header.len().saturating_add(within))
+}
+
+/// What a header says; `bytes` is what it stands for in the file.
+fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry, FatbinProblem> {
+    let kind = match kind {
+        1 => CodeKind::Ptx,
+        2 => CodeKind::Cubin,
+        8 => CodeKind::LtoIr,
+        kind => return Err(FatbinProblem::Kind { at, kind }),
+    };
+    let (number, flags) = (u32_at(header, 28), u64_at(header, 40));
+    let variant = match (flags & IS_EXACT != 0, flags & IS_FAMILY != 0) {
+        (true, _) => Variant::Exact,
+        (false, true) => Variant::Family,
+        (false, false) => Variant::Common,
+    };
+    let capability = Capability::of_number(number, variant).ok_or(FatbinProblem::Architecture { at, number })?;
+    let unpacked = if packing(flags) == Packing::Raw { bytes } else { u64_at(header, 56) };
+    Ok(Entry { code: Code { kind, capability }, tally: Tally { count: 1, hollow: 0, bytes, unpacked } })
+}
+
+fn packing(flags: u64) -> Packing {
+    match (flags & IS_LZ4 != 0, flags & IS_ZSTD != 0) {
+        (_, true) => Packing::Zstandard,
+        (true, false) => Packing::Lz4,
+        (false, false) => Packing::Raw,
+    }
+}
+
+/// An entry whose contents were packed together: a row of records behind its header tells them apart, so nothing has to
+/// be unpacked. Each takes its part of the stored bytes.
+fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry>) -> Result<(), FatbinProblem> {
+    let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
+    let room = header.len().checked_sub(CONCAT_TABLE);
+    let room = room.ok_or_else(|| bounds("header_size", len(header.len()), len(CONCAT_TABLE), u64::MAX))?;
+    let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_COUNT.saturating_add(4)));
+    let table = usize::try_from(size).ok().filter(|size| *size <= room);
+    let table = table.ok_or_else(|| bounds("the size of the table", u64::from(size), 0, len(room)))?;
+    let record = usize::try_from(count).ok().and_then(|count| table.checked_div(count)).filter(|size| *size >= ENTRY);
+    let most = len(table.checked_div(ENTRY).unwrap_or(0));
+    let record = record.ok_or_else(|| bounds("the number of records", u64::from(count), 1, most))?;
+    let records = header.get(CONCAT_TABLE..CONCAT_TABLE.saturating_add(table)).unwrap_or_default();
+    let records = records.chunks_exact(record);
+    let total: u128 = records.clone().map(|record| u128::from(u64_at(record, 8))).sum();
+    for record in records {
+        let own = u64_at(record, 8);
+        let share = u128::from(stored).saturating_mul(u128::from(own)).checked_div(total).unwrap_or(0);
+        let mut entry = single(record, u16_at(record, 0), u64::try_from(share).unwrap_or(stored), at)?;
+        entry.tally.unpacked = own;
+        found.push(entry);
+    }
+    Ok(())
+}
+
+fn len(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Fields of a header whose length was checked; 0 past its end.
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    field(bytes, at).map_or(0, u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    field(bytes, at).map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    field(bytes, at).map_or(0, u64::from_le_bytes)
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}

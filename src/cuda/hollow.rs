@@ -1,0 +1,71 @@
+//! Entries of fat binaries in which there is nothing to run. A source file without kernels still gets one for each
+//! architecture, most often the compiler's oldest: taken for code, it would make a library look as if it ran there, or
+//! as if it had to.
+
+use bstr::ByteSlice;
+
+use super::code::CodeKind;
+use crate::elf::contents::Contents;
+use crate::elf::record::sht;
+
+/// How the bytes of an entry are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Raw,
+    /// An LZ4 block.
+    Lz4,
+    /// A Zstandard frame.
+    Zstandard,
+}
+
+/// Larger ones hold something: the largest empty cubin that was seen has 2.6 KB, the smallest kernel's 2.7 KB.
+const LARGEST: usize = 4096;
+
+/// Whether there is neither a kernel nor a variable in an entry, of which `stored` are the bytes and `unpacked` the size
+/// once they are unpacked. What cannot be unpacked is taken for code.
+pub(super) fn is_hollow(kind: CodeKind, stored: &[u8], packing: Packing, unpacked: u64) -> bool {
+    let Some(len) = usize::try_from(unpacked).ok().filter(|len| *len <= LARGEST) else { return false };
+    let mut room = [0_u8; LARGEST];
+    let Some(room) = room.get_mut(..len) else { return false };
+    let filled = match packing {
+        Packing::Raw => return is_empty(kind, stored),
+        Packing::Lz4 => lz4_flex::block::decompress_into(stored, room).ok(),
+        Packing::Zstandard if declares_at_most(stored, unpacked) => {
+            ruzstd::decoding::FrameDecoder::new().decode_all(stored, room).ok()
+        }
+        Packing::Zstandard => None,
+    };
+    filled.and_then(|filled| room.get(..filled)).is_some_and(|contents| is_empty(kind, contents))
+}
+
+/// Whether a frame says that all of it is this small, so that no decoder makes room for more (RFC 8878, 3.1.1.1).
+fn declares_at_most(frame: &[u8], most: u64) -> bool {
+    const SINGLE_SEGMENT: u8 = 0x20;
+    const DICTIONARY: u8 = 3;
+    let Some([descriptor, rest @ ..]) = frame.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd]) else { return false };
+    let at = |index: usize| rest.get(index).copied().map_or(u64::MAX, u64::from);
+    let size = match descriptor >> 6 {
+        0 => at(0),
+        1 => at(1).saturating_mul(256).saturating_add(at(0)).saturating_add(256),
+        _ => u64::MAX,
+    };
+    descriptor & SINGLE_SEGMENT != 0 && descriptor & DICTIONARY == 0 && size <= most
+}
+
+fn is_empty(kind: CodeKind, contents: &[u8]) -> bool {
+    match kind {
+        CodeKind::Cubin => Contents::sections(contents).is_ok_and(|sections| {
+            let is_data = |name: &[u8]| name.starts_with(b".nv.global") || name.starts_with(b".nv.constant");
+            !sections.iter().any(|(name, section)| {
+                let is_wanted = section.flags & u64::from(sht::SHF_EXECINSTR) != 0 || is_data(name);
+                is_wanted && section.is_alloc() && section.size > 0
+            })
+        }),
+        // PTX ISA, "Kernel and Function Directives", "State Spaces".
+        CodeKind::Ptx => {
+            let words = [".entry", ".func", ".global", ".const", ".extern", ".texref", ".alias"];
+            contents.contains_str(".target") && !words.iter().any(|word| contents.contains_str(word))
+        }
+        CodeKind::LtoIr => false,
+    }
+}
