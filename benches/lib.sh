@@ -124,3 +124,23 @@ find_patchelfs() {
         patchelf_names+=("$("$tool" --version)")
     done
 }
+
+# small_tree TREE DIRECTORIES: that many directories of 100 files: ten small ELF objects of four kinds, 90 texts of 0 to 4 KiB.
+small_tree() {
+    local tree=$1 kind=() directory index text unit=$work/unit
+    need cc
+    mkdir -p "$work/kinds" "$unit" "$tree"
+    printf 'int answer(void) { return 42; }\nint main(void) { return 0; }\n' >"$work/kinds/a.c"
+    cc -shared -fPIC -o "$work/kinds/plain.so" "$work/kinds/a.c"
+    cc -shared -fPIC -Wl,--enable-new-dtags,-rpath,/old/lib -o "$work/kinds/runpath.so" "$work/kinds/a.c"
+    cc -shared -fPIC -Wl,--disable-new-dtags,-rpath,/old/lib -o "$work/kinds/rpath.so" "$work/kinds/a.c"
+    cc -o "$work/kinds/program" "$work/kinds/a.c"
+    kind=("$work/kinds/plain.so" "$work/kinds/runpath.so" "$work/kinds/rpath.so" "$work/kinds/program")
+    printf -v text 'some text of a data file %.0s' {1..160}
+    for ((index = 0; index < 10; index++)); do cp "${kind[index % 4]}" "$unit/object$index"; done
+    for ((index = 0; index < 90; index++)); do printf '%s' "${text:0:index * 45}" >"$unit/text$index"; done
+    for ((directory = 0; directory < $2; directory++)); do
+        mkdir -p "$tree/$((directory / 20))"
+        cp -a "$unit" "$tree/$((directory / 20))/$directory"
+    done
+}

@@ -19,33 +19,11 @@ driver=/run/opengl-driver/lib
 flow_runs=${FLOW_RUNS:-3}
 need cc
 
-# 200 directories of 100 files: ten ELF objects of four kinds, 90 texts of 0 to 4 KiB.
-generate() {
-    local kind=() directory index text
-    say 'generating a tree of 20,000 files'
-    mkdir -p "$work/kinds" "$tree"
-    printf 'int answer(void) { return 42; }\nint main(void) { return 0; }\n' >"$work/kinds/a.c"
-    cc -shared -fPIC -o "$work/kinds/plain.so" "$work/kinds/a.c"
-    cc -shared -fPIC -Wl,--enable-new-dtags,-rpath,/old/lib -o "$work/kinds/runpath.so" "$work/kinds/a.c"
-    cc -shared -fPIC -Wl,--disable-new-dtags,-rpath,/old/lib -o "$work/kinds/rpath.so" "$work/kinds/a.c"
-    cc -o "$work/kinds/program" "$work/kinds/a.c"
-    kind=("$work/kinds/plain.so" "$work/kinds/runpath.so" "$work/kinds/rpath.so" "$work/kinds/program")
-    printf -v text 'some text of a data file %.0s' {1..160}
-    for ((directory = 0; directory < 200; directory++)); do
-        mkdir -p "$tree/$((directory / 20))/$directory"
-        for ((index = 0; index < 10; index++)); do
-            cp "${kind[index % 4]}" "$tree/$((directory / 20))/$directory/object$index"
-        done
-        for ((index = 0; index < 90; index++)); do
-            printf '%s' "${text:0:index * 45}" >"$tree/$((directory / 20))/$directory/text$index"
-        done
-    done
-}
-
 tree=${1:-}
 if [[ -z $tree ]]; then
     tree=$work/generated
-    generate
+    say 'generating a tree of 20,000 files'
+    small_tree "$tree" 200
 elif [[ ! -d $tree ]]; then
     die "$tree is not a directory"
 fi

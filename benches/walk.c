@@ -1,8 +1,9 @@
 /* The least that any tool for this job must do: N threads list every directory below the argument, open each regular file,
- * read its first 64 bytes, and close it. Symbolic links are not followed. Prints how many files and how many ELF objects
- * there were, so that two walks can be compared.
+ * read its first 64 bytes, and close it. Symbolic links are not followed. With WRITES, that many positional writes to each
+ * ELF object, of bytes that it has already. Prints how many files and how many ELF objects there were, so that two walks
+ * can be compared.
  *
- * Build and run: cc -O2 -pthread -o walk walk.c && ./walk DIRECTORY THREADS
+ * Build and run: cc -O2 -pthread -o walk walk.c && ./walk DIRECTORY THREADS [WRITES]
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -24,6 +25,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct job *waiting; /* directories nobody has listed yet */
 static unsigned busy;       /* threads that may still add some */
 static unsigned long files, objects;
+static int writes;
 
 static void fail(const char *what) {
     perror(what);
@@ -41,6 +43,19 @@ static void add(const char *parent, const char *name) {
     waiting = job;
     pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
+}
+
+static void write_to(int directory, const char *name) {
+    char bytes[64];
+    int fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        fail(name);
+    for (int index = 0; index < writes; ++index) {
+        ssize_t got = pread(fd, bytes, sizeof bytes, 1024L * index);
+        if (got > 0 && pwrite(fd, bytes, got, 1024L * index) != got)
+            fail(name);
+    }
+    close(fd);
 }
 
 static void list(const char *path, unsigned long *seen, unsigned long *elf) {
@@ -68,7 +83,11 @@ static void list(const char *path, unsigned long *seen, unsigned long *elf) {
             ssize_t got = pread(fd, head, sizeof head, 0);
             close(fd);
             ++*seen;
-            *elf += got >= 4 && !memcmp(head, "\177ELF", 4);
+            if (got >= 4 && !memcmp(head, "\177ELF", 4)) {
+                ++*elf;
+                if (writes)
+                    write_to(dirfd(directory), entry->d_name);
+            }
         }
     }
     closedir(directory);
@@ -100,9 +119,10 @@ static void *work(void *unused) {
 
 int main(int count, char **arguments) {
     pthread_t threads[64];
-    int wanted = count == 3 ? atoi(arguments[2]) : 0;
+    int wanted = count == 3 || count == 4 ? atoi(arguments[2]) : 0;
+    writes = count == 4 ? atoi(arguments[3]) : 0;
     if (wanted < 1 || wanted > 64) {
-        fprintf(stderr, "usage: walk DIRECTORY THREADS (1 to 64)\n");
+        fprintf(stderr, "usage: walk DIRECTORY THREADS [WRITES] (1 to 64 threads)\n");
         return 2;
     }
     add(arguments[1], ".");

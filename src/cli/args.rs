@@ -13,7 +13,7 @@ Exit codes:
 
 /// Puts cuda_compat and /run/opengl-driver/lib in front of the RUNPATH of every ELF object in a tree.
 #[derive(Debug, Parser)]
-#[command(name = "cuda-runpath", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "cuda-runpath", version = env!("CUDA_RUNPATH_VERSION"), after_help = EXIT_CODES, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub global: Global,
