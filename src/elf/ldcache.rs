@@ -36,8 +36,8 @@ pub fn find(view: &ElfView<'_>) -> Option<LdCacheNote> {
 /// The note's bytes for a new search path, as long as the old ones.
 ///
 /// Directories that are new or in front become `?directory` hints before what the note found itself; what it found
-/// through directories that are gone is dropped. When that does not fit, the type is cleared and everything behind the
-/// owner is zeroed, so that the loader searches and no store path is kept alive.
+/// through directories that are gone is dropped. When that does not fit, or would disagree with the path, the type is
+/// cleared and everything behind the owner is zeroed, so that the loader searches and no store path is kept alive.
 #[must_use]
 pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: Option<&BStr>) -> Option<Vec<u8>> {
     let mut bytes = note.range.of(view.bytes)?.to_vec();
@@ -46,7 +46,12 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
     let old_path = old.map(SearchPath::parse).unwrap_or_default();
     let new_path = new.map(SearchPath::parse).unwrap_or_default();
     // The same path again means that what the note says of it is wrong.
-    let wanted = if old == new { None } else { new_descriptor(note.descriptor.of(view.bytes)?, &old_path, &new_path) };
+    let answers = if old == new { None } else { new_answers(note.descriptor.of(view.bytes)?, &old_path, &new_path) };
+    // A note that was wrong before would be told and dropped next time: one edit is enough.
+    let agrees = |(soname, found): &Answers| {
+        view.needed().any(|needed| needed == soname) && disagreement(found, &new_path, &|_| true).is_none()
+    };
+    let wanted = answers.filter(|answers| answers.iter().all(agrees)).map(|answers| descriptor(&answers));
     let target = bytes.get_mut(descriptor_at..descriptor_at.checked_add(descriptor_len)?)?;
     target.fill(0);
     match wanted {
@@ -58,8 +63,11 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
     Some(bytes)
 }
 
+/// A soname, and what the note answers for it.
+type Answers = (BString, Vec<BString>);
+
 /// `None` when the descriptor is not in the known form.
-fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> Option<Vec<u8>> {
+fn new_answers(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> Option<Vec<Answers>> {
     let listed: HashSet<&BStr> = old_path.entries().collect();
     let kept: Vec<&BStr> = new_path.entries().filter(|entry| listed.contains(entry)).collect();
     let stays: HashSet<&BStr> = kept.iter().copied().collect();
@@ -70,22 +78,29 @@ fn new_descriptor(old: &[u8], old_path: &SearchPath, new_path: &SearchPath) -> O
         return None;
     }
     let mut strings = old.split(|byte| *byte == 0);
-    let mut wanted = Vec::new();
+    let mut answers = Vec::new();
     loop {
         let soname = strings.next()?;
         if soname.is_empty() {
-            break;
+            return Some(answers);
         }
         let found = strings.next()?.as_bstr();
         let hints = hints.iter().map(|hint| BString::from([b"?", hint.as_bytes()].concat()));
         let found = found.split_str(":").filter(|item| survives(item, &stays, &listed)).map(BString::from);
-        wanted.extend_from_slice(soname);
-        wanted.push(0);
-        wanted.extend_from_slice(&bstr::join(":", hints.chain(found)));
-        wanted.push(0);
+        answers.push((soname.into(), hints.chain(found).collect()));
     }
-    wanted.push(0);
-    Some(wanted)
+}
+
+fn descriptor(answers: &[Answers]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (soname, found) in answers {
+        bytes.extend_from_slice(soname);
+        bytes.push(0);
+        bytes.extend_from_slice(&bstr::join(":", found));
+        bytes.push(0);
+    }
+    bytes.push(0);
+    bytes
 }
 
 /// In which way the note's answers for a library cannot come from a search of this path; `None` when they can.
@@ -126,8 +141,8 @@ mod tests {
 
     fn rewritten(old_path: &str, new_path: &str, descriptor: &str) -> Option<String> {
         let path = |text: &str| SearchPath::parse(text.into());
-        let bytes = new_descriptor(descriptor.as_bytes(), &path(old_path), &path(new_path))?;
-        Some(String::from_utf8(bytes).unwrap())
+        let answers = new_answers(descriptor.as_bytes(), &path(old_path), &path(new_path))?;
+        Some(String::from_utf8(super::descriptor(&answers)).unwrap())
     }
 
     #[test]

@@ -81,7 +81,13 @@ pub fn runpath_list(bytes: &[u8]) {
         let actions: Actions = actions.parse().expect("a known word");
         let directory = |name: &str| Directory::new(name).expect("an absolute directory");
         let compat = vec![directory("/nix/store/x-cuda_compat/compat")];
-        let policy = Policy { compat, driver: vec![directory("/run/opengl-driver/lib")], stubs: Vec::new(), actions, hygiene: Hygiene::default() };
+        let policy = Policy {
+            compat,
+            driver: vec![directory("/run/opengl-driver/lib")],
+            stubs: Vec::new(),
+            actions,
+            hygiene: Hygiene::default(),
+        };
         if let Decision::Set(path) = decide(Some(old), &policy, Setting::Ordinary) {
             assert!(path.entries().all(|entry| !entry.is_empty()));
             let path = path.to_bstring();

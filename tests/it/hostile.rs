@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::elfgen::damage::Damage;
+use crate::elfgen::harm::harm;
 use crate::elfgen::read::Image;
 use crate::elfgen::{Spec, presets};
 use crate::support::{Run, Snapshot, Tree, command, program, require, run_bounded};
@@ -128,26 +129,9 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
 
 /// What is wrong with an edit of a damaged image; None for a faithful one.
 fn faults(before: &[u8], after: &[u8]) -> Option<String> {
-    let Some(new) = Image::parse(after) else { return Some("edited, and cannot be read any more".into()) };
-    let path = new.runpath().unwrap_or_default();
-    let first = path.split(|byte| *byte == b':').next().unwrap_or_default();
-    if first != DRIVER.as_bytes() {
-        return Some(format!("edited, and the path is {:?}", String::from_utf8_lossy(&path)));
-    }
-    let Some(old) = Image::parse(before) else { return Some("edited, but it could not be read before".into()) };
-    match (old.strings(), new.strings()) {
-        // Who reads which string cannot be told: then the table may be copied, but no byte of it reused.
-        (None, _) => match (old.string_table(), new.string_table()) {
-            (Some(was), Some(is)) if is.starts_with(&was) => None,
-            _ => Some("edited, and bytes of a string table with unknown readers changed".into()),
-        },
-        (Some(was), now) if now.as_ref() != Some(&was) => {
-            let now = now.unwrap_or_default();
-            let changed = was.iter().zip(&now).find(|(one, other)| one != other);
-            Some(format!("edited, and a string changed: {changed:?}"))
-        }
-        _ => None,
-    }
+    let is_wanted = |path: &[u8]| path.split(|byte| *byte == b':').next() == Some(DRIVER.as_bytes());
+    let found = harm(before, after, &is_wanted, &[]);
+    (!found.is_empty()).then(|| format!("edited, and {}", found.join(", ")))
 }
 
 #[test]

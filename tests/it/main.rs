@@ -31,5 +31,6 @@ mod loader;
 mod prefixes;
 mod readme;
 mod regressions;
+mod replay;
 mod support;
 mod verifier;

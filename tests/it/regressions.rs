@@ -341,3 +341,25 @@ fn version_records_are_not_written_whatever_else_they_are() {
     plan.patches.push(Patch { stage: Stage::Note, offset, content: Content::Bytes(vec![1, 0, 0, 0]) });
     assert!(verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).is_err());
 }
+
+/// Of a resolution cache note that was wrong already, the first run kept the wrong answers; the second run found the path right,
+/// looked at the note, and dropped it.
+#[test]
+fn a_resolution_note_that_was_wrong_goes_in_the_first_run() {
+    let resolved =
+        |soname, path| Spec::library(Machine::X86_64).runpath(path).ldcache(&[(soname, "=/opt/dep/libdep.so.1")]);
+    let tree = Tree::new();
+    for (name, spec, stays) in [
+        ("of-this-path", resolved("libdep.so.1", "/opt/dep"), true),
+        ("of-another-path", resolved("libdep.so.1", "/opt/lib"), false),
+        ("of-a-library-not-needed", resolved("libother.so.1", "/opt/dep"), false),
+    ] {
+        let file = tree.file(name, &spec.packing(Packing::Padded).ldcache_room(100).build());
+        let fix = || run(["fix", "--json", "--driver", "/run/opengl-driver/lib", file.to_str().unwrap()]).json();
+        assert_eq!(fix()["files"][0]["outcome"], "fixed", "{name}");
+        let edited = fs::read(&file).unwrap();
+        assert_eq!(contains(&edited, "?/run/opengl-driver/lib:=/opt/dep/libdep.so.1\0"), stays, "{name}");
+        assert_eq!(contains(&edited, "=/opt/dep"), stays, "{name}");
+        assert_eq!(fix()["files"][0]["outcome"], "conforms", "{name}");
+    }
+}

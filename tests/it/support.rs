@@ -114,7 +114,9 @@ pub(crate) const MEMORY: u64 = 512 << 20;
 /// Runs the program under [`MEMORY`]; without `prlimit` it runs unbounded, and says so once.
 pub(crate) fn run_bounded<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(test: &str, arguments: I) -> Run {
     static BOUNDED: OnceLock<bool> = OnceLock::new();
-    if *BOUNDED.get_or_init(|| require("prlimit", test)) {
+    // A sanitizer maps terabytes that it never uses.
+    let sanitized = std::env::var_os("ASAN_OPTIONS").is_some();
+    if !sanitized && *BOUNDED.get_or_init(|| require("prlimit", test)) {
         let mut limited = command("prlimit");
         // An endless loop ends by the bound on processor time, as a signal.
         limited.arg(format!("--as={MEMORY}")).arg("--cpu=300").arg(program()).args(arguments);

@@ -1,8 +1,4 @@
-//! See the harness.
+//! See the function.
 #![no_main]
 
-#[path = "../harness.rs"]
-#[allow(dead_code, reason = "each target uses one of its functions")]
-mod harness;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::fix(bytes));
+libfuzzer_sys::fuzz_target!(init: cuda_runpath_fuzz::write_seeds(), |bytes: &[u8]| cuda_runpath_fuzz::fix(bytes));

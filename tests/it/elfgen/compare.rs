@@ -165,7 +165,8 @@ fn last_address(segment: &Segment) -> u64 {
 fn memory(before: &Image, after: &Image) -> Vec<String> {
     let mut allowed: Vec<(u64, u64)> = Vec::new();
     let mut allow_file = |offset: u64, size: u64| {
-        if let Some(load) = before.loads().find(|load| offset >= load.offset && offset - load.offset < load.file_size) {
+        // A damaged image may map them twice.
+        for load in before.loads().filter(|load| offset >= load.offset && offset - load.offset < load.file_size) {
             let address = (offset - load.offset).saturating_add(load.address);
             allowed.push((address, address.saturating_add(size)));
         }
@@ -277,7 +278,8 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
         if fixed(old) != fixed(new) || (old.kind != new.kind && !became_bits) {
             list.push(format!("section header of {name} changed: {old:x?} {new:x?}"));
         }
-        if new.flags & 2 != 0 && new.kind != 8 && new.size > 0 {
+        // Of an inactive header (SHT_NULL) nothing counts.
+        if new.flags & 2 != 0 && !matches!(new.kind, 0 | 8) && new.size > 0 {
             let mapped = after.offset_of(new.address) == Some(new.offset)
                 && after.offset_of(new.address.saturating_add(new.size - 1)) == new.offset.checked_add(new.size - 1);
             if !mapped {
@@ -287,7 +289,7 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
         let (was, is) = (bytes(before, old), bytes(after, new));
         let edited =
             string_table(before) == Some(old) || is_dynamic(before, old) || was.as_deref().is_some_and(is_ldcache);
-        if old.flags & 2 != 0 && old.kind != 8 && !edited && was != is {
+        if old.flags & 2 != 0 && !matches!(old.kind, 0 | 8) && !edited && was != is {
             list.push(format!("the contents of {name} changed, perhaps on the way to a new place"));
         }
         if old.flags & 2 == 0 && old.kind != 0 {
