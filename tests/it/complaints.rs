@@ -35,8 +35,9 @@ pub(crate) fn complaints(file: &Path, readers: Readers) -> Complaints {
 
 /// The complaints that there are more of after an edit by `strategy` than before it.
 pub(crate) fn new_complaints(before: &Complaints, after: Complaints, strategy: &str) -> Vec<String> {
-    // Zeros that were only in memory became bytes of the file, which no loader minds.
-    let known = |line: &str| strategy == "reimage" && line.contains(".bss") && line.contains("wrong type");
+    // Zeros that were only in memory (.plt on ppc64) became bytes of the file, which no loader minds.
+    let zeros = |line: &str| line.contains(".bss") || line.contains(".plt");
+    let known = |line: &str| strategy == "reimage" && zeros(line) && line.contains("wrong type");
     let is_new = |(line, count): &(String, usize)| *count > before.get(line).copied().unwrap_or(0) && !known(line);
     after.into_iter().filter(is_new).map(|(line, _)| line).collect()
 }

@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
 mod afterwards;
+mod case;
 mod check;
 mod classes;
 mod complaints;
@@ -28,8 +29,10 @@ mod hostile;
 mod layering;
 mod linkers;
 mod loader;
+mod outcomes;
 mod prefixes;
 mod readme;
 mod regressions;
 mod support;
+mod targets;
 mod verifier;
