@@ -2,6 +2,7 @@
 
 use crate::case::{After, Case, Strips, Variant, check_all, variant};
 use crate::fixtures::{LINKERS, OldPath, Shape};
+use crate::machines::SHADOW_STACK;
 use crate::support::require;
 use crate::targets::NARROW;
 
@@ -23,7 +24,7 @@ const VARIANTS: [Variant; 11] = [
 ];
 
 /// With DT_RUNPATH and without only.
-const MORE_VARIANTS: [Variant; 8] = [
+const MORE_VARIANTS: [Variant; 9] = [
     Variant { not: &["gold"], ..variant("separate-code", &["-Wl,-z,separate-code"]) },
     variant("norelro", &["-Wl,-z,norelro"]),
     variant("64K-pages", &["-Wl,-z,max-page-size=0x10000"]),
@@ -34,6 +35,7 @@ const MORE_VARIANTS: [Variant; 8] = [
     Variant { not: &["gold", "lld", "mold"], ..variant("packed-relocations", &["-Wl,-z,pack-relative-relocs"]) },
     // As on MIPS; without a RUNPATH the dynamic section has to move.
     Variant { not: &["bfd", "gold", "mold"], ..variant("read-only-dynamic", &["-Wl,-z,rodynamic"]) },
+    SHADOW_STACK,
 ];
 
 #[test]

@@ -29,6 +29,7 @@ mod hostile;
 mod layering;
 mod linkers;
 mod loader;
+mod machines;
 mod outcomes;
 mod prefixes;
 mod readme;
