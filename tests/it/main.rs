@@ -36,4 +36,5 @@ mod readme;
 mod regressions;
 mod support;
 mod targets;
+mod toolchains;
 mod verifier;
