@@ -34,6 +34,7 @@ mod outcomes;
 mod prefixes;
 mod readme;
 mod regressions;
+mod repeated;
 mod support;
 mod targets;
 mod toolchains;
