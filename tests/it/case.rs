@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::complaints::{Complaints, Readers, complaints, new_complaints};
+use crate::editors::Patchelf;
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
 use crate::fixtures::{
-    Ended, Link, NEW, NOT_FOUND, OLD, OldPath, Shape, clean, deps, directives, drop_section_headers, fix, for_all,
-    host, json, run, run_file,
+    Ended, Link, NEW, NOT_FOUND, OLD, OldPath, Shape, USER_SYMBOL, clean, deps, directives, drop_section_headers, fix,
+    for_all, host, json, run, run_file,
 };
 use crate::outcomes::{Outcome, Table};
 use crate::support::{Snapshot, require, skip};
@@ -34,7 +35,7 @@ pub(crate) struct Variant {
 }
 
 /// What happens to a file before it is edited.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum After {
     Nothing,
     Strip,
@@ -42,6 +43,8 @@ pub(crate) enum After {
     DropSectionHeaders,
     /// The ELF header does not name the section headers any more, so that they look like a payload behind the object.
     OrphanSectionHeaders,
+    /// It is linked with a short path and has its own from one of the patchelfs.
+    Patchelf(fn(&str) -> Option<Patchelf>),
 }
 
 pub(crate) const fn variant(name: &'static str, flags: &'static [&'static str]) -> Variant {
@@ -81,7 +84,8 @@ impl Case {
 
     fn link(&self, out: &Path) -> Result<(), String> {
         let link = Link { target: self.variant.target, ..Link::new(self.source, self.shape) };
-        let link = link.linker(self.linker).path(self.path);
+        let patched = matches!(self.variant.after, After::Patchelf(_));
+        let link = link.linker(self.linker).path(if patched { OldPath::Runpath } else { self.path });
         link.defines(self.variant.compile).flags(self.variant.flags).try_to(out)
     }
 
@@ -103,6 +107,12 @@ impl Case {
             }
             After::DropSectionHeaders => drop_section_headers(&file, true),
             After::OrphanSectionHeaders => drop_section_headers(&file, false),
+            After::Patchelf(find) => {
+                let patchelf = find(&self.name()).ok_or("no patchelf")?;
+                let path = self.path.linked(self.variant.target);
+                let ended = patchelf.edit(&["--set-rpath", &path], &file);
+                expect_code(patchelf.name, &ended, 0)?;
+            }
         }
         Ok(file)
     }
@@ -110,12 +120,17 @@ impl Case {
     /// The name of its row in the table of outcomes.
     pub(crate) fn layout(&self) -> String {
         let source = self.source.split('.').next().unwrap();
-        format!("{} {:?} {source} {}", self.linker, self.shape, self.variant.name)
+        let path = match self.path {
+            OldPath::SymbolTail => " tail-merged",
+            OldPath::TwoTags => " two-tags",
+            _ => "",
+        };
+        format!("{} {:?} {source} {}{path}", self.linker, self.shape, self.variant.name)
     }
 
     /// What comes out of the host's or the program's self checks, with `library_path` as LD_LIBRARY_PATH.
     pub(crate) fn run(&self, file: &Path, library_path: Option<&Path>) -> Ended {
-        run_file(file, self.shape, self.variant.target, "user_number", library_path)
+        run_file(file, self.shape, self.variant.target, USER_SYMBOL, library_path)
     }
 
     fn has_section_headers(&self) -> bool {
@@ -228,9 +243,13 @@ fn check_case(
         return check_left_alone(case, &original);
     }
     runs_with_old(case, &original)?;
+    if case.path == OldPath::SymbolTail {
+        shares_a_name(&original)?;
+    }
     let before = Reading::of(&original, tools);
 
     let mut replaced: Option<Vec<u8>> = None;
+    let mut refusals = 0;
     for in_place in [false, true] {
         let mode = if in_place { "in-place" } else { "replace" };
         let say = |failure: String| format!("[{mode}] {failure}");
@@ -240,6 +259,7 @@ fn check_case(
         let file = folder.join(original.file_name().unwrap());
         std::fs::copy(&original, &file).map_err(|e| e.to_string())?;
         if is_refused(case, &file, in_place).map_err(say)? {
+            refusals += 1;
             continue;
         }
         let strategy = edit(case, &file, in_place).map_err(say)?;
@@ -263,7 +283,11 @@ fn check_case(
             }
         }
     }
-    Ok(if replaced.is_some() { Outcome::Edited } else { Outcome::Refused })
+    match refusals {
+        0 => Ok(Outcome::Edited),
+        2 => Ok(Outcome::Refused),
+        _ => Err("one write mode refuses the file, the other does not".into()),
+    }
 }
 
 /// Static programs have no search path, and any RUNPATH would make static-pie ones stop at start.
@@ -294,6 +318,13 @@ fn runs_with_old(case: &Case, file: &Path) -> Result<(), String> {
     } else {
         expect_code("unedited", &bare, OLD)
     }
+}
+
+/// The library's symbol is the tail of its path and nothing else, so that the file is what its row says.
+fn shares_a_name(file: &Path) -> Result<(), String> {
+    let strings = Image::parse(&Snapshot::of(file).bytes).and_then(|image| image.string_table()).unwrap_or_default();
+    let alone = strings.split(|byte| *byte == 0).any(|string| string == USER_SYMBOL.as_bytes());
+    expect(!alone, "the linker merged no tails")
 }
 
 /// Whether the file is refused; it is as before then.

@@ -30,6 +30,9 @@ pub(crate) fn paths_longer_than_a_page() -> String {
     format!("-Wl,-rpath,/{}", "long/".repeat(900))
 }
 
+/// What the host program calls.
+pub(crate) const USER_SYMBOL: &str = "user_number";
+
 /// What a fixture becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
@@ -78,6 +81,8 @@ pub(crate) enum OldPath {
     Both,
     /// DT_RUNPATH with `$ORIGIN/o`, where [`OldPath::prepare`] puts a link to the old directory.
     Short,
+    /// The same with [`USER_SYMBOL`], whose name a linker that merges tails of strings keeps nowhere else.
+    SymbolTail,
     /// DT_RUNPATH with the old directory and four KiB of directories that do not exist.
     Long,
     /// DT_RUNPATH with the old directory behind a link-time stub's, without which the new path is shorter than the old.
@@ -96,6 +101,7 @@ impl OldPath {
             Self::None => both(String::new()),
             Self::Both => (format!("{old}:{}", deps.new.display()), old.to_owned()),
             Self::Short => both("$ORIGIN/o".to_owned()),
+            Self::SymbolTail => both(format!("$ORIGIN/{USER_SYMBOL}")),
             Self::Long => both(format!("{old}{}", ":/no/such/directory".repeat(216))),
             Self::Stubs => (format!("/{}lib/stubs:{old}", "x/".repeat(200)), old.to_owned()),
         }
@@ -110,10 +116,19 @@ impl OldPath {
         }
     }
 
+    /// The path as it is linked.
+    pub(crate) fn linked(self, target: Target) -> String {
+        self.texts(deps(target)).0
+    }
+
     /// Makes a folder one where a file with this path finds what it needs.
     pub(crate) fn prepare(self, target: Target, folder: &Path) {
-        let link = folder.join("o");
-        if self == Self::Short && !link.exists() {
+        let link = match self {
+            Self::Short => folder.join("o"),
+            Self::SymbolTail => folder.join(USER_SYMBOL),
+            _ => return,
+        };
+        if !link.exists() {
             std::os::unix::fs::symlink(&deps(target).old, link).unwrap();
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::case::{After, Case, Strips, Variant, check_all, variant};
 use crate::fixtures::{LINKERS, OldPath, Shape};
-use crate::machines::SHADOW_STACK;
+use crate::machines::{NO_ROSEGMENT, ROSEGMENT, SHADOW_STACK};
 use crate::support::require;
 use crate::targets::NARROW;
 
@@ -28,9 +28,8 @@ const MORE_VARIANTS: [Variant; 9] = [
     Variant { not: &["gold"], ..variant("separate-code", &["-Wl,-z,separate-code"]) },
     variant("norelro", &["-Wl,-z,norelro"]),
     variant("64K-pages", &["-Wl,-z,max-page-size=0x10000"]),
-    // Code stands right behind the headers.
-    Variant { not: &["bfd", "lld", "mold"], ..variant("rosegment", &["-Wl,--rosegment"]) },
-    Variant { not: &["bfd", "gold", "mold"], ..variant("no-rosegment", &["-Wl,--no-rosegment"]) },
+    ROSEGMENT,
+    NO_ROSEGMENT,
     Variant { not: &["bfd", "gold", "mold"], ..variant("separate-segments", &["-Wl,-z,separate-loadable-segments"]) },
     Variant { not: &["gold", "lld", "mold"], ..variant("packed-relocations", &["-Wl,-z,pack-relative-relocs"]) },
     // As on MIPS; without a RUNPATH the dynamic section has to move.

@@ -1,6 +1,7 @@
 //! Files of every machine that has a cross compiler here, edited and *run* under qemu-user; and of musl.
 
 use crate::case::{After, Case, Strips, Variant, check_all, variant};
+use crate::editors::Patchelf;
 use crate::fixtures::{LARGE_DATA, LINKERS, OldPath, Shape};
 use crate::support::{long, require};
 use crate::targets::{
@@ -33,6 +34,16 @@ const DEFAULT: Variant = variant("default", &[]);
 const STRIPPED: Variant = Variant { after: After::Strip, ..variant("stripped", &[]) };
 const NO_SECTION_HEADERS: Variant = Variant { after: After::DropSectionHeaders, ..variant("no-section-headers", &[]) };
 const NOSEPARATE_CODE: Variant = Variant { not: &["gold"], ..variant("noseparate-code", &["-Wl,-z,noseparate-code"]) };
+/// A payload at the end, which must stay there.
+const PAYLOAD: Variant = Variant { after: After::OrphanSectionHeaders, ..variant("payload", &[]) };
+/// Code stands right behind the headers.
+pub(crate) const ROSEGMENT: Variant =
+    Variant { not: &["bfd", "lld", "mold"], ..variant("rosegment", &["-Wl,--rosegment"]) };
+pub(crate) const NO_ROSEGMENT: Variant =
+    Variant { not: &["bfd", "gold", "mold"], ..variant("no-rosegment", &["-Wl,--no-rosegment"]) };
+/// Another editor was here before.
+const OLD_PATCHELF: Variant = Variant { after: After::Patchelf(Patchelf::old), ..variant("old-patchelf", &[]) };
+const NEW_PATCHELF: Variant = Variant { after: After::Patchelf(Patchelf::new), ..variant("new-patchelf", &[]) };
 const HASH_SYSV: Variant = variant("hash-sysv", &["-Wl,--hash-style=sysv"]);
 const OVER_ALIGNED: Variant = variant("over-aligned", &[OVER_ALIGNED_DATA]);
 
@@ -46,7 +57,7 @@ const LAYOUTS: [Variant; 13] = [
     HASH_SYSV,
     variant("hash-gnu", &["-Wl,--hash-style=gnu"]),
     NO_SECTION_HEADERS,
-    Variant { after: After::OrphanSectionHeaders, ..variant("payload", &[]) },
+    PAYLOAD,
     variant("64K-pages", &["-Wl,-z,max-page-size=0x10000"]),
     OVER_ALIGNED,
     variant("large-data", &[LARGE_DATA]),
@@ -86,7 +97,11 @@ const MORE_PATHS: [OldPath; 6] =
 fn files_of_every_machine_load_as_before() {
     let test = "machines";
     if LINKERS.iter().all(|(_, program)| require(program, test)) {
-        let (cases, strips) = if long() { (every_case(), Strips::All) } else { (a_choice(), Strips::One) };
+        let mut patchelfs = Vec::new();
+        patchelfs.extend(Patchelf::old(test).map(|_| OLD_PATCHELF));
+        patchelfs.extend(Patchelf::new(test).map(|_| NEW_PATCHELF));
+        let (cases, strips) =
+            if long() { (every_case(&patchelfs), Strips::All) } else { (a_choice(&patchelfs), Strips::One) };
         check_all(test, cases, strips);
     }
 }
@@ -130,7 +145,7 @@ impl List {
     }
 }
 
-fn every_case() -> Vec<Case> {
+fn every_case(patchelfs: &[Variant]) -> Vec<Case> {
     let mut all = Vec::new();
     for target in TARGETS {
         for (linker, _) in LINKERS {
@@ -141,7 +156,14 @@ fn every_case() -> Vec<Case> {
             for layout in [DEFAULT, STRIPPED, NOSEPARATE_CODE, NO_SECTION_HEADERS] {
                 list.add_all(&MORE_KINDS, &PATHS, layout);
             }
+            for layout in [ROSEGMENT, NO_ROSEGMENT] {
+                list.add_all(&KINDS, &PATHS, layout);
+            }
             list.add_all(&KINDS, &MORE_PATHS, DEFAULT);
+            list.add(KINDS[2], &[OldPath::SymbolTail], DEFAULT);
+            for &layout in patchelfs {
+                list.add_all(&KINDS, &[OldPath::Long], layout);
+            }
             if let Some(layout) = list.protection() {
                 list.add_all(&KINDS, &PATHS, layout);
             }
@@ -153,7 +175,7 @@ fn every_case() -> Vec<Case> {
 }
 
 /// The layouts that need most of the editor on each machine.
-fn a_choice() -> Vec<Case> {
+fn a_choice(patchelfs: &[Variant]) -> Vec<Case> {
     let [pie, exec, library, dlopen] = KINDS;
     let [own_headers, _, _, huge_bss] = MORE_KINDS;
     let mut all = Vec::new();
@@ -161,12 +183,16 @@ fn a_choice() -> Vec<Case> {
         let mut list = List::of(target, "bfd");
         list.add(pie, &[OldPath::Runpath, OldPath::None, OldPath::TwoTags, OldPath::Stubs], DEFAULT);
         list.add(exec, &[OldPath::None], DEFAULT);
-        list.add(library, &[OldPath::Rpath, OldPath::Short], DEFAULT);
+        list.add(library, &[OldPath::Rpath, OldPath::Short, OldPath::SymbolTail], DEFAULT);
         list.add(library, &[OldPath::None], STRIPPED);
         list.add(dlopen, &[OldPath::Long], HASH_SYSV);
         list.add(own_headers, &[OldPath::None], NO_SECTION_HEADERS);
         list.add(huge_bss, &[OldPath::None], NOSEPARATE_CODE);
         list.add(library, &[OldPath::Runpath], OVER_ALIGNED);
+        list.add(library, &[OldPath::Runpath], PAYLOAD);
+        for &layout in patchelfs {
+            list.add(library, &[OldPath::Long], layout);
+        }
         if let Some(layout) = list.protection() {
             list.add(pie, &[OldPath::None], layout);
         }
@@ -177,6 +203,9 @@ fn a_choice() -> Vec<Case> {
             let mut list = List::of(target, linker);
             list.add(own_headers, &[OldPath::None], DEFAULT);
             list.add(library, &[OldPath::None], DEFAULT);
+            for layout in [ROSEGMENT, NO_ROSEGMENT] {
+                list.add(own_headers, &[OldPath::None], layout);
+            }
             all.extend(list.cases);
         }
     }
@@ -200,6 +229,9 @@ pub(crate) fn impossible(case: &Case) -> Option<&'static str> {
     let answer = match (target, case.linker, case.variant.name) {
         (_, linker, _) if case.variant.not.contains(&linker) => "the linker does not know the layout",
         (_, linker, _) if case.path == OldPath::TwoTags && linker != "bfd" => "other linkers do not know --depaudit",
+        (_, linker, _) if case.path == OldPath::SymbolTail && linker != "bfd" => {
+            "other linkers merge no tails by default"
+        }
         ("riscv64", "gold", _) => "the linker does not know the machine",
         ("s390x", "lld", _) => "the linker does not know the machine",
         ("mips" | "mips64el", "mold", _) => "the linker does not know the machine",
