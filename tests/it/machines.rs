@@ -189,7 +189,7 @@ fn a_choice(patchelfs: &[Variant]) -> Vec<Case> {
         list.add(own_headers, &[OldPath::None], NO_SECTION_HEADERS);
         list.add(huge_bss, &[OldPath::None], NOSEPARATE_CODE);
         list.add(library, &[OldPath::Runpath], OVER_ALIGNED);
-        list.add(library, &[OldPath::Runpath], PAYLOAD);
+        list.add(library, &[OldPath::Runpath, OldPath::Long], PAYLOAD);
         for &layout in patchelfs {
             list.add(library, &[OldPath::Long], layout);
         }
