@@ -236,6 +236,10 @@ pub(crate) fn impossible(case: &Case) -> Option<&'static str> {
         ("s390x", "lld", _) => "the linker does not know the machine",
         ("mips" | "mips64el", "mold", _) => "the linker does not know the machine",
         ("riscv64", "lld", _) if is_program => "lld 14 cannot relax, and the start files must be",
+        (_, "gold" | "lld" | "mold", "old-patchelf" | "new-patchelf") => "patchelf refuses some of them",
+        ("s390x" | "mips" | "mips64el" | "ppc", _, "old-patchelf" | "new-patchelf") if is_program => {
+            "some do not run after patchelf"
+        }
         (_, "bfd" | "gold", "hash-gnu") if mips => "MIPS orders the symbol table otherwise",
         ("musl", ..) if case.source == "dlopen_library.c" => "musl asks the program's path, not the library's",
         _ => match (case.shape, case.linker, target) {
@@ -246,6 +250,7 @@ pub(crate) fn impossible(case: &Case) -> Option<&'static str> {
             (Shape::StaticPie, _, "armhf" | "ppc64le" | "riscv64" | "s390x" | "mips" | "mips64el" | "ppc") => {
                 "libc has no start file for it"
             }
+            (Shape::Exec, "gold", "i686" | "i686-qemu") if case.variant.name == "64K-pages" => "gold gives up",
             (Shape::Exec, "gold", _) if target.starts_with("aarch64") => TWO_ADDRESSES,
             (Shape::Exec, "gold" | "mold", "s390x") => TWO_ADDRESSES,
             _ => return None,
