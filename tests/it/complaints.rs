@@ -45,7 +45,8 @@ fn is_known(line: &str, strategy: &str) -> bool {
     match strategy {
         // Zeros that were only in memory became bytes of the file; it knows copied variables by their being in none.
         "reimage" => {
-            line.contains(".bss") && line.contains("wrong type")
+            // (.plt on ppc64, .bss elsewhere.)
+            (line.contains(".bss") || line.contains(".plt")) && line.contains("wrong type")
                 || line.contains(".gnu.version") && line.contains("is for requested version")
         }
         // It takes a relocated word for as large as the symbol, so that the last words of the GOT reach into whatever

@@ -8,6 +8,10 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::elfgen::damage::Damage;
+use crate::elfgen::read::{DT_RPATH, Image};
+use crate::targets::{NATIVE, Target};
+
 /// What `libdep.so` in the old and in the new directory returns, and so what a program exits with.
 pub(crate) const OLD: i32 = 11;
 pub(crate) const NEW: i32 = 22;
@@ -25,6 +29,9 @@ pub(crate) const LARGE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtur
 pub(crate) fn paths_longer_than_a_page() -> String {
     format!("-Wl,-rpath,/{}", "long/".repeat(900))
 }
+
+/// What the host program calls.
+pub(crate) const USER_SYMBOL: &str = "user_number";
 
 /// What a fixture becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,15 +79,85 @@ pub(crate) enum OldPath {
     None,
     /// DT_RUNPATH with the old directory before the new one.
     Both,
+    /// DT_RUNPATH with `$ORIGIN/o`, where [`OldPath::prepare`] puts a link to the old directory.
+    Short,
+    /// The same with [`USER_SYMBOL`], whose name a linker that merges tails of strings keeps nowhere else.
+    SymbolTail,
+    /// DT_RUNPATH with the old directory and four KiB of directories that do not exist.
+    Long,
+    /// DT_RUNPATH with the old directory behind a link-time stub's, without which the new path is shorter than the old.
+    Stubs,
+    /// DT_RUNPATH with the old directory, and beside it a DT_RPATH, which loaders ignore then. Only `bfd` links it.
+    TwoTags,
 }
+
+impl OldPath {
+    /// The path as it is linked, and what `fix` leaves of it behind the new directory.
+    fn texts(self, deps: &Deps) -> (String, String) {
+        let old = deps.old.to_str().unwrap();
+        let both = |text: String| (text.clone(), text);
+        match self {
+            Self::Runpath | Self::Rpath | Self::TwoTags => both(old.to_owned()),
+            Self::None => both(String::new()),
+            Self::Both => (format!("{old}:{}", deps.new.display()), old.to_owned()),
+            Self::Short => both("$ORIGIN/o".to_owned()),
+            Self::SymbolTail => both(format!("$ORIGIN/{USER_SYMBOL}")),
+            Self::Long => both(format!("{old}{}", ":/no/such/directory".repeat(216))),
+            Self::Stubs => (format!("/{}lib/stubs:{old}", "x/".repeat(200)), old.to_owned()),
+        }
+    }
+
+    /// What the file's RUNPATH must be after `fix`.
+    pub(crate) fn wanted(self, target: Target) -> String {
+        let deps = deps(target);
+        match (deps.new.display(), self.texts(deps).1.as_str()) {
+            (new, "") => new.to_string(),
+            (new, rest) => format!("{new}:{rest}"),
+        }
+    }
+
+    /// The path as it is linked.
+    pub(crate) fn linked(self, target: Target) -> String {
+        self.texts(deps(target)).0
+    }
+
+    /// Makes a folder one where a file with this path finds what it needs.
+    pub(crate) fn prepare(self, target: Target, folder: &Path) {
+        let link = match self {
+            Self::Short => folder.join("o"),
+            Self::SymbolTail => folder.join(USER_SYMBOL),
+            _ => return,
+        };
+        if !link.exists() {
+            std::os::unix::fs::symlink(&deps(target).old, link).unwrap();
+        }
+    }
+
+    fn arguments(self, deps: &Deps) -> Vec<String> {
+        let tags = match self {
+            Self::None => return Vec::new(),
+            Self::Rpath => "-Wl,--disable-new-dtags",
+            _ => "-Wl,--enable-new-dtags",
+        };
+        let mut arguments = vec![tags.to_owned(), format!("-Wl,-rpath,{}", self.texts(deps).0)];
+        if self == Self::TwoTags {
+            arguments.push(format!("-Wl,--depaudit={STALE}"));
+        }
+        arguments
+    }
+}
+
+/// GNU extension, glibc elf/elf.h.
+const DT_DEPAUDIT: u64 = 0x6fff_fefb;
+/// The path in a DT_RPATH that no loader reads.
+const STALE: &str = "/stale/directory";
 
 /// One file to link.
 pub(crate) struct Link<'a> {
     pub(crate) source: &'a str,
     pub(crate) shape: Shape,
     pub(crate) linker: &'a str,
-    /// 0: what the compiler makes by default; 32: `-m32`.
-    pub(crate) bits: u8,
+    pub(crate) target: Target,
     pub(crate) path: OldPath,
     pub(crate) defines: &'a [&'a str],
     pub(crate) flags: &'a [&'a str],
@@ -88,7 +165,7 @@ pub(crate) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(crate) fn new(source: &'a str, shape: Shape) -> Self {
-        Self { source, shape, linker: "", bits: 0, path: OldPath::Runpath, defines: &[], flags: &[] }
+        Self { source, shape, linker: "", target: NATIVE, path: OldPath::Runpath, defines: &[], flags: &[] }
     }
 
     pub(crate) fn linker(mut self, linker: &'a str) -> Self {
@@ -114,21 +191,18 @@ impl<'a> Link<'a> {
     /// Links the file to `out`, or gives the linker's own words.
     pub(crate) fn try_to(&self, out: &Path) -> Result<(), String> {
         let directives = directives(self.source);
-        let mut command = cc(self.bits);
+        let mut command = self.target.compiler(self.linker);
         command.args(self.shape.link());
-        if !self.linker.is_empty() {
-            command.arg(format!("-fuse-ld={}", self.linker));
-        }
         command.args(["-Wl,--build-id", "-Wl,--no-as-needed", "-o"]).arg(out);
-        command.arg(object(self.source, self.shape.compile(), self.bits, self.defines));
-        let deps = deps(self.bits);
+        command.arg(object(self.source, self.shape.compile(), self.target, self.defines));
+        let deps = deps(self.target);
         match directives.get("needs").map(String::as_str) {
             Some("dep") => {
                 command.arg("-L").arg(&deps.old).arg("-ldep");
             }
             Some("user") => {
                 // Its own dependency is the loader's business, not the linker's.
-                command.arg(reference_library(self.bits)).arg("-Wl,--unresolved-symbols=ignore-in-shared-libs");
+                command.arg(reference_library(self.target)).arg("-Wl,--unresolved-symbols=ignore-in-shared-libs");
             }
             Some(other) => panic!("{}: unknown `needs: {other}`", self.source),
             None => {}
@@ -136,17 +210,21 @@ impl<'a> Link<'a> {
         if let Some(flags) = directives.get("ldflags") {
             command.args(flags.split_whitespace());
         }
-        let old = deps.old.to_str().unwrap();
-        let new = deps.new.to_str().unwrap();
-        match self.path {
-            OldPath::Runpath => command.args(["-Wl,--enable-new-dtags", &format!("-Wl,-rpath,{old}")]),
-            OldPath::Rpath => command.args(["-Wl,--disable-new-dtags", &format!("-Wl,-rpath,{old}")]),
-            OldPath::Both => command.args(["-Wl,--enable-new-dtags", &format!("-Wl,-rpath,{old}:{new}")]),
-            OldPath::None => &mut command,
-        };
+        command.args(self.path.arguments(deps));
         command.args(self.flags);
         let output = command.output().unwrap();
-        if output.status.success() { Ok(()) } else { Err(format!("{command:?}\n{}", text(&output.stderr))) }
+        if !output.status.success() {
+            return Err(format!("{command:?}\n{}", text(&output.stderr)));
+        }
+        self.path.prepare(self.target, out.parent().unwrap());
+        if self.path == OldPath::TwoTags {
+            // No linker writes both tags any more: another tag with a string becomes DT_RPATH.
+            let file = Damage::new(&std::fs::read(out).unwrap());
+            let index = file.image.dynamic.iter().position(|(tag, _)| *tag == DT_DEPAUDIT).unwrap();
+            let tag = file.dynamic(index).0;
+            std::fs::write(out, file.put(tag, DT_RPATH).bytes).unwrap();
+        }
+        Ok(())
     }
 
     /// Links the file to `out`.
@@ -161,68 +239,57 @@ pub(crate) struct Deps {
     pub(crate) new: PathBuf,
 }
 
-/// Builds `libdep.so` twice, once per process and word size.
-pub(crate) fn deps(bits: u8) -> &'static Deps {
-    static NATIVE: OnceLock<Deps> = OnceLock::new();
-    static NARROW: OnceLock<Deps> = OnceLock::new();
-    let cell = if bits == 32 { &NARROW } else { &NATIVE };
-    cell.get_or_init(|| {
+/// Builds `libdep.so` twice, once per process and machine.
+pub(crate) fn deps(target: impl Into<Target>) -> &'static Deps {
+    static MADE: Cache<&'static Deps> = Cache::new();
+    let target = target.into();
+    MADE.get((String::new(), target.name), || {
         let build = |name: &str, number: i32| {
-            let folder = build_folder().join(format!("{name}{bits}"));
+            let folder = build_folder().join(format!("{name}-{}", target.name));
             std::fs::create_dir_all(&folder).unwrap();
             let define = format!("-DDEP_NUMBER={number}");
-            let status = cc(bits)
+            let status = target
+                .compiler("")
                 .args(["-shared", "-Wl,-soname,libdep.so", "-o"])
                 .arg(folder.join("libdep.so"))
-                .arg(object("dep.c", "-fPIC", bits, &[&define]))
+                .arg(object("dep.c", "-fPIC", target, &[&define]))
                 .status()
                 .unwrap();
             assert!(status.success(), "libdep.so does not link");
             folder
         };
-        Deps { old: build("old", OLD), new: build("new", NEW) }
+        Box::leak(Box::new(Deps { old: build("old", OLD), new: build("new", NEW) }))
     })
 }
 
 /// A program that loads the library given as its argument, or (`linked_host.c`) is linked with a `libuser.so`.
-pub(crate) fn host(source: &str, bits: u8) -> PathBuf {
-    static MADE: Cache = Cache::new();
-    MADE.get((source.to_owned(), bits), || {
-        let out = build_folder().join(format!("{source}.{bits}"));
-        Link { bits, ..Link::new(source, Shape::Pie).path(OldPath::None) }.to(&out);
+pub(crate) fn host(source: &str, target: impl Into<Target>) -> PathBuf {
+    static MADE: Cache<PathBuf> = Cache::new();
+    let target = target.into();
+    MADE.get((source.to_owned(), target.name), || {
+        let out = build_folder().join(format!("{source}.{}", target.name));
+        Link { target, ..Link::new(source, Shape::Pie).path(OldPath::None) }.to(&out);
         out
     })
 }
 
-fn reference_library(bits: u8) -> PathBuf {
-    static MADE: Cache = Cache::new();
-    MADE.get((String::new(), bits), || {
-        let out = build_folder().join(format!("libuser{bits}.so"));
-        Link { bits, ..Link::new("user_library.c", Shape::Library).path(OldPath::None) }.to(&out);
+fn reference_library(target: Target) -> PathBuf {
+    static MADE: Cache<PathBuf> = Cache::new();
+    MADE.get((String::new(), target.name), || {
+        let out = build_folder().join(format!("libuser-{}.so", target.name));
+        Link { target, ..Link::new("user_library.c", Shape::Library).path(OldPath::None) }.to(&out);
         out
-    })
-}
-
-/// Whether 32-bit programs can be built and run here.
-pub(crate) fn has_32_bits() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let source = build_folder().join("probe.c");
-        let out = build_folder().join("probe");
-        std::fs::write(&source, "#include <stdio.h>\nint main(void) { return 3; }\n").unwrap();
-        let built = cc(32).arg(&source).arg("-o").arg(&out).stderr(std::process::Stdio::null()).status();
-        built.is_ok_and(|status| status.success()) && run(&mut Command::new(out)).code == 3
     })
 }
 
 /// Compiles a source once per set of flags; links of every kind share the object.
-fn object(source: &str, code: &str, bits: u8, defines: &[&str]) -> PathBuf {
-    static MADE: Cache = Cache::new();
+fn object(source: &str, code: &str, target: Target, defines: &[&str]) -> PathBuf {
+    static MADE: Cache<PathBuf> = Cache::new();
     let flags = format!("{source} {code} {}", defines.join(" "));
-    MADE.get((flags.clone(), bits), || {
+    MADE.get((flags.clone(), target.name), || {
         let name: String = flags.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        let out = build_folder().join(format!("{name}.{bits}.o"));
-        let mut command = cc(bits);
+        let out = build_folder().join(format!("{name}.{}.o", target.name));
+        let mut command = target.compiler("");
         command.args(["-c", "-O1", "-g", code]).args(defines);
         command.arg(fixtures().join(source)).arg("-o").arg(&out);
         let output = command.output().unwrap();
@@ -251,25 +318,17 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn cc(bits: u8) -> Command {
-    let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    if bits == 32 {
-        command.arg("-m32");
-    }
-    command
-}
-
 /// A map whose values are made once, by one thread each, while other values can be made meanwhile.
-struct Cache(Mutex<Option<CacheMap>>);
+pub(crate) struct Cache<V>(Mutex<Option<CacheMap<V>>>);
 
-type CacheMap = HashMap<(String, u8), Arc<OnceLock<PathBuf>>>;
+type CacheMap<V> = HashMap<(String, &'static str), Arc<OnceLock<V>>>;
 
-impl Cache {
-    const fn new() -> Self {
+impl<V: Clone> Cache<V> {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    fn get(&self, key: (String, u8), make: impl FnOnce() -> PathBuf) -> PathBuf {
+    pub(crate) fn get(&self, key: (String, &'static str), make: impl FnOnce() -> V) -> V {
         let cell = {
             let mut map = self.0.lock().unwrap();
             Arc::clone(map.get_or_insert_with(HashMap::new).entry(key).or_default())
@@ -358,13 +417,20 @@ pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Runs a program, or a library through the host program, with `library_path` as LD_LIBRARY_PATH.
-pub(crate) fn run_file(file: &Path, shape: Shape, bits: u8, symbol: &str, library_path: Option<&Path>) -> Ended {
+pub(crate) fn run_file(
+    file: &Path,
+    shape: Shape,
+    target: impl Into<Target>,
+    symbol: &str,
+    library_path: Option<&Path>,
+) -> Ended {
+    let target = target.into();
     let mut command = if shape == Shape::Library {
-        let mut command = clean(host("host.c", bits));
+        let mut command = target.runner(host("host.c", target));
         command.arg(file).arg(symbol);
         command
     } else {
-        clean(file)
+        target.runner(file)
     };
     if let Some(folder) = library_path {
         command.env("LD_LIBRARY_PATH", folder);
@@ -377,10 +443,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `fix --driver NEW` for this word size, with more arguments to come.
-pub(crate) fn fix(bits: u8) -> Command {
+/// `fix --driver NEW` for this machine, with more arguments to come.
+pub(crate) fn fix(target: impl Into<Target>) -> Command {
     let mut command = crate::support::binary();
-    command.arg("fix").arg("--driver").arg(&deps(bits).new);
+    command.arg("fix").arg("--driver").arg(&deps(target).new);
     command
 }
 
@@ -392,29 +458,17 @@ pub(crate) fn json(ended: &Ended) -> serde_json::Value {
 /// Zeroes the section header fields of the ELF header: what remains is all that a loader reads. With `truncate`, what
 /// lies behind the last segment goes too.
 pub(crate) fn drop_section_headers(file: &Path, truncate: bool) {
-    let mut bytes = std::fs::read(file).unwrap();
-    let narrow = bytes[4] == 1;
-    // gABI 4.2 "ELF Header": e_shoff, then e_shnum and e_shstrndx at the end.
-    let (shoff, counts) = if narrow { (32..36, 48..52) } else { (40..48, 60..64) };
-    bytes[shoff].fill(0);
-    bytes[counts].fill(0);
-    if truncate {
-        let half = |at: usize| usize::from(u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap()));
-        let word = |at: usize| {
-            let size = if narrow { 4 } else { 8 };
-            let mut value = [0; 8];
-            // The machines that these tests build for are little-endian.
-            value[..size].copy_from_slice(&bytes[at..at + size]);
-            usize::try_from(u64::from_le_bytes(value)).unwrap()
-        };
-        // gABI 5.1 "Program Header": p_offset and p_filesz.
-        let (table, count, size, offset, filesz) =
-            if narrow { (word(28), half(44), 32, 4, 16) } else { (word(32), half(56), 56, 8, 32) };
-        let ends = (0..count).map(|index| table + index * size).map(|at| word(at + offset) + word(at + filesz));
-        let end = ends.max().unwrap();
-        bytes.truncate(end);
+    let image = Image::parse(&std::fs::read(file).unwrap()).unwrap();
+    let mut bytes = Damage::new(&image.data);
+    for name in ["e_shoff", "e_shnum", "e_shstrndx"] {
+        let field = bytes.header(name);
+        bytes = bytes.put(field, 0);
     }
-    std::fs::write(file, bytes).unwrap();
+    if truncate {
+        let end = image.segments.iter().map(|segment| segment.offset + segment.file_size).max().unwrap();
+        bytes.bytes.truncate(usize::try_from(end).unwrap());
+    }
+    std::fs::write(file, bytes.bytes).unwrap();
 }
 
 /// Runs `work` on every item in a few threads and gives the failures' texts.

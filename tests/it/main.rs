@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
 mod afterwards;
+mod case;
 mod check;
 mod classes;
 mod complaints;
@@ -28,9 +29,14 @@ mod hostile;
 mod layering;
 mod linkers;
 mod loader;
+mod machines;
+mod outcomes;
 mod prefixes;
 mod readme;
 mod regressions;
+mod repeated;
 mod replay;
 mod support;
+mod targets;
+mod toolchains;
 mod verifier;

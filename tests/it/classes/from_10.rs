@@ -10,7 +10,7 @@ use cuda_runpath::elf::view::Subject;
 
 use super::layouts::{Real, answer_after, assert_image_kept, linkers, long_path};
 use super::naive::{Behind, Table, append, grows, moves, rebuild_strings};
-use crate::afterwards::strips;
+use crate::case::Strips;
 use crate::editors::Patchelf;
 use crate::elfgen::damage::Damage;
 use crate::elfgen::read::Image;
@@ -19,6 +19,7 @@ use crate::fixtures::{
     LARGE_DATA, Link, NEW, OLD, OldPath, Shape, clean, deps, fix, fixtures, json, paths_longer_than_a_page, run,
 };
 use crate::support::{Snapshot, Tree, binary, require, skip};
+use crate::targets::NATIVE;
 
 const PROGRAMS: [(&str, Shape); 3] =
     [("user_program.c", Shape::Exec), ("user_program.c", Shape::Pie), ("user_library.c", Shape::Library)];
@@ -279,7 +280,7 @@ fn sizes(file: &Path) -> (u64, u64, u64) {
 #[test]
 fn class_15_strip_after_the_edit() {
     let test = "class_15_strip_after_the_edit";
-    let strips = strips(test);
+    let strips = Strips::All.found(NATIVE, test);
     for linker in linkers(test) {
         for (source, shape) in PROGRAMS {
             let real = Real::new(&Link::new(source, shape).linker(linker));
@@ -287,7 +288,7 @@ fn class_15_strip_after_the_edit() {
             for strip in &strips {
                 let told = format!("{linker} {shape:?} {strip:?}");
                 let stripped = |file: &Path| {
-                    let ended = run(clean(strip[0]).args(&strip[1..]).arg(file));
+                    let ended = run(clean(&strip[0]).args(&strip[1..]).arg(file));
                     assert_eq!(ended.code, 0, "{told}: {}", ended.said());
                 };
                 let file = real.copy("stripped");
@@ -299,11 +300,11 @@ fn class_15_strip_after_the_edit() {
                     let naive = real.run_after(|file| {
                         std::fs::write(file, moves(&std::fs::read(file).unwrap(), &long_path())).unwrap();
                         // A strip that gives up is an answer too.
-                        run(clean(strip[0]).args(&strip[1..]).arg(file));
+                        run(clean(&strip[0]).args(&strip[1..]).arg(file));
                     });
                     assert_ne!(naive.code, NEW, "{told}: naive");
                 }
-                if (linker, shape, strip[0]) == ("mold", Shape::Exec, "strip") {
+                if (linker, shape, strip[0].as_str()) == ("mold", Shape::Exec, "strip") {
                     for patchelf in Patchelf::both(test) {
                         let ended = real.run_after(|file| {
                             patchelf.must_edit(&["--set-rpath", &long_path()], file);

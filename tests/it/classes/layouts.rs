@@ -10,6 +10,7 @@ use crate::elfgen::selftest::{answer, dependency, program};
 use crate::fixtures::{Ended, LINKERS, Link, NEW, OLD, OldPath, Shape, clean, deps, fix, json, run, run_file};
 use crate::generated::wanted;
 use crate::support::{Snapshot, Tree, binary, require};
+use crate::targets::Target;
 
 /// An editor in the tests: the file's bytes and the wanted path make the bytes of another file.
 pub(super) type Edit<'e> = &'e dyn Fn(&[u8], &str) -> Vec<u8>;
@@ -39,7 +40,7 @@ pub(super) struct Real {
     tree: Tree,
     name: String,
     shape: Shape,
-    bits: u8,
+    target: Target,
     symbol: &'static str,
 }
 
@@ -56,14 +57,14 @@ impl Real {
     /// With another function for the host program to call.
     pub(super) fn of(link: &Link<'_>, symbol: &'static str, treat: impl FnOnce(&Path)) -> Self {
         let name = if link.shape == Shape::Library { "libuser.so" } else { "program" };
-        let real = Self { tree: Tree::new(), name: name.into(), shape: link.shape, bits: link.bits, symbol };
+        let real = Self { tree: Tree::new(), name: name.into(), shape: link.shape, target: link.target, symbol };
         let original = real.original();
         std::fs::create_dir_all(original.parent().unwrap()).unwrap();
         link.to(&original);
         treat(&original);
         // A file without a path is helped.
-        let help = (link.path == OldPath::None).then_some(&*deps(link.bits).old);
-        let ended = run_file(&original, link.shape, link.bits, symbol, help);
+        let help = (link.path == OldPath::None).then_some(&*deps(link.target).old);
+        let ended = run_file(&original, link.shape, link.target, symbol, help);
         assert_eq!(ended.code, OLD, "{} {} before any edit: {}", link.linker, link.source, ended.said());
         real
     }
@@ -73,7 +74,7 @@ impl Real {
     }
 
     pub(super) fn run(&self, file: &Path) -> Ended {
-        run_file(file, self.shape, self.bits, self.symbol, None)
+        run_file(file, self.shape, self.target, self.symbol, None)
     }
 
     /// A copy of the original in a folder of this name.
@@ -89,7 +90,7 @@ impl Real {
 
     /// Edits a copy in each write mode: it finds the new dependency, and a second run writes nothing.
     pub(super) fn assert_kept(&self, told: &str) -> Kept {
-        self.assert_kept_with(&deps(self.bits).new, told)
+        self.assert_kept_with(&deps(self.target).new, told)
     }
 
     /// The same with another directory that holds the new dependency.
@@ -122,7 +123,7 @@ impl Real {
         for mode in MODES {
             let file = self.copy("refused");
             let before = Snapshot::of(&file);
-            let ended = run(fix(self.bits).args(mode).arg(&file));
+            let ended = run(fix(self.target).args(mode).arg(&file));
             assert_eq!(ended.code, 2, "{told} {mode:?}: {}", ended.said());
             let names = ended.err().contains(&self.name) && ended.err().contains(reason);
             assert!(names, "{told} {mode:?}: {}", ended.said());

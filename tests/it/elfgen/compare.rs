@@ -73,7 +73,8 @@ fn segments(before: &Image, after: &Image) -> Vec<String> {
         {
             list.push(format!("unsound {load:x?}"));
         }
-        let old = before.loads().find(|old| overlaps(old, load));
+        // GNU ld may leave an empty one, which overlaps nothing.
+        let old = before.loads().find(|old| overlaps(old, load) || old == load);
         match old {
             Some(old) if old.flags != load.flags => list.push(format!("other permissions: {load:x?}")),
             None if load.flags & 1 != 0 => list.push(format!("an executable segment is new: {load:x?}")),
