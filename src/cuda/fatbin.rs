@@ -18,8 +18,10 @@ const CONTAINER: usize = 16;
 const ENTRY: usize = 64;
 /// Containers are aligned to this; a magic elsewhere is one only if all behind it is right.
 const ALIGNMENT: u64 = 8;
-/// Where an entry with several contents says how many.
+/// Where an entry with several contents (`fatbinary -concat`) says how many, how large the table is from here on, and where
+/// their records are: as the headers of entries, [`ENTRY`] bytes each.
 const CONCAT_COUNT: usize = 64;
+const CONCAT_SIZE: usize = 68;
 const CONCAT_TABLE: usize = 72;
 
 /// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
@@ -331,20 +333,32 @@ fn packing(flags: u64) -> Packing {
 /// be unpacked. Each takes its part of the stored bytes.
 fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry>) -> Result<(), FatbinProblem> {
     let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
-    let room = header.len().checked_sub(CONCAT_TABLE);
-    let room = room.ok_or_else(|| bounds("header_size", len(header.len()), len(CONCAT_TABLE), u64::MAX))?;
-    let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_COUNT.saturating_add(4)));
-    let table = usize::try_from(size).ok().filter(|size| *size <= room);
-    let table = table.ok_or_else(|| bounds("the size of the table", u64::from(size), 0, len(room)))?;
-    let record = usize::try_from(count).ok().and_then(|count| table.checked_div(count)).filter(|size| *size >= ENTRY);
-    let most = len(table.checked_div(ENTRY).unwrap_or(0));
-    let record = record.ok_or_else(|| bounds("the number of records", u64::from(count), 1, most))?;
-    let records = header.get(CONCAT_TABLE..CONCAT_TABLE.saturating_add(table)).unwrap_or_default();
-    let records = records.chunks_exact(record);
+    let room = header.get(CONCAT_TABLE..).map_or(0, |room| room.chunks_exact(ENTRY).len());
+    let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_SIZE));
+    let records = usize::try_from(count).ok().filter(|count| (1..=room).contains(count));
+    let records = records.ok_or_else(|| bounds("the number of records", u64::from(count), 1, len(room)))?;
+    let end = CONCAT_TABLE.saturating_add(records.saturating_mul(ENTRY));
+    let wanted = len(end.saturating_sub(CONCAT_COUNT));
+    if u64::from(size) != wanted {
+        return Err(bounds("the size of the table", u64::from(size), wanted, wanted));
+    }
+    let unpacked = if packing(u64_at(header, 40)) == Packing::Raw { stored } else { u64_at(header, 56) };
+    let records = header.get(CONCAT_TABLE..end).unwrap_or_default().chunks_exact(ENTRY);
     let total: u128 = records.clone().map(|record| u128::from(u64_at(record, 8))).sum();
+    // Rounded where a part ends, not in each: together they are what is stored.
+    let share_of = |sum: u128| u128::from(stored).saturating_mul(sum).checked_div(total).unwrap_or(0);
+    let mut sum = 0_u128;
     for record in records {
-        let own = u64_at(record, 8);
-        let share = u128::from(stored).saturating_mul(u128::from(own)).checked_div(total).unwrap_or(0);
+        let (start, own) = (u64::from(u32_at(record, 4)), u64_at(record, 8));
+        if u16_at(record, 2) != ENTRY_VERSION {
+            return Err(FatbinProblem::Version { at, version: u16_at(record, 2) });
+        }
+        if start > unpacked || own > unpacked.saturating_sub(start) {
+            return Err(bounds("the end of a record", start.saturating_add(own), 0, unpacked));
+        }
+        let before = share_of(sum);
+        sum = sum.saturating_add(u128::from(own));
+        let share = share_of(sum).saturating_sub(before);
         let mut entry = single(record, u16_at(record, 0), u64::try_from(share).unwrap_or(stored), at)?;
         entry.tally.unpacked = own;
         found.push(entry);
