@@ -88,6 +88,12 @@ pub enum FatbinProblem {
         /// The most that it can be.
         most: u64,
     },
+    /// Something else than zeros between containers, in a section that holds nothing else.
+    #[error("the bytes at {at:#x} are in no container, and are not zeros")]
+    Between {
+        /// File offset.
+        at: u64,
+    },
     /// The ELF file contradicts itself.
     #[error(transparent)]
     Elf(#[from] ParseError),
@@ -145,7 +151,19 @@ pub fn of_fatbin(bytes: &[u8]) -> GpuCode {
 fn scan(part: &Part<'_>) -> Place {
     let mut place = Place { name: part.name.to_owned(), ..Place::default() };
     let mut at = 0_usize;
-    while let Some(next) = next_magic(part.bytes, at) {
+    // Behind a container whose end is not known, anything may follow.
+    let mut is_end_known = true;
+    loop {
+        let next = next_magic(part.bytes, at);
+        let between = part.bytes.get(at..next.unwrap_or(part.bytes.len())).unwrap_or_default();
+        if is_end_known
+            && is_for_containers(part)
+            && let Some(index) = between.find_not_byteset(b"\0")
+        {
+            note(&mut place, FatbinProblem::Between { at: part.offset.saturating_add(len(at.saturating_add(index))) });
+        }
+        let Some(next) = next else { return place };
+        is_end_known = true;
         at = match container(part, next) {
             Step::Container { entries, end, problem } => {
                 add(&mut place, &entries);
@@ -155,13 +173,18 @@ fn scan(part: &Part<'_>) -> Place {
                 end
             }
             Step::Broken(problem) => {
+                is_end_known = false;
                 note(&mut place, problem);
                 next.saturating_add(CONTAINER)
             }
             Step::FalseMagic => next.saturating_add(1),
         };
     }
-    place
+}
+
+/// `.nv_fatbin` and `__nv_relfatbin` hold containers and padding only.
+fn is_for_containers(part: &Part<'_>) -> bool {
+    part.name.contains_str("fatbin")
 }
 
 /// The next magic: right here or behind padding, else wherever it is.
@@ -213,17 +236,22 @@ struct Entry {
     tally: Tally,
 }
 
-/// Machine code and data have the magic by chance or as a template, so it is one where containers can be, or where
-/// everything behind it is right.
+/// Machine code and data have the magic by chance or as a template, so it is one in a section for containers, where
+/// containers are in others, or where everything behind it is right.
 fn container(part: &Part<'_>, at: usize) -> Step {
     let place = part.offset.saturating_add(len(at));
-    let is_aligned = place.is_multiple_of(ALIGNMENT) && !part.is_code;
-    let is_for_containers = part.name.contains_str("fatbin");
-    let header = part.bytes.get(at..).and_then(|rest| rest.get(..CONTAINER));
-    let Some(header) = header else { return Step::FalseMagic };
+    let is_expected = is_for_containers(part) || (place.is_multiple_of(ALIGNMENT) && !part.is_code);
+    let rest = part.bytes.get(at..).unwrap_or_default();
+    let Some(header) = rest.get(..CONTAINER) else {
+        let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
+        return match is_for_containers(part) {
+            true => Step::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
+            false => Step::FalseMagic,
+        };
+    };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
-        return match is_aligned && is_for_containers {
+        return match is_for_containers(part) {
             true => Step::Broken(FatbinProblem::Container { at: place, version, header_size }),
             false => Step::FalseMagic,
         };
@@ -235,11 +263,11 @@ fn container(part: &Part<'_>, at: usize) -> Step {
     let Some(payload) = payload else {
         let problem =
             FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_aligned { Step::Broken(problem) } else { Step::FalseMagic };
+        return if is_expected { Step::Broken(problem) } else { Step::FalseMagic };
     };
     let end = start.saturating_add(payload.len());
     let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
-    if problem.is_some() && !is_aligned {
+    if problem.is_some() && !is_expected {
         return Step::FalseMagic;
     }
     Step::Container { entries, end, problem }
