@@ -166,7 +166,8 @@ fn scan(part: &Part<'_>) -> Place {
         is_end_known = true;
         at = match container(part, next) {
             Step::Container { entries, end, problem } => {
-                add(&mut place, &entries);
+                place.empty = place.empty.saturating_add(u64::from(entries.is_empty() && problem.is_none()));
+                add(&mut place, entries);
                 if let Some(problem) = problem {
                     note(&mut place, problem);
                 }
@@ -200,13 +201,12 @@ fn note(place: &mut Place, problem: FatbinProblem) {
     }
 }
 
-fn add(place: &mut Place, entries: &[Entry]) {
+fn add(place: &mut Place, mut entries: Vec<Entry<'_>>) {
     place.containers = place.containers.saturating_add(1);
-    if entries.is_empty() {
-        place.empty = place.empty.saturating_add(1);
-        return;
-    }
-    for entry in entries {
+    for entry in &mut entries {
+        let Entry { code, tally, packing, stored } = &entry;
+        let is_hollow = stored.is_some_and(|stored| is_hollow(code.kind, stored, *packing, tally.unpacked));
+        entry.tally.hollow = u64::from(is_hollow);
         let tally = place.code.entry(entry.code).or_default();
         *tally = tally.plus(entry.tally);
     }
@@ -222,23 +222,26 @@ fn add(place: &mut Place, entries: &[Entry]) {
 }
 
 /// What a magic turns out to be.
-enum Step {
+enum Step<'a> {
     /// A container, which ends at `end`; with a problem, entries behind it are not known.
-    Container { entries: Vec<Entry>, end: usize, problem: Option<FatbinProblem> },
+    Container { entries: Vec<Entry<'a>>, end: usize, problem: Option<FatbinProblem> },
     /// A container of which nothing is known.
     Broken(FatbinProblem),
     /// The four bytes mean something else.
     FalseMagic,
 }
 
-struct Entry {
+struct Entry<'a> {
     code: Code,
     tally: Tally,
+    packing: Packing,
+    /// None where its bytes were packed together with others.
+    stored: Option<&'a [u8]>,
 }
 
 /// Machine code and data have the magic by chance or as a template, so it is one in a section for containers, where
 /// containers are in others, or where everything behind it is right.
-fn container(part: &Part<'_>, at: usize) -> Step {
+fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
     let place = part.offset.saturating_add(len(at));
     let is_expected = is_for_containers(part) || (place.is_multiple_of(ALIGNMENT) && !part.is_code);
     let rest = part.bytes.get(at..).unwrap_or_default();
@@ -274,7 +277,7 @@ fn container(part: &Part<'_>, at: usize) -> Step {
 }
 
 /// The entries of a payload, up to the first that is not understood; `base` is the payload's file offset.
-fn entries(payload: &[u8], base: u64) -> (Vec<Entry>, Option<FatbinProblem>) {
+fn entries(payload: &[u8], base: u64) -> (Vec<Entry<'_>>, Option<FatbinProblem>) {
     let mut found = Vec::new();
     let mut at = 0_usize;
     while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
@@ -287,7 +290,7 @@ fn entries(payload: &[u8], base: u64) -> (Vec<Entry>, Option<FatbinProblem>) {
 }
 
 /// Reads the entry at the start of `rest` and returns its size, header included.
-fn entry(rest: &[u8], at: u64, found: &mut Vec<Entry>) -> Result<usize, FatbinProblem> {
+fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<Entry<'a>>) -> Result<usize, FatbinProblem> {
     let bounds = |field, value: u64, least: usize, most: usize| FatbinProblem::Bounds {
         field,
         at,
@@ -313,25 +316,26 @@ fn entry(rest: &[u8], at: u64, found: &mut Vec<Entry>) -> Result<usize, FatbinPr
     let most = rest.len().saturating_sub(header.len());
     let within = usize::try_from(size).ok().filter(|size| *size <= most);
     let within = within.ok_or_else(|| bounds("size", size, 0, most))?;
+    let packing = packing(u64_at(header, 40));
+    let stored = rest.get(header.len()..header.len().saturating_add(within)).unwrap_or_default();
+    let stored = match packing {
+        Packing::Raw => stored,
+        Packing::Lz4 | Packing::Zstandard => {
+            // Behind them is padding.
+            let used = u32_at(header, 16);
+            let packed = usize::try_from(used).ok().and_then(|used| stored.get(..used)).filter(|used| !used.is_empty());
+            packed.ok_or_else(|| bounds("compressed_size", u64::from(used), 1, within))?
+        }
+    };
     match kind {
         0x100 => several(header, size, at, found)?,
-        _ => {
-            let mut entry = single(header, kind, size, at)?;
-            let end = header.len().saturating_add(within);
-            let stored = rest.get(header.len()..end).unwrap_or_default();
-            let used = usize::try_from(u32_at(header, 16)).ok().and_then(|used| stored.get(..used));
-            let packing = packing(u64_at(header, 40));
-            let used = if packing == Packing::Raw { Some(stored) } else { used };
-            let is_hollow = used.is_some_and(|used| is_hollow(entry.code.kind, used, packing, entry.tally.unpacked));
-            entry.tally.hollow = u64::from(is_hollow);
-            found.push(entry);
-        }
+        _ => found.push(Entry { packing, stored: Some(stored), ..single(header, kind, size, at)? }),
     }
     Ok(header.len().saturating_add(within))
 }
 
 /// What a header says; `bytes` is what it stands for in the file.
-fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry, FatbinProblem> {
+fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry<'static>, FatbinProblem> {
     let kind = match kind {
         1 => CodeKind::Ptx,
         2 => CodeKind::Cubin,
@@ -345,8 +349,10 @@ fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry, Fatbin
         (false, false) => Variant::Common,
     };
     let capability = Capability::of_number(number, variant).ok_or(FatbinProblem::Architecture { at, number })?;
-    let unpacked = if packing(flags) == Packing::Raw { bytes } else { u64_at(header, 56) };
-    Ok(Entry { code: Code { kind, capability }, tally: Tally { count: 1, hollow: 0, bytes, unpacked } })
+    let packing = packing(flags);
+    let unpacked = if packing == Packing::Raw { bytes } else { u64_at(header, 56) };
+    let tally = Tally { count: 1, hollow: 0, bytes, unpacked };
+    Ok(Entry { code: Code { kind, capability }, tally, packing, stored: None })
 }
 
 fn packing(flags: u64) -> Packing {
@@ -359,7 +365,7 @@ fn packing(flags: u64) -> Packing {
 
 /// An entry whose contents were packed together: a row of records behind its header tells them apart, so nothing has to
 /// be unpacked. Each takes its part of the stored bytes.
-fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry>) -> Result<(), FatbinProblem> {
+fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry<'_>>) -> Result<(), FatbinProblem> {
     let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
     let room = header.get(CONCAT_TABLE..).map_or(0, |room| room.chunks_exact(ENTRY).len());
     let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_SIZE));
