@@ -94,6 +94,12 @@ pub enum FatbinProblem {
         /// File offset.
         at: u64,
     },
+    /// Made to be looked at again and again.
+    #[error("from {at:#x} on there are too many false containers to look at")]
+    FalseContainers {
+        /// File offset.
+        at: u64,
+    },
     /// The ELF file contradicts itself.
     #[error(transparent)]
     Elf(#[from] ParseError),
@@ -153,6 +159,9 @@ fn scan(part: &Part<'_>) -> Place {
     let mut at = 0_usize;
     // Behind a container whose end is not known, anything may follow.
     let mut is_end_known = true;
+    // Entries behind false magics, which can all lead to the same ones: without a bound the time would be the square of the
+    // size.
+    let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
     loop {
         let next = next_magic(part.bytes, at);
         let between = part.bytes.get(at..next.unwrap_or(part.bytes.len())).unwrap_or_default();
@@ -178,7 +187,14 @@ fn scan(part: &Part<'_>) -> Place {
                 note(&mut place, problem);
                 next.saturating_add(CONTAINER)
             }
-            Step::FalseMagic => next.saturating_add(1),
+            Step::FalseMagic { entries } => {
+                let Some(rest) = patience.checked_sub(entries) else {
+                    note(&mut place, FatbinProblem::FalseContainers { at: part.offset.saturating_add(len(next)) });
+                    return place;
+                };
+                patience = rest;
+                next.saturating_add(1)
+            }
         };
     }
 }
@@ -227,8 +243,8 @@ enum Step<'a> {
     Container { entries: Vec<Entry<'a>>, end: usize, problem: Option<FatbinProblem> },
     /// A container of which nothing is known.
     Broken(FatbinProblem),
-    /// The four bytes mean something else.
-    FalseMagic,
+    /// The four bytes mean something else, which so many things that look like entries showed.
+    FalseMagic { entries: usize },
 }
 
 struct Entry<'a> {
@@ -249,14 +265,14 @@ fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
         let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
         return match is_for_containers(part) {
             true => Step::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
-            false => Step::FalseMagic,
+            false => Step::FalseMagic { entries: 0 },
         };
     };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
         return match is_for_containers(part) {
             true => Step::Broken(FatbinProblem::Container { at: place, version, header_size }),
-            false => Step::FalseMagic,
+            false => Step::FalseMagic { entries: 0 },
         };
     }
     let start = at.saturating_add(CONTAINER);
@@ -266,12 +282,12 @@ fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
     let Some(payload) = payload else {
         let problem =
             FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_expected { Step::Broken(problem) } else { Step::FalseMagic };
+        return if is_expected { Step::Broken(problem) } else { Step::FalseMagic { entries: 0 } };
     };
     let end = start.saturating_add(payload.len());
     let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
     if problem.is_some() && !is_expected {
-        return Step::FalseMagic;
+        return Step::FalseMagic { entries: entries.len() };
     }
     Step::Container { entries, end, problem }
 }
@@ -378,21 +394,21 @@ fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry<'_>>) -> R
     }
     let unpacked = if packing(u64_at(header, 40)) == Packing::Raw { stored } else { u64_at(header, 56) };
     let records = header.get(CONCAT_TABLE..end).unwrap_or_default().chunks_exact(ENTRY);
-    let total: u128 = records.clone().map(|record| u128::from(u64_at(record, 8))).sum();
     // Rounded where a part ends, not in each: together they are what is stored.
-    let share_of = |sum: u128| u128::from(stored).saturating_mul(sum).checked_div(total).unwrap_or(0);
-    let mut sum = 0_u128;
+    let share_of = |end: u64| u128::from(stored).saturating_mul(u128::from(end)).checked_div(u128::from(unpacked));
+    let mut covered = 0_u64;
     for record in records {
         let (start, own) = (u64::from(u32_at(record, 4)), u64_at(record, 8));
         if u16_at(record, 2) != ENTRY_VERSION {
             return Err(FatbinProblem::Version { at, version: u16_at(record, 2) });
         }
-        if start > unpacked || own > unpacked.saturating_sub(start) {
-            return Err(bounds("the end of a record", start.saturating_add(own), 0, unpacked));
+        if start < covered {
+            return Err(bounds("the start of a record", start, covered, unpacked));
         }
-        let before = share_of(sum);
-        sum = sum.saturating_add(u128::from(own));
-        let share = share_of(sum).saturating_sub(before);
+        let end = start.checked_add(own).filter(|end| (start.saturating_add(1)..=unpacked).contains(end));
+        let end = end.ok_or_else(|| bounds("the size of a record", own, 1, unpacked.saturating_sub(start)))?;
+        covered = end;
+        let share = share_of(end).unwrap_or(0).saturating_sub(share_of(start).unwrap_or(0));
         let mut entry = single(record, u16_at(record, 0), u64::try_from(share).unwrap_or(stored), at)?;
         entry.tally.unpacked = own;
         found.push(entry);
