@@ -18,8 +18,10 @@ const CONTAINER: usize = 16;
 const ENTRY: usize = 64;
 /// Containers are aligned to this; a magic elsewhere is one only if all behind it is right.
 const ALIGNMENT: u64 = 8;
-/// Where an entry with several contents says how many.
+/// Where an entry with several contents (`fatbinary -concat`) says how many, how large the table is from here on, and where
+/// their records are: as the headers of entries, [`ENTRY`] bytes each.
 const CONCAT_COUNT: usize = 64;
+const CONCAT_SIZE: usize = 68;
 const CONCAT_TABLE: usize = 72;
 
 /// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
@@ -86,6 +88,18 @@ pub enum FatbinProblem {
         /// The most that it can be.
         most: u64,
     },
+    /// Something else than zeros between containers, in a section that holds nothing else.
+    #[error("the bytes at {at:#x} are in no container, and are not zeros")]
+    Between {
+        /// File offset.
+        at: u64,
+    },
+    /// Made to be looked at again and again.
+    #[error("from {at:#x} on there are too many false containers to look at")]
+    FalseContainers {
+        /// File offset.
+        at: u64,
+    },
     /// The ELF file contradicts itself.
     #[error(transparent)]
     Elf(#[from] ParseError),
@@ -143,23 +157,51 @@ pub fn of_fatbin(bytes: &[u8]) -> GpuCode {
 fn scan(part: &Part<'_>) -> Place {
     let mut place = Place { name: part.name.to_owned(), ..Place::default() };
     let mut at = 0_usize;
-    while let Some(next) = next_magic(part.bytes, at) {
+    // Behind a container whose end is not known, anything may follow.
+    let mut is_end_known = true;
+    // Entries behind false magics, which can all lead to the same ones: without a bound the time would be the square of the
+    // size.
+    let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
+    loop {
+        let next = next_magic(part.bytes, at);
+        let between = part.bytes.get(at..next.unwrap_or(part.bytes.len())).unwrap_or_default();
+        if is_end_known
+            && is_for_containers(part)
+            && let Some(index) = between.find_not_byteset(b"\0")
+        {
+            note(&mut place, FatbinProblem::Between { at: part.offset.saturating_add(len(at.saturating_add(index))) });
+        }
+        let Some(next) = next else { return place };
+        is_end_known = true;
         at = match container(part, next) {
             Step::Container { entries, end, problem } => {
-                add(&mut place, &entries);
+                place.empty = place.empty.saturating_add(u64::from(entries.is_empty() && problem.is_none()));
+                add(&mut place, entries);
                 if let Some(problem) = problem {
                     note(&mut place, problem);
                 }
                 end
             }
             Step::Broken(problem) => {
+                is_end_known = false;
                 note(&mut place, problem);
                 next.saturating_add(CONTAINER)
             }
-            Step::FalseMagic => next.saturating_add(1),
+            Step::FalseMagic { entries } => {
+                let Some(rest) = patience.checked_sub(entries) else {
+                    note(&mut place, FatbinProblem::FalseContainers { at: part.offset.saturating_add(len(next)) });
+                    return place;
+                };
+                patience = rest;
+                next.saturating_add(1)
+            }
         };
     }
-    place
+}
+
+/// `.nv_fatbin` and `__nv_relfatbin` hold containers and padding only.
+fn is_for_containers(part: &Part<'_>) -> bool {
+    part.name.contains_str("fatbin")
 }
 
 /// The next magic: right here or behind padding, else wherever it is.
@@ -175,13 +217,12 @@ fn note(place: &mut Place, problem: FatbinProblem) {
     }
 }
 
-fn add(place: &mut Place, entries: &[Entry]) {
+fn add(place: &mut Place, mut entries: Vec<Entry<'_>>) {
     place.containers = place.containers.saturating_add(1);
-    if entries.is_empty() {
-        place.empty = place.empty.saturating_add(1);
-        return;
-    }
-    for entry in entries {
+    for entry in &mut entries {
+        let Entry { code, tally, packing, stored } = &entry;
+        let is_hollow = stored.is_some_and(|stored| is_hollow(code.kind, stored, *packing, tally.unpacked));
+        entry.tally.hollow = u64::from(is_hollow);
         let tally = place.code.entry(entry.code).or_default();
         *tally = tally.plus(entry.tally);
     }
@@ -197,33 +238,41 @@ fn add(place: &mut Place, entries: &[Entry]) {
 }
 
 /// What a magic turns out to be.
-enum Step {
+enum Step<'a> {
     /// A container, which ends at `end`; with a problem, entries behind it are not known.
-    Container { entries: Vec<Entry>, end: usize, problem: Option<FatbinProblem> },
+    Container { entries: Vec<Entry<'a>>, end: usize, problem: Option<FatbinProblem> },
     /// A container of which nothing is known.
     Broken(FatbinProblem),
-    /// The four bytes mean something else.
-    FalseMagic,
+    /// The four bytes mean something else, which so many things that look like entries showed.
+    FalseMagic { entries: usize },
 }
 
-struct Entry {
+struct Entry<'a> {
     code: Code,
     tally: Tally,
+    packing: Packing,
+    /// None where its bytes were packed together with others.
+    stored: Option<&'a [u8]>,
 }
 
-/// Machine code and data have the magic by chance or as a template, so it is one where containers can be, or where
-/// everything behind it is right.
-fn container(part: &Part<'_>, at: usize) -> Step {
+/// Machine code and data have the magic by chance or as a template, so it is one in a section for containers, where
+/// containers are in others, or where everything behind it is right.
+fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
     let place = part.offset.saturating_add(len(at));
-    let is_aligned = place.is_multiple_of(ALIGNMENT) && !part.is_code;
-    let is_for_containers = part.name.contains_str("fatbin");
-    let header = part.bytes.get(at..).and_then(|rest| rest.get(..CONTAINER));
-    let Some(header) = header else { return Step::FalseMagic };
+    let is_expected = is_for_containers(part) || (place.is_multiple_of(ALIGNMENT) && !part.is_code);
+    let rest = part.bytes.get(at..).unwrap_or_default();
+    let Some(header) = rest.get(..CONTAINER) else {
+        let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
+        return match is_for_containers(part) {
+            true => Step::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
+            false => Step::FalseMagic { entries: 0 },
+        };
+    };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
-        return match is_aligned && is_for_containers {
+        return match is_for_containers(part) {
             true => Step::Broken(FatbinProblem::Container { at: place, version, header_size }),
-            false => Step::FalseMagic,
+            false => Step::FalseMagic { entries: 0 },
         };
     }
     let start = at.saturating_add(CONTAINER);
@@ -233,18 +282,18 @@ fn container(part: &Part<'_>, at: usize) -> Step {
     let Some(payload) = payload else {
         let problem =
             FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_aligned { Step::Broken(problem) } else { Step::FalseMagic };
+        return if is_expected { Step::Broken(problem) } else { Step::FalseMagic { entries: 0 } };
     };
     let end = start.saturating_add(payload.len());
     let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
-    if problem.is_some() && !is_aligned {
-        return Step::FalseMagic;
+    if problem.is_some() && !is_expected {
+        return Step::FalseMagic { entries: entries.len() };
     }
     Step::Container { entries, end, problem }
 }
 
 /// The entries of a payload, up to the first that is not understood; `base` is the payload's file offset.
-fn entries(payload: &[u8], base: u64) -> (Vec<Entry>, Option<FatbinProblem>) {
+fn entries(payload: &[u8], base: u64) -> (Vec<Entry<'_>>, Option<FatbinProblem>) {
     let mut found = Vec::new();
     let mut at = 0_usize;
     while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
@@ -257,7 +306,7 @@ fn entries(payload: &[u8], base: u64) -> (Vec<Entry>, Option<FatbinProblem>) {
 }
 
 /// Reads the entry at the start of `rest` and returns its size, header included.
-fn entry(rest: &[u8], at: u64, found: &mut Vec<Entry>) -> Result<usize, FatbinProblem> {
+fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<Entry<'a>>) -> Result<usize, FatbinProblem> {
     let bounds = |field, value: u64, least: usize, most: usize| FatbinProblem::Bounds {
         field,
         at,
@@ -283,25 +332,26 @@ fn entry(rest: &[u8], at: u64, found: &mut Vec<Entry>) -> Result<usize, FatbinPr
     let most = rest.len().saturating_sub(header.len());
     let within = usize::try_from(size).ok().filter(|size| *size <= most);
     let within = within.ok_or_else(|| bounds("size", size, 0, most))?;
+    let packing = packing(u64_at(header, 40));
+    let stored = rest.get(header.len()..header.len().saturating_add(within)).unwrap_or_default();
+    let stored = match packing {
+        Packing::Raw => stored,
+        Packing::Lz4 | Packing::Zstandard => {
+            // Behind them is padding.
+            let used = u32_at(header, 16);
+            let packed = usize::try_from(used).ok().and_then(|used| stored.get(..used)).filter(|used| !used.is_empty());
+            packed.ok_or_else(|| bounds("compressed_size", u64::from(used), 1, within))?
+        }
+    };
     match kind {
         0x100 => several(header, size, at, found)?,
-        _ => {
-            let mut entry = single(header, kind, size, at)?;
-            let end = header.len().saturating_add(within);
-            let stored = rest.get(header.len()..end).unwrap_or_default();
-            let used = usize::try_from(u32_at(header, 16)).ok().and_then(|used| stored.get(..used));
-            let packing = packing(u64_at(header, 40));
-            let used = if packing == Packing::Raw { Some(stored) } else { used };
-            let is_hollow = used.is_some_and(|used| is_hollow(entry.code.kind, used, packing, entry.tally.unpacked));
-            entry.tally.hollow = u64::from(is_hollow);
-            found.push(entry);
-        }
+        _ => found.push(Entry { packing, stored: Some(stored), ..single(header, kind, size, at)? }),
     }
     Ok(header.len().saturating_add(within))
 }
 
 /// What a header says; `bytes` is what it stands for in the file.
-fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry, FatbinProblem> {
+fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry<'static>, FatbinProblem> {
     let kind = match kind {
         1 => CodeKind::Ptx,
         2 => CodeKind::Cubin,
@@ -315,8 +365,10 @@ fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry, Fatbin
         (false, false) => Variant::Common,
     };
     let capability = Capability::of_number(number, variant).ok_or(FatbinProblem::Architecture { at, number })?;
-    let unpacked = if packing(flags) == Packing::Raw { bytes } else { u64_at(header, 56) };
-    Ok(Entry { code: Code { kind, capability }, tally: Tally { count: 1, hollow: 0, bytes, unpacked } })
+    let packing = packing(flags);
+    let unpacked = if packing == Packing::Raw { bytes } else { u64_at(header, 56) };
+    let tally = Tally { count: 1, hollow: 0, bytes, unpacked };
+    Ok(Entry { code: Code { kind, capability }, tally, packing, stored: None })
 }
 
 fn packing(flags: u64) -> Packing {
@@ -329,22 +381,34 @@ fn packing(flags: u64) -> Packing {
 
 /// An entry whose contents were packed together: a row of records behind its header tells them apart, so nothing has to
 /// be unpacked. Each takes its part of the stored bytes.
-fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry>) -> Result<(), FatbinProblem> {
+fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry<'_>>) -> Result<(), FatbinProblem> {
     let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
-    let room = header.len().checked_sub(CONCAT_TABLE);
-    let room = room.ok_or_else(|| bounds("header_size", len(header.len()), len(CONCAT_TABLE), u64::MAX))?;
-    let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_COUNT.saturating_add(4)));
-    let table = usize::try_from(size).ok().filter(|size| *size <= room);
-    let table = table.ok_or_else(|| bounds("the size of the table", u64::from(size), 0, len(room)))?;
-    let record = usize::try_from(count).ok().and_then(|count| table.checked_div(count)).filter(|size| *size >= ENTRY);
-    let most = len(table.checked_div(ENTRY).unwrap_or(0));
-    let record = record.ok_or_else(|| bounds("the number of records", u64::from(count), 1, most))?;
-    let records = header.get(CONCAT_TABLE..CONCAT_TABLE.saturating_add(table)).unwrap_or_default();
-    let records = records.chunks_exact(record);
-    let total: u128 = records.clone().map(|record| u128::from(u64_at(record, 8))).sum();
+    let room = header.get(CONCAT_TABLE..).map_or(0, |room| room.chunks_exact(ENTRY).len());
+    let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_SIZE));
+    let records = usize::try_from(count).ok().filter(|count| (1..=room).contains(count));
+    let records = records.ok_or_else(|| bounds("the number of records", u64::from(count), 1, len(room)))?;
+    let end = CONCAT_TABLE.saturating_add(records.saturating_mul(ENTRY));
+    let wanted = len(end.saturating_sub(CONCAT_COUNT));
+    if u64::from(size) != wanted {
+        return Err(bounds("the size of the table", u64::from(size), wanted, wanted));
+    }
+    let unpacked = if packing(u64_at(header, 40)) == Packing::Raw { stored } else { u64_at(header, 56) };
+    let records = header.get(CONCAT_TABLE..end).unwrap_or_default().chunks_exact(ENTRY);
+    // Rounded where a part ends, not in each: together they are what is stored.
+    let share_of = |end: u64| u128::from(stored).saturating_mul(u128::from(end)).checked_div(u128::from(unpacked));
+    let mut covered = 0_u64;
     for record in records {
-        let own = u64_at(record, 8);
-        let share = u128::from(stored).saturating_mul(u128::from(own)).checked_div(total).unwrap_or(0);
+        let (start, own) = (u64::from(u32_at(record, 4)), u64_at(record, 8));
+        if u16_at(record, 2) != ENTRY_VERSION {
+            return Err(FatbinProblem::Version { at, version: u16_at(record, 2) });
+        }
+        if start < covered {
+            return Err(bounds("the start of a record", start, covered, unpacked));
+        }
+        let end = start.checked_add(own).filter(|end| (start.saturating_add(1)..=unpacked).contains(end));
+        let end = end.ok_or_else(|| bounds("the size of a record", own, 1, unpacked.saturating_sub(start)))?;
+        covered = end;
+        let share = share_of(end).unwrap_or(0).saturating_sub(share_of(start).unwrap_or(0));
         let mut entry = single(record, u16_at(record, 0), u64::try_from(share).unwrap_or(stored), at)?;
         entry.tally.unpacked = own;
         found.push(entry);

@@ -30,26 +30,14 @@ pub(super) fn is_hollow(kind: CodeKind, stored: &[u8], packing: Packing, unpacke
     let filled = match packing {
         Packing::Raw => return is_empty(kind, stored),
         Packing::Lz4 => lz4_flex::block::decompress_into(stored, room).ok(),
-        Packing::Zstandard if declares_at_most(stored, unpacked) => {
-            ruzstd::decoding::FrameDecoder::new().decode_all(stored, room).ok()
+        Packing::Zstandard => {
+            let mut decoder = ruzstd::decoding::FrameDecoder::new();
+            // Every frame, not only the first, says how much room it wants.
+            decoder.set_max_window_size(unpacked);
+            decoder.decode_all(stored, room).ok()
         }
-        Packing::Zstandard => None,
     };
     filled.and_then(|filled| room.get(..filled)).is_some_and(|contents| is_empty(kind, contents))
-}
-
-/// Whether a frame says that all of it is this small, so that no decoder makes room for more (RFC 8878, 3.1.1.1).
-fn declares_at_most(frame: &[u8], most: u64) -> bool {
-    const SINGLE_SEGMENT: u8 = 0x20;
-    const DICTIONARY: u8 = 3;
-    let Some([descriptor, rest @ ..]) = frame.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd]) else { return false };
-    let at = |index: usize| rest.get(index).copied().map_or(u64::MAX, u64::from);
-    let size = match descriptor >> 6 {
-        0 => at(0),
-        1 => at(1).saturating_mul(256).saturating_add(at(0)).saturating_add(256),
-        _ => u64::MAX,
-    };
-    descriptor & SINGLE_SEGMENT != 0 && descriptor & DICTIONARY == 0 && size <= most
 }
 
 fn is_empty(kind: CodeKind, contents: &[u8]) -> bool {

@@ -1,5 +1,5 @@
-//! What an ELF file puts into memory: allocated sections with contents, or segments where there are no sections. Unlike
-//! [`ElfView`](super::view::ElfView) for every kind of file, static programs and object files included.
+//! What an ELF file puts into memory: allocated sections with contents, or segments where there are no such sections.
+//! Unlike [`ElfView`](super::view::ElfView) for every kind of file, static programs and object files included.
 
 use bstr::{BStr, ByteSlice};
 
@@ -46,8 +46,10 @@ impl<'a> Contents<'a> {
                 places.extend(section.file_range().map(|range| (range, *name, is_code)));
             }
         }
-        if sections.is_empty() {
-            let (encoding, header) = parse_header(bytes)?;
+        // A table of nothing but what is not loaded says nothing about memory.
+        let (encoding, header) = parse_header(bytes)?;
+        let is_described = header.e_phnum == 0 || sections.iter().any(|(_, section)| section.is_alloc());
+        if sections.is_empty() || !is_described {
             let segments = parse_segments(bytes, encoding, &header)?;
             // A segment with code may have constants too (GNU ld without separate-code).
             let loads = segments.iter().filter(|segment| segment.is_load());

@@ -172,13 +172,16 @@ fn warn(human: &Human, report: &ArchsReport, code: &GpuCode, err: &mut dyn Write
     Ok(())
 }
 
-/// Prints the versioned JSON document: files with GPU code, with `all` the others too, and their sum.
+/// Prints the versioned JSON document: files with GPU code, with `all` the others too, and their sum. Without files there are
+/// still those with which something is wrong.
 ///
 /// # Errors
 /// What writing says.
 pub fn print_archs_json(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
-    let is_listed = |report: &&ArchsReport| {
-        !run.sum_only && (all || report.code.as_ref().map_or(true, |code| !code.places.is_empty()))
+    let is_listed = |report: &&ArchsReport| match &report.code {
+        Err(_) => true,
+        Ok(code) if run.sum_only => problems(code) > 0,
+        Ok(code) => all || !code.places.is_empty(),
     };
     let sum: Vec<Value> = run.sum().iter().flat_map(|(name, tallies)| entries(name, tallies)).collect();
     let every = GpuCode { places: run.codes().flat_map(|code| code.places.iter().cloned()).collect() };
@@ -186,12 +189,13 @@ pub fn print_archs_json(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::R
     summary.insert("files".to_owned(), run.files.len().into());
     summary.insert("withGpuCode".to_owned(), run.with_code().into());
     summary.insert("failed".to_owned(), run.files.iter().filter(|report| report.code.is_err()).count().into());
+    summary.insert("problems".to_owned(), problems(&every).into());
     put_sums(&mut summary, run, &every);
     let files: Vec<Value> = run.files.iter().filter(is_listed).map(|report| file_value(run, report)).collect();
     let mut document = Map::new();
     document.insert("schema".to_owned(), json!(SCHEMA));
     document.insert("command".to_owned(), json!("archs"));
-    if !run.sum_only {
+    if !run.sum_only || !files.is_empty() {
         document.insert("files".to_owned(), files.into());
     }
     document.insert("sum".to_owned(), sum.into());
@@ -228,6 +232,14 @@ fn put_sums(value: &mut Map<String, Value>, run: &ArchsRun, code: &GpuCode) {
     value.insert("targets".to_owned(), targets.collect());
 }
 
+/// All of them, the ones that are only counted as well.
+fn problems(code: &GpuCode) -> u64 {
+    code.places.iter().fold(0, |sum, place| {
+        let told = u64::try_from(place.problems.len()).unwrap_or(u64::MAX);
+        sum.saturating_add(told).saturating_add(place.more_problems)
+    })
+}
+
 fn file_value(run: &ArchsRun, report: &ArchsReport) -> Value {
     let mut value = Map::new();
     put_path(&mut value, "path", &report.path);
@@ -239,6 +251,8 @@ fn file_value(run: &ArchsRun, report: &ArchsReport) -> Value {
             value.insert("code".to_owned(), rows.collect());
             let problems = code.places.iter().flat_map(|place| place.problems.iter().map(ToString::to_string));
             value.insert("problems".to_owned(), problems.collect());
+            let more: u64 = code.places.iter().map(|place| place.more_problems).sum();
+            value.insert("moreProblems".to_owned(), more.into());
         }
     }
     Value::Object(value)

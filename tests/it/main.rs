@@ -20,6 +20,7 @@ mod complaints;
 mod crashes;
 mod editors;
 mod elfgen;
+mod fatgen;
 mod files;
 mod fixtures;
 mod fleet;

@@ -86,12 +86,14 @@ impl Section {
 impl Layout {
     /// The sections grouped, none of them placed.
     pub(crate) fn group(spec: &Spec, tables: &Tables, dynamic_entries: u64, relocations: u64) -> Vec<Segment> {
-        let (mut read_only, text, rodata, writable) = (
+        let (mut read_only, mut text, mut rodata, writable) = (
             if spec.is_dynamic() { read_only(spec, tables, relocations) } else { Vec::new() },
-            section(".text", PROGBITS, ALLOC | EXEC, text_align(spec), 0, code::size(spec)),
-            section(".rodata", PROGBITS, ALLOC, 8, 0, 0).with(tables::constants(spec)),
+            vec![section(".text", PROGBITS, ALLOC | EXEC, text_align(spec), 0, code::size(spec))],
+            vec![section(".rodata", PROGBITS, ALLOC, 8, 0, 0).with(tables::constants(spec))],
             writable(spec, dynamic_entries),
         );
+        text.extend(gpu_code(spec, EXEC));
+        rodata.extend(gpu_code(spec, 0));
         if !spec.is_dynamic() && spec.build_id {
             read_only.push(section(".note.gnu.build-id", NOTE, ALLOC, 4, 0, 0).with(tables::build_id(spec)));
         }
@@ -111,14 +113,14 @@ impl Layout {
             }
         }
         let mut groups = match spec.segments {
-            Segments::Separate => vec![(4, read_only), (5, vec![text]), (4, vec![rodata]), (6, writable)],
+            Segments::Separate => vec![(4, read_only), (5, text), (4, rodata), (6, writable)],
             Segments::CodeFirst => {
                 // `.dynstr` stays last where the spec wants it so.
-                read_only.insert(0, rodata);
-                vec![(5, vec![text]), (4, read_only), (6, writable)]
+                read_only.splice(0..0, rodata);
+                vec![(5, text), (4, read_only), (6, writable)]
             }
             Segments::Combined => {
-                read_only.extend([text, rodata]);
+                read_only.extend(text.into_iter().chain(rodata));
                 vec![(5, read_only), (6, writable)]
             }
         };
@@ -349,6 +351,7 @@ fn writable(spec: &Spec, dynamic_entries: u64) -> Vec<Section> {
     }
     list.push(section(".got", PROGBITS, ALLOC | WRITE, word, word, word * (1 + spec.imports.len() as u64)));
     list.push(section(".data", PROGBITS, ALLOC | WRITE, 8, 0, spec.data.max(8)));
+    list.extend(gpu_code(spec, WRITE));
     if spec.rld_map {
         list.push(section(".rld_map", PROGBITS, ALLOC | WRITE, word, 0, word));
     }
@@ -356,4 +359,15 @@ fn writable(spec: &Spec, dynamic_entries: u64) -> Vec<Section> {
         list.push(section(".bss", NOBITS, ALLOC | WRITE, 8, 0, spec.bss.max(8)));
     }
     list
+}
+
+/// The sections of [`Spec::gpu_code`] with these flags beside `SHF_ALLOC`.
+pub(crate) fn gpu_code(spec: &Spec, flags: u64) -> Vec<Section> {
+    let flags_of = |name: &str| match name {
+        _ if name.starts_with(".text") => EXEC,
+        _ if name.starts_with(".data") || name == ".nvFatBinSegment" => WRITE,
+        _ => 0,
+    };
+    let wanted = spec.gpu_code.iter().filter(|(name, _)| flags_of(name) == flags);
+    wanted.map(|(name, bytes)| section(name, PROGBITS, ALLOC | flags, 8, 0, 0).with(bytes.clone())).collect()
 }

@@ -1,6 +1,6 @@
 //! The fixed records of an ELF file, and the two kinds of files that consist of little else.
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, round_up};
 use super::choices::{Class, Headers, Kind, Order};
 use super::layout::{self, ALLOC, Layout, section};
 use super::spec::Spec;
@@ -84,24 +84,31 @@ pub(crate) fn unloaded(spec: &Spec, elf_type: u16) -> Vec<u8> {
         put_program_header(&mut out, &spec, &entry);
         return out.raw(&note).data.clone();
     }
-    let mut names = Strings::new(false);
-    for name in [".text", ".shstrtab"] {
-        names.add(name.as_bytes());
-    }
     let mut text = section(".text", layout::PROGBITS, ALLOC | layout::EXEC, 1, 0, 16);
     text.bytes = vec![0xcc; 16];
-    text.offset = header_size;
+    let mut loose = vec![text];
+    for flags in [layout::EXEC, 0, layout::WRITE] {
+        loose.extend(layout::gpu_code(spec, flags));
+    }
+    let mut names = Strings::new(false);
+    for name in loose.iter().map(|section| section.name).chain([".shstrtab"]) {
+        names.add(name.as_bytes());
+    }
     let mut strings = section(".shstrtab", layout::STRTAB, 0, 1, 0, names.data.len() as u64);
     strings.bytes = names.data;
-    strings.offset = text.offset + text.size;
-    let mut placed = Layout { segments: Vec::new(), loose: vec![text, strings], table_end: 0, headers_at: 0 };
+    loose.push(strings);
     let mut body = Bytes::new(spec.class, spec.order);
-    for section in &placed.loose {
+    for section in &mut loose {
+        // The header's size is no multiple of 8 in a 32-bit file.
+        section.offset = round_up(header_size + body.len(), section.align);
+        body.data.resize((section.offset - header_size) as usize, 0);
         body.raw(&section.bytes);
     }
     body.pad_to(8, 0);
-    placed.headers_at = header_size + body.len();
-    let mut out = header(spec, elf_type, 0, 0, placed.headers_at, (0, 3, 2));
+    let count = loose.len() as u16;
+    let headers_at = header_size + body.len();
+    let placed = Layout { segments: Vec::new(), loose, table_end: 0, headers_at };
+    let mut out = header(spec, elf_type, 0, 0, placed.headers_at, (0, count + 1, count));
     out.raw(&body.data).raw(&section_headers(spec, &placed));
     // gABI: no program header table, no entry size.
     let at = if spec.class == Class::Elf64 { 54 } else { 42 };

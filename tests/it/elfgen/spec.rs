@@ -64,6 +64,9 @@ pub(crate) struct Spec {
     /// Strings among the constants, each between two NUL bytes.
     pub(crate) texts: Vec<Vec<u8>>,
     pub(crate) notes: Vec<Note>,
+    /// Sections with contents of any kind, by name: `.text…` is code, `.data…` and `.nvFatBinSegment` are writable. One of the same
+    /// name as another section comes behind it.
+    pub(crate) gpu_code: Vec<(&'static str, Vec<u8>)>,
     /// Another loader than the machine's usual one.
     pub(crate) interpreter: Option<String>,
 }
@@ -132,6 +135,7 @@ impl Spec {
             functions: Vec::new(),
             texts: Vec::new(),
             notes: Vec::new(),
+            gpu_code: Vec::new(),
             interpreter: None,
         }
     }
@@ -334,6 +338,10 @@ impl Spec {
     }
     pub(crate) fn note(mut self, note: Note) -> Self {
         self.notes.push(note);
+        self
+    }
+    pub(crate) fn gpu_code(mut self, section: &'static str, bytes: &[u8]) -> Self {
+        self.gpu_code.push((section, bytes.to_vec()));
         self
     }
     pub(crate) fn interpreter(mut self, path: &str) -> Self {

@@ -1,0 +1,236 @@
+//! Fat binaries on demand: containers, entries, joint entries and a host's records of containers, byte by byte.
+//!
+//! Nothing here shares code with `src/`: the layout is written down a second time, from what NVIDIA's libraries hold.
+//!
+//! ```ignore
+//! let bytes = fatgen::container([Entry::cubin(87), Entry::ptx(90).flags(LINUX)]).build();
+//! let library = Spec::new(Machine::X86_64, Kind::Library).gpu_code(".nv_fatbin", &bytes).build();
+//! ```
+
+pub(crate) const CONTAINER_MAGIC: [u8; 4] = [0x50, 0xed, 0x55, 0xba];
+pub(crate) const WRAPPER_MAGIC: [u8; 4] = [0xb1, 0x43, 0x62, 0x46];
+
+pub(crate) const PTX: u16 = 1;
+pub(crate) const CUBIN: u16 = 2;
+pub(crate) const LTO_IR: u16 = 8;
+pub(crate) const JOINT: u16 = 0x100;
+
+pub(crate) const WIDE: u64 = 0x1;
+pub(crate) const DEBUG: u64 = 0x2;
+pub(crate) const LINUX: u64 = 0x10;
+pub(crate) const LZ4: u64 = 0x2000;
+pub(crate) const ZSTD: u64 = 0x8000;
+pub(crate) const LTO: u64 = 0x1_0000;
+/// `sm_90a`
+pub(crate) const EXACT: u64 = 0x10_0000;
+/// `sm_100f`
+pub(crate) const FAMILY: u64 = 0x20_0000;
+
+/// An entry of a container; every field can be given a wrong value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) kind: u16,
+    pub(crate) version: u16,
+    pub(crate) header_size: u32,
+    /// None: what is stored.
+    pub(crate) size: Option<u64>,
+    pub(crate) compressed: u32,
+    pub(crate) release: (u16, u16),
+    pub(crate) architecture: u32,
+    pub(crate) flags: u64,
+    pub(crate) unpacked: u64,
+    /// The header from offset 64 on; zeros follow up to `header_size`.
+    pub(crate) tail: Vec<u8>,
+    /// What lies behind the header, filled up to a multiple of 8 bytes.
+    pub(crate) stored: Vec<u8>,
+}
+
+impl Entry {
+    pub(crate) fn new(kind: u16, architecture: u32) -> Self {
+        Self {
+            kind,
+            version: 0x101,
+            header_size: 64,
+            size: None,
+            compressed: 0,
+            release: if kind == PTX { (9, 3) } else { (1, 8) },
+            architecture,
+            flags: WIDE | LINUX,
+            unpacked: 0,
+            tail: Vec::new(),
+            stored: filler(48),
+        }
+    }
+
+    pub(crate) fn cubin(architecture: u32) -> Self {
+        Self::new(CUBIN, architecture)
+    }
+
+    /// With the two words and the options of `ptxas` that its header has.
+    pub(crate) fn ptx(architecture: u32) -> Self {
+        let entry = Self::new(PTX, architecture);
+        Self { header_size: 80, tail: vec![72, 0, 0, 0], ..entry }
+    }
+
+    pub(crate) fn lto_ir(architecture: u32) -> Self {
+        Self::new(LTO_IR, architecture).flags(LTO)
+    }
+
+    /// Several contents packed together (`fatbinary -concat`): `stored` is what remains of all of them. Behind the header's fixed part
+    /// are a count, the size of this and what follows, and for each content a header of 64 bytes with its place in them.
+    pub(crate) fn joint(parts: &[Self], stored: &[u8]) -> Self {
+        let mut table = Vec::new();
+        let mut offset = 0_u32;
+        for part in parts {
+            let size = part.stored.len() as u32;
+            let mut record = part.header();
+            record.truncate(64);
+            record[4..8].copy_from_slice(&offset.to_le_bytes());
+            record[8..16].copy_from_slice(&u64::from(size).to_le_bytes());
+            table.extend(record);
+            offset += size;
+        }
+        let size = 8 + table.len() as u32;
+        let tail = [&(parts.len() as u32).to_le_bytes(), &size.to_le_bytes(), &table[..]].concat();
+        let entry = Self { header_size: 64 + size, release: (0, 1), tail, ..Self::new(JOINT, 0) };
+        entry.packed(ZSTD, stored, u64::from(offset))
+    }
+
+    pub(crate) fn flags(mut self, flags: u64) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    pub(crate) fn header_size(mut self, size: u32) -> Self {
+        self.header_size = size;
+        self
+    }
+
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.stored = bytes.to_vec();
+        self
+    }
+
+    /// Stored as `bytes`, which make `unpacked` bytes when `flag` is undone.
+    pub(crate) fn packed(mut self, flag: u64, bytes: &[u8], unpacked: u64) -> Self {
+        self.flags |= flag;
+        self.compressed = bytes.len() as u32;
+        self.unpacked = unpacked;
+        self.raw(bytes)
+    }
+
+    /// The header with its tail.
+    fn header(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(self.kind.to_le_bytes());
+        out.extend(self.version.to_le_bytes());
+        out.extend(self.header_size.to_le_bytes());
+        out.extend(self.size.unwrap_or(self.stored.len().next_multiple_of(8) as u64).to_le_bytes());
+        out.extend(self.compressed.to_le_bytes());
+        out.extend(if self.header_size > 64 { 64_u32 } else { 0 }.to_le_bytes());
+        out.extend(self.release.1.to_le_bytes());
+        out.extend(self.release.0.to_le_bytes());
+        out.extend(self.architecture.to_le_bytes());
+        out.extend([0; 8]);
+        out.extend(self.flags.to_le_bytes());
+        out.extend([0; 8]);
+        out.extend(self.unpacked.to_le_bytes());
+        assert_eq!(out.len(), 64, "the fixed part of a header");
+        out.extend(&self.tail);
+        let wanted = (self.header_size as usize).clamp(64, 1 << 16);
+        out.resize(wanted.max(out.len()), 0);
+        out
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let mut out = self.header();
+        let start = out.len();
+        out.extend(&self.stored);
+        let end = start + self.stored.len().next_multiple_of(8);
+        out.resize(end, 0);
+        out
+    }
+}
+
+/// A container; every field can be given a wrong value.
+#[derive(Clone, Debug)]
+pub(crate) struct Container {
+    pub(crate) magic: [u8; 4],
+    pub(crate) version: u16,
+    pub(crate) header_size: u16,
+    /// None: what is there.
+    pub(crate) payload_size: Option<u64>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A container of these entries.
+pub(crate) fn container(entries: impl IntoIterator<Item = Entry>) -> Container {
+    let payload = entries.into_iter().flat_map(|entry| entry.build()).collect();
+    Container { magic: CONTAINER_MAGIC, version: 1, header_size: 16, payload_size: None, payload }
+}
+
+impl Container {
+    /// Zeros at the end of the payload.
+    pub(crate) fn padded(mut self, bytes: usize) -> Self {
+        self.payload.resize(self.payload.len() + bytes, 0);
+        self
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let mut out = self.magic.to_vec();
+        out.extend(self.version.to_le_bytes());
+        out.extend(self.header_size.to_le_bytes());
+        out.extend(self.payload_size.unwrap_or(self.payload.len() as u64).to_le_bytes());
+        out.extend(&self.payload);
+        out
+    }
+}
+
+/// A host's record of a container (`.nvFatBinSegment`): version 1, or 2 as `-rdc=true` has it.
+pub(crate) fn wrapper(version: u32, container: u64) -> Vec<u8> {
+    [&WRAPPER_MAGIC[..], &version.to_le_bytes(), &container.to_le_bytes(), &[0; 8]].concat()
+}
+
+/// Bytes that are neither a cubin nor PTX: nobody can say that there is nothing in them.
+pub(crate) fn filler(count: usize) -> Vec<u8> {
+    (0..count).map(|index| (index as u8) | 0x11).collect()
+}
+
+/// A cubin: an ELF file with these sections, each a name, `sh_flags` and a size.
+pub(crate) fn cubin(sections: &[(&str, u64, usize)]) -> Vec<u8> {
+    let mut names = vec![0_u8];
+    let mut body: Vec<u8> = Vec::new();
+    let mut headers = vec![0_u8; 64];
+    let mut put = |name: &str, kind: u32, flags: u64, bytes: &[u8]| {
+        headers.extend((names.len() as u32).to_le_bytes());
+        names.extend([name.as_bytes(), b"\0"].concat());
+        headers.extend(kind.to_le_bytes());
+        for word in [flags, 0, 64 + body.len() as u64, bytes.len() as u64, 0, 8, 0] {
+            headers.extend(word.to_le_bytes());
+        }
+        body.extend(bytes);
+    };
+    for (name, flags, size) in sections {
+        put(name, 1, *flags, &filler(*size));
+    }
+    let all = sections.iter().map(|(name, ..)| *name).chain([".shstrtab"]);
+    let strings: Vec<u8> = all.flat_map(|name| [b"\0", name.as_bytes()].concat()).chain([0]).collect();
+    put(".shstrtab", 3, 0, &strings);
+    let table = 64 + body.len().next_multiple_of(8);
+    let mut out = b"\x7fELF\x02\x01\x01\x33\x07".to_vec();
+    out.resize(16, 0);
+    // ET_EXEC, EM_CUDA.
+    out.extend([2, 0, 190, 0, 1, 0, 0, 0]);
+    for word in [0, 0, table as u64] {
+        out.extend(word.to_le_bytes());
+    }
+    out.extend(0x57_0557_u32.to_le_bytes());
+    let count = sections.len() as u16 + 2;
+    for half in [64, 56, 0, 64, count, count - 1] {
+        out.extend(half.to_le_bytes());
+    }
+    out.extend(body);
+    out.resize(table, 0);
+    out.extend(headers);
+    out
+}
