@@ -16,8 +16,9 @@
       overlays.default = import ./nix/overlay.nix;
 
       packages = forAll (pkgs: {
-        inherit (pkgs) cuda-runpath cudaRunpathHook;
-        default = pkgs.cuda-runpath;
+        inherit (pkgs) cudaRunpathHook;
+        cuda-runpath = pkgs.cuda-runpath.override { commit = self.shortRev or ""; };
+        default = pkgs.cuda-runpath.override { commit = self.shortRev or ""; };
       });
 
       devShells = forAll (pkgs: {

@@ -4,6 +4,8 @@
   stdenv,
   rustPlatform,
   installShellFiles,
+  # For --version.
+  commit ? "",
 }:
 
 let
@@ -12,6 +14,7 @@ let
   inputs = [
     "Cargo.toml"
     "Cargo.lock"
+    "build.rs"
     "src"
   ];
   isInput =
@@ -30,6 +33,7 @@ rustPlatform.buildRustPackage {
     filter = isInput;
   };
   cargoLock.lockFile = ../Cargo.lock;
+  env.CUDA_RUNPATH_COMMIT = commit;
 
   # The integration tests are not in the source and want linkers and a writable root; the library's own run here.
   cargoTestFlags = [ "--lib" ];
@@ -45,7 +49,7 @@ rustPlatform.buildRustPackage {
       installShellCompletion --cmd cuda-runpath "--$shell" "cuda-runpath.$shell"
     done
     "$out/bin/cuda-runpath" man >cuda-runpath.1
-    for command in fix show; do "$out/bin/cuda-runpath" man "$command" >"cuda-runpath-$command.1"; done
+    for command in fix show check archs explain doctor rules completions man; do "$out/bin/cuda-runpath" man "$command" >"cuda-runpath-$command.1"; done
     installManPage cuda-runpath.1 cuda-runpath-*.1
   '';
 

@@ -90,7 +90,9 @@ pub fn print_archs(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mut
         let of_files = all.total();
         let (sum, files) = (total(&of_files), if run.files.len() == 1 { "file" } else { "files" });
         writeln!(out, "{} {files}, {} with GPU code: {} bytes of it", run.files.len(), run.with_code(), sum.bytes)?;
-        unused(run, &all, "", out)?;
+        if !run.gpus.is_empty() {
+            unused(run, &all, "", out)?;
+        }
     }
     out.flush()?;
     err.flush()
@@ -118,6 +120,16 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
             writeln!(out, ": {} empty", place.empty)?;
         }
     }
+    if run.gpus.is_empty() {
+        return Ok(());
+    }
+    if code.real().next().is_none() {
+        return writeln!(out, "  no kernels");
+    }
+    for gpu in &run.gpus {
+        let (all, good) = code.containers_for(*gpu);
+        writeln!(out, "  {gpu}: {}; {good} of {all} fat binaries have code for it", how(code.runs_on(*gpu)))?;
+    }
     unused(run, code, "  ", out)
 }
 
@@ -133,16 +145,6 @@ fn rows(human: &Human, name: &BString, tallies: &BTreeMap<Code, Tally>, out: &mu
 }
 
 fn unused(run: &ArchsRun, code: &GpuCode, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-    if run.gpus.is_empty() {
-        return Ok(());
-    }
-    if code.real().next().is_none() {
-        return writeln!(out, "{indent}no kernels");
-    }
-    for gpu in &run.gpus {
-        let (all, good) = code.containers_for(*gpu);
-        writeln!(out, "{indent}{gpu}: {}; {good} of {all} fat binaries have code for it", how(code.runs_on(*gpu)))?;
-    }
     let (unused, all) = (code.unused(&run.gpus), total(&code.total()));
     writeln!(out, "{indent}{} of {} bytes are for none of these", unused.bytes, all.bytes)
 }

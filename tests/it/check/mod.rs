@@ -6,6 +6,7 @@ mod commands;
 mod compat;
 mod entries;
 mod formats;
+mod gpu;
 mod image;
 mod inputs;
 mod nix;

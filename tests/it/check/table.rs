@@ -92,6 +92,12 @@ impl Case {
 
 /// Every case of every rule.
 pub(crate) fn cases() -> Vec<Case> {
-    let all = [super::requests::cases(), super::entries::cases(), super::compat::cases(), super::whole::cases()];
+    let all = [
+        super::requests::cases(),
+        super::entries::cases(),
+        super::compat::cases(),
+        super::gpu::cases(),
+        super::whole::cases(),
+    ];
     all.into_iter().flatten().collect()
 }

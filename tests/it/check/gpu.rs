@@ -1,0 +1,206 @@
+//! CRP500 to CRP509: code for the GPUs of --arch.
+
+use super::image::{Image, store};
+use super::objects::{cudart, library};
+use super::table::{Case, near, raises};
+use crate::elfgen::{Kind, Machine, Spec};
+use crate::fatgen::{EXACT, Entry, FAMILY, container};
+
+const PATH: &str = "/lib/libkernels.so";
+
+/// A library with one fat binary.
+fn kernels(entries: impl IntoIterator<Item = Entry>) -> Spec {
+    library().soname("libkernels.so").gpu_code(".nv_fatbin", &container(entries).build())
+}
+
+fn put(image: &Image, entries: impl IntoIterator<Item = Entry>) {
+    image.put(PATH, &kernels(entries));
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = missing();
+    cases.extend(less_good());
+    cases.extend(closures());
+    cases
+}
+
+fn missing() -> Vec<Case> {
+    vec![
+        raises("CRP500", "code for later GPUs only", (PATH, "8.7"))
+            .with(&["--arch", "8.7"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(90), Entry::ptx(90)])),
+        raises("CRP500", "another member of a family's exact code", (PATH, "10.3"))
+            .with(&["--arch", "sm_103"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(100).flags(EXACT)])),
+        raises("CRP500", "the family of another generation", (PATH, "11.0"))
+            .with(&["--arch", "11.0"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(100).flags(FAMILY)])),
+        raises("CRP500", "one of two targets", (PATH, "11.0"))
+            .with(&["--arch", "8.7,sm_110"])
+            .in_image(|image| put(image, [Entry::cubin(87)])),
+        raises("CRP500", "what runs, but not exactly", (PATH, "8.7"))
+            .with(&["--arch", "8.7", "--arch-policy", "exact"])
+            .in_image(|image| put(image, [Entry::cubin(80)])),
+        raises("CRP500", "PTX does not count", (PATH, "8.7"))
+            .with(&["--arch", "8.7", "--ptx", "ignore"])
+            .in_image(|image| put(image, [Entry::ptx(80)])),
+        raises("CRP500", "a variant that is asked for by name", (PATH, "9.0a"))
+            .with(&["--arch", "sm_90a", "--arch-policy", "exact"])
+            .in_image(|image| put(image, [Entry::cubin(90)])),
+        raises("CRP500", "a static program", ("/bin/kernels", "8.7"))
+            .with(&["--arch", "8.7"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| {
+                let code = container([Entry::cubin(90)]).build();
+                image.put("/bin/kernels", &Spec::new(Machine::X86_64, Kind::Static).gpu_code(".nv_fatbin", &code));
+            }),
+        near("CRP500", "code for this very GPU")
+            .with(&["--arch", "8.7", "--arch-policy", "exact"])
+            .in_image(|image| put(image, [Entry::cubin(87)])),
+        near("CRP500", "exact code for this very GPU")
+            .with(&["--arch", "sm_90a", "--arch-policy", "exact"])
+            .in_image(|image| put(image, [Entry::cubin(90).flags(EXACT)])),
+        near("CRP500", "a library without kernels").with(&["--arch", "8.7"]).in_image(|image| {
+            image.put(PATH, &library().soname("libkernels.so"));
+        }),
+        near("CRP500", "empty containers").with(&["--arch", "8.7"]).in_image(|image| put(image, [])),
+        near("CRP500", "a compiler's PTX for a file without kernels").with(&["--arch", "8.7"]).in_image(|image| {
+            put(image, [Entry::ptx(90).raw(b".version 8.8\n.target sm_90\n.address_size 64\n")]);
+        }),
+        near("CRP500", "nobody asked").in_image(|image| put(image, [Entry::cubin(90)])),
+    ]
+}
+
+fn less_good() -> Vec<Case> {
+    vec![
+        raises("CRP501", "PTX of an earlier generation", (PATH, "11.0"))
+            .with(&["--arch", "11.0"])
+            .in_image(|image| put(image, [Entry::ptx(87)])),
+        raises("CRP501", "PTX is accepted", (PATH, "8.7"))
+            .severity("note")
+            .with(&["--arch", "8.7", "--arch-policy", "ptx"])
+            .in_image(|image| put(image, [Entry::ptx(80)])),
+        near("CRP501", "machine code beside PTX")
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::ptx(80), Entry::cubin(87)])),
+        raises("CRP502", "an earlier GPU of the generation", (PATH, "8.7"))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(80)])),
+        raises("CRP502", "a family's code", (PATH, "10.3"))
+            .with(&["--arch", "10.3"])
+            .in_image(|image| put(image, [Entry::cubin(100).flags(FAMILY)])),
+        near("CRP502", "its own code beside an earlier one's")
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(80), Entry::cubin(87)])),
+        raises("CRP503", "code for a GPU that is no target", (PATH, ""))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(87), Entry::cubin(90)])),
+        near("CRP503", "every target has some")
+            .with(&["--arch", "8.7,9.0"])
+            .in_image(|image| put(image, [Entry::cubin(87), Entry::cubin(90)])),
+        raises("CRP504", "no PTX at all", (PATH, "12.0"))
+            .with(&["--arch", "8.7,12.0", "--ptx", "require"])
+            .in_image(|image| put(image, [Entry::cubin(87), Entry::cubin(120)])),
+        raises("CRP504", "PTX of an older architecture", (PATH, "12.0"))
+            .with(&["--arch", "12.0", "--ptx", "require"])
+            .in_image(|image| put(image, [Entry::cubin(120), Entry::ptx(80)])),
+        raises("CRP504", "PTX for nothing but that GPU", (PATH, "9.0"))
+            .with(&["--arch", "9.0", "--ptx", "require"])
+            .in_image(|image| put(image, [Entry::cubin(90), Entry::ptx(90).flags(EXACT)])),
+        near("CRP504", "PTX of the highest architecture")
+            .with(&["--arch", "8.7,12.0", "--ptx", "require"])
+            .in_image(|image| put(image, [Entry::cubin(87), Entry::cubin(120), Entry::ptx(120)])),
+        raises("CRP506", "Thor as CUDA 12.9 calls it", (PATH, "11.0"))
+            .with(&["--arch", "11.0"])
+            .finds("CRP500 CRP503 CRP506")
+            .in_image(|image| put(image, [Entry::cubin(101)])),
+        raises("CRP506", "Thor as CUDA 13.0 calls it", (PATH, "10.1"))
+            .with(&["--arch", "10.1"])
+            .finds("CRP501 CRP503 CRP506")
+            .in_image(|image| put(image, [Entry::cubin(110), Entry::ptx(90)])),
+        near("CRP506", "Thor under both names")
+            .with(&["--arch", "11.0"])
+            .finds("CRP503")
+            .in_image(|image| put(image, [Entry::cubin(101), Entry::cubin(110)])),
+        raises("CRP507", "an entry of an unknown kind", (PATH, ".nv_fatbin"))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(87), Entry::new(4, 87)])),
+        near("CRP507", "the magic of a container, and nothing else of it").with(&["--arch", "8.7"]).in_image(|image| {
+            image.put(PATH, &library().soname("libkernels.so").carries([0x50, 0xed, 0x55, 0xba]));
+        }),
+        raises("CRP508", "LTO-IR for two architectures", (PATH, ""))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::lto_ir(75), Entry::lto_ir(90)])),
+        near("CRP508", "LTO-IR beside machine code")
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::lto_ir(75), Entry::cubin(87)])),
+    ]
+}
+
+fn closures() -> Vec<Case> {
+    vec![
+        raises("CRP509", "a GPU that is newer than the release", ("", "10.0")).with(&["--arch", "10.0"]).in_closure(
+            |image| {
+                image
+                    .put(store!("cuda12.6-cuda_cudart-12.6.77-lib/lib/libcudart.so.12.6.77"), &cudart(Machine::X86_64));
+            },
+        ),
+        raises("CRP509", "a GPU that the release has dropped", ("", "7.0")).with(&["--arch", "7.0"]).in_closure(
+            |image| {
+                image
+                    .put(store!("cuda13.0-cuda_cudart-13.0.48-lib/lib/libcudart.so.13.0.48"), &cudart(Machine::X86_64));
+            },
+        ),
+        near("CRP509", "a GPU that the release knows").with(&["--arch", "8.7,9.0a"]).in_closure(|image| {
+            image.put(store!("cuda12.6-cuda_cudart-12.6.77-lib/lib/libcudart.so.12.6.77"), &cudart(Machine::X86_64));
+        }),
+    ]
+}
+
+/// The reason stands in the message.
+#[test]
+fn messages_say_through_what() {
+    for (entries, arguments, text) in [
+        (vec![Entry::cubin(80)], &["--arch", "8.7"][..], "runs on 8.7 through sm_80"),
+        (vec![Entry::ptx(75)], &["--arch", "8.7"], "JIT from compute_75 PTX, needs libnvidia-ptxjitcompiler"),
+        (vec![Entry::cubin(90), Entry::ptx(90)], &["--arch", "8.7"], "missing, there is sm_90; PTX compute_90"),
+        (vec![Entry::cubin(101)], &["--arch", "11.0"], "code for 10.1, which is what 11.0 is called up to CUDA 12.9"),
+        (vec![Entry::cubin(87), Entry::cubin(90)], &["--arch", "8.7"], "48 of 96 bytes of GPU code"),
+        (vec![Entry::cubin(120), Entry::ptx(80)], &["--arch", "12.0", "--ptx", "require"], "would get compute_80 PTX"),
+    ] {
+        let image = Image::new();
+        put(&image, entries);
+        let checked = image.check(arguments);
+        assert!(
+            checked.findings().iter().any(|finding| finding.message.contains(text)),
+            "{text}: {:#?}",
+            checked.findings()
+        );
+    }
+    let image = Image::new();
+    let both = [container([Entry::cubin(80)]).build(), container([Entry::cubin(90)]).build()].concat();
+    image.put(PATH, &library().soname("libkernels.so").gpu_code(".nv_fatbin", &both));
+    let message = "runs on 8.7 through sm_80 (1 of 2 fat binaries have code for it)";
+    let checked = image.check(&["--arch", "8.7"]);
+    assert!(checked.findings().iter().any(|finding| finding.message == message), "{:#?}", checked.findings());
+}
+
+#[test]
+fn gpus_are_refused_by_name() {
+    let image = Image::new();
+    for (arguments, words) in [
+        (&["--arch", "78"][..], &["--arch", "78", "8.7"][..]),
+        (&["--arch", "sm_"], &["--arch", "sm_"]),
+        (&["--arch", "8.7,"], &["--arch"]),
+        (&["--arch-policy", "exact"], &["--arch"]),
+        (&["--ptx", "require"], &["--arch"]),
+        (&["--arch", "8.7", "--arch-policy", "any"], &["exact", "family", "ptx"]),
+    ] {
+        let run = image.run("check", arguments);
+        run.assert_code(2, &format!("{arguments:?}"));
+        assert!(words.iter().all(|word| run.stderr.contains(word)), "{arguments:?}: {}", run.stderr);
+    }
+}
