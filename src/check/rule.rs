@@ -237,7 +237,7 @@ rules! {
         such as "--arch 11.0 and a library with sm_87 and PTX of compute_87.";
     ARCH_BY_FAMILY = "CRP502" "arch-by-family" Note HAND
         when "A GPU of --arch runs machine code for an earlier one of its generation."
-        because "It works, without what the newer GPU does better. (NVIDIA promises it among discrete GPUs; between those and Jetsons it is common practice.)"
+        because "It works, without what the newer GPU does better. NVIDIA promises it among discrete GPUs; from those to Jetsons it is common practice."
         do "Nothing; --arch-policy exact asks for more."
         such as "--arch 8.7 and a library with sm_80.";
     ARCH_EXTRA = "CRP503" "arch-extra" Note HAND

@@ -7,7 +7,7 @@ use super::exit::Status;
 use super::{output, settings};
 use crate::cuda::GpuCode;
 use crate::report::{self, ArchsRun};
-use crate::tree::{self, ArchsReport, FixError};
+use crate::tree::{self, ArchsReport, FixError, Workers};
 
 pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let gpus = settings::gpus("--unused-for", &args.unused_for)?;
@@ -20,11 +20,12 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
             Err(error) => files.push(ArchsReport { path: error.given, code: Err(FixError::Walk(error.source)) }),
         }
     }
-    let listing = tree::discover(&roots, &exclude);
+    let workers = Workers::new(settings::jobs(global));
+    let listing = tree::discover(&roots, &exclude, &workers);
     files.extend(
         listing.failures.into_iter().map(|f| ArchsReport { path: f.shown, code: Err(FixError::Walk(f.error)) }),
     );
-    files.extend(tree::archs(listing.files, settings::jobs(global)));
+    files.extend(tree::archs(listing.files, &workers));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let run = ArchsRun { files, sum_only: args.sum, gpus };
     let print = || -> anyhow::Result<()> {

@@ -53,7 +53,7 @@ pub(super) struct Global {
     /// Show progress on a terminal's standard error
     #[arg(long, value_enum, default_value_t = Progress::Auto, global = true, help_heading = "Output", value_name = "WHEN")]
     pub progress: Progress,
-    /// Threads [default: NIX_BUILD_CORES, else one for each CPU]
+    /// Threads [default: NIX_BUILD_CORES, else one for each CPU; more for fix where they wait for the disk]
     #[arg(short, long, global = true, help_heading = "Output", value_name = "N")]
     pub jobs: Option<usize>,
 }

@@ -17,7 +17,7 @@ use crate::check::{
 };
 use crate::fsio;
 use crate::report::{self, CheckRun};
-use crate::tree::{self, Machine, Root};
+use crate::tree::{self, Machine, Root, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
@@ -53,8 +53,9 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     }
     let machine = Machine::new(root, within);
     let environment = policy::environment(&args.wanted)?;
-    let listing = tree::discover(&roots, &exclude);
-    let mut report = tree::check(listing, machine, &policy, environment, settings::jobs(global));
+    let workers = Workers::new(settings::jobs(global));
+    let listing = tree::discover(&roots, &exclude, &workers);
+    let mut report = tree::check(listing, machine, &policy, environment, &workers);
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {

@@ -12,9 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{FixArgs, Global};
 use super::exit::Status;
 use super::{output, settings};
-use crate::fsio;
+use crate::fsio::{self, WriteMode};
 use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
-use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root};
+use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
@@ -41,16 +41,20 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         refuse_store_roots(&mut roots, &fix_settings, &mut failures);
     }
     let receipt = args.receipt.as_deref().map(|path| ReceiptFile::create(path, &fix_settings)).transpose()?;
-    let listing = tree::discover(&roots, &exclude);
+    let is_copying = fix_settings.writing == Writing::Files(WriteMode::Replace);
+    let jobs = if is_copying { settings::copying_jobs(global) } else { settings::jobs(global) };
+    let workers = Workers::new(jobs);
+    let listing = tree::discover(&roots, &exclude, &workers);
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
-    let mut files = with_progress(listing.files, &fix_settings, global, receipt.as_ref());
+    let shows_progress = settings::shows_progress(global);
+    let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());
     if !failures.is_empty() {
         files.extend(failures);
         files.sort_by(|a, b| a.path.cmp(&b.path));
     }
     let copy = copied.and_then(|(original, links)| {
         let store_path = fix_settings.store.path_of(&original.real)?;
-        Some(copy_notes(store_path, links, &files, global))
+        Some(copy_notes(store_path, links, &files, &workers))
     });
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
@@ -153,20 +157,17 @@ fn append(file: &mut File, len: &mut u64, report: &FileReport) -> anyhow::Result
 fn with_progress(
     files: Vec<Found>,
     settings: &FixSettings,
-    global: &Global,
+    workers: &Workers,
+    shows_progress: bool,
     receipt: Option<&ReceiptFile>,
 ) -> Vec<FileReport> {
-    let jobs = settings::jobs(global);
-    let bar = if settings::shows_progress(global) {
-        ProgressBar::new(u64::try_from(files.len()).unwrap_or(0))
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar =
+        if shows_progress { ProgressBar::new(u64::try_from(files.len()).unwrap_or(0)) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left") {
         bar.set_style(style);
     }
     let shows = !bar.is_hidden();
-    let reports = tree::fix(files, settings, jobs, &|report| {
+    let reports = tree::fix(files, settings, workers, &|report| {
         if shows {
             bar.inc(1);
         }
@@ -183,7 +184,7 @@ fn copy_notes(
     store_path: PathBuf,
     links: Vec<(PathBuf, PathBuf)>,
     reports: &[FileReport],
-    global: &Global,
+    workers: &Workers,
 ) -> CopyNotes {
     let prefix = std::os::unix::ffi::OsStrExt::as_bytes(store_path.as_os_str());
     let entries = reports.iter().filter_map(|report| match &report.outcome {
@@ -195,7 +196,7 @@ fn copy_notes(
         |entry: &&[u8]| entry.strip_prefix(prefix).is_some_and(|below| below.is_empty() || below.starts_with(b"/"));
     let entries = entries.flat_map(|path| path.split_str(":")).filter(is_below).count();
     let files = reports.iter().map(|report| report.path.clone()).collect();
-    let mut referring = tree::references_to(files, &store_path, settings::jobs(global));
+    let mut referring = tree::references_to(files, &store_path, workers);
     referring.extend(links.into_iter().filter(|(_, to)| to.starts_with(&store_path)).map(|(link, _)| link));
     referring.sort();
     CopyNotes { original: store_path, entries, files: referring }

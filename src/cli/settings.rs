@@ -166,6 +166,15 @@ pub(super) fn jobs(global: &Global) -> usize {
     asked.filter(|jobs| *jobs > 0).unwrap_or_else(cpus)
 }
 
+/// How many threads wait for the disk: a copy takes a file's name only once it is on the disk, and a disk that is told of
+/// many copies at once writes them together. What was asked for stays as it is.
+pub(super) fn copying_jobs(global: &Global) -> usize {
+    const FOR_EACH_CPU: usize = 16;
+    const MOST: usize = 64;
+    let jobs = jobs(global);
+    if global.jobs.is_some() { jobs } else { jobs.saturating_mul(FOR_EACH_CPU).min(MOST).max(jobs) }
+}
+
 /// Whether a progress bar is wanted: on a terminal's standard error only.
 pub(super) fn shows_progress(global: &Global) -> bool {
     global.progress == Progress::Auto && !global.quiet && std::io::stderr().is_terminal()

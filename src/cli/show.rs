@@ -5,7 +5,7 @@ use super::exit::Status;
 use super::{output, settings};
 use crate::cuda::DriverLibraries;
 use crate::report;
-use crate::tree::{self, FixError, ShowReport};
+use crate::tree::{self, FixError, ShowReport, Workers};
 
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let (policy_64, policy_32) = settings::show(args)?;
@@ -19,10 +19,11 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
             Err(error) => reports.push(ShowReport { path: error.given, facts: Err(FixError::Walk(error.source)) }),
         }
     }
-    let listing = tree::discover(&roots, &exclude);
+    let workers = Workers::new(settings::jobs(global));
+    let listing = tree::discover(&roots, &exclude, &workers);
     let failures = listing.failures.into_iter();
     reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
-    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, settings::jobs(global)));
+    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, &workers));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::discover::Found;
 use super::outcome::FixError;
-use super::run::run;
+use super::run::Workers;
 use crate::cuda::{self, GpuCode};
 use crate::elf::contents::Contents;
 use crate::elf::view::has_magic;
@@ -21,8 +21,8 @@ pub struct ArchsReport {
 
 /// Reads every file of a list: ELF files of every kind, and fat binaries by themselves.
 #[must_use]
-pub fn archs(files: Vec<Found>, jobs: usize) -> Vec<ArchsReport> {
-    run(files, jobs, |found| {
+pub fn archs(files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
+    workers.run(files, |found| {
         let code = code_of(&found);
         ArchsReport { path: found.shown, code }
     })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bstr::{BString, ByteSlice};
 
 use super::discover::{Found, Listing};
-use super::run::run;
+use super::run::Workers;
 use super::world::Machine;
 use crate::check::{
     CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, StaticProgram, Wanted, Wrapper, hidden_by, library_path,
@@ -28,10 +28,10 @@ pub fn check(
     mut machine: Machine,
     policy: &CheckPolicy,
     environment: Environment,
-    jobs: usize,
+    workers: &Workers,
 ) -> CheckReport {
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.clone()).collect();
-    let looked = run(listing.files, jobs, |found| {
+    let looked = workers.run(listing.files, |found| {
         let hidden = hidden_program(&found.shown).filter(|hidden| paths.contains(hidden));
         inspect(&found, hidden.as_deref(), &machine, policy)
     });
@@ -57,9 +57,9 @@ pub fn check(
     };
     let objects: Vec<Arc<Facts>> = items.iter().filter_map(object).collect();
     let judge = Judge::new(&machine, policy, environment, &objects);
-    let reports = run(objects, jobs, |facts| judge.object(&facts));
+    let reports = workers.run(objects, |facts| judge.object(&facts));
     let (programs, failing) = programs_to_ask(&reports);
-    let programs = run(programs, jobs, |program| {
+    let programs = workers.run(programs, |program| {
         let found = judge.in_program(&program, &failing);
         (program, found)
     });

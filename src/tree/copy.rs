@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::discover::Root;
-use super::run::run;
+use super::run::Workers;
 use crate::fsio::{self, CopyError, FileError, Store};
 
 /// A copied tree.
@@ -50,10 +50,10 @@ pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTr
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.
 #[must_use]
-pub fn references_to(files: Vec<PathBuf>, path: &Path, jobs: usize) -> Vec<PathBuf> {
+pub fn references_to(files: Vec<PathBuf>, path: &Path, workers: &Workers) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let needle = bstr::Finder::new(path.as_os_str().as_bytes());
-    let hits = run(files, jobs, |file| {
+    let hits = workers.run(files, |file| {
         // A file that cannot be read was reported by the edit.
         let opened = fsio::open(&file).ok()?;
         needle.find(opened.bytes()).map(|_| file)

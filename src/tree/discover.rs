@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::GlobSet;
-use walkdir::WalkDir;
 
+use super::run::Workers;
+use super::walk::files_below;
 use crate::fsio;
 
 /// One argument, resolved.
@@ -105,7 +106,7 @@ pub struct Listing {
 /// Lists the regular files below the roots. Symbolic links met on the way are not followed; `exclude` is matched
 /// against the path below the root and against the file name, and prunes directories.
 #[must_use]
-pub fn discover(roots: &[Root], exclude: &GlobSet) -> Listing {
+pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing {
     let mut listing = Listing::default();
     // A root below another one, or given twice, would be edited by two threads at once. In path order, what lies below
     // a root follows it directly.
@@ -114,7 +115,7 @@ pub fn discover(roots: &[Root], exclude: &GlobSet) -> Listing {
     let mut last: Option<&Root> = None;
     for root in sorted {
         if last.is_none_or(|last| !root.real.starts_with(&last.real)) {
-            walk(&Arc::new(root.clone()), exclude, &mut listing);
+            walk(&Arc::new(root.clone()), exclude, workers, &mut listing);
             last = Some(root);
         }
     }
@@ -125,32 +126,23 @@ pub fn discover(roots: &[Root], exclude: &GlobSet) -> Listing {
     listing
 }
 
-fn walk(root: &Arc<Root>, exclude: &GlobSet, listing: &mut Listing) {
+fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Listing) {
+    let found = |shown: PathBuf| Found { shown, root: Arc::clone(root) };
     if root.real.is_file() {
-        listing.files.push(Found { shown: root.given.clone(), root: Arc::clone(root) });
+        listing.files.push(found(root.given.clone()));
+        return;
+    }
+    if !root.real.is_dir() {
+        let error = io::Error::other("neither a regular file nor a directory");
+        listing.failures.push(Failure { shown: root.given.clone(), error });
         return;
     }
     let is_excluded = |path: &Path| {
         let below = path.strip_prefix(&root.given).unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
-        !below.as_os_str().is_empty() && (exclude.is_match(below) || exclude.is_match(name))
+        !exclude.is_empty() && (exclude.is_match(below) || exclude.is_match(name))
     };
-    let entries = WalkDir::new(&root.given).follow_links(false).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| exclude.is_empty() || !is_excluded(entry.path())) {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => {
-                listing.files.push(Found { shown: entry.into_path(), root: Arc::clone(root) });
-            }
-            Ok(entry) if entry.depth() == 0 && !entry.file_type().is_dir() && !entry.path_is_symlink() => {
-                let error = io::Error::other("neither a regular file nor a directory");
-                listing.failures.push(Failure { shown: root.given.clone(), error });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let shown = error.path().unwrap_or(&root.given).to_owned();
-                let source = error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of directories"));
-                listing.failures.push(Failure { shown, error: source });
-            }
-        }
-    }
+    let (files, failures) = files_below(&root.given, &is_excluded, workers);
+    listing.files.extend(files.into_iter().map(found));
+    listing.failures.extend(failures);
 }

@@ -9,7 +9,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::clean;
 use super::discover::Found;
 use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
-use super::run::run;
+use super::run::Workers;
 use super::world::Machine;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
@@ -70,10 +70,10 @@ enum Step {
 pub fn fix(
     files: Vec<Found>,
     settings: &FixSettings,
-    jobs: usize,
+    workers: &Workers,
     done: &(dyn Fn(&FileReport) + Sync),
 ) -> Vec<FileReport> {
-    let steps = run(files, jobs, |found| {
+    let steps = workers.run(files, |found| {
         let step = first_look(found, settings);
         if let Step::Done(report) = &step {
             done(report);

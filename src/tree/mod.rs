@@ -10,6 +10,7 @@ mod fix;
 mod outcome;
 mod run;
 mod show;
+mod walk;
 mod world;
 
 pub use archs::{ArchsReport, archs};
@@ -19,6 +20,6 @@ pub use discover::{Failure, Found, Listing, Root, RootError, discover};
 pub use explain::{ExplainError, explain};
 pub use fix::{FixSettings, Writing, fix};
 pub use outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
-pub use run::run;
+pub use run::Workers;
 pub use show::{Facts, Room, ShowReport, ShownEntry, show};
 pub use world::{LookError, Machine};

@@ -1,18 +1,31 @@
-//! Work on many files at once, results in the order of the input.
+//! Work on many items at once, results in the order of the input.
 
+use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
-/// Calls `work` for every item on up to `jobs` threads. The result's order is the input's, whatever the threads do.
-pub fn run<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    if jobs > 1
-        && items.len() > 1
-        && let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()
-    {
-        // Most files are told from their first bytes: a piece of work must be worth handing over. Among a few hundred one
-        // can take as long as all others: none may have to wait for it.
-        let piece = if items.len() < 1000 { 1 } else { 16 };
-        let items = items.into_par_iter().with_min_len(piece).with_max_len(piece);
-        return pool.install(|| items.map(&work).collect());
+/// The threads of a run. Made once: a tree is listed and edited by the same.
+#[derive(Debug)]
+pub struct Workers(Option<ThreadPool>);
+
+impl Workers {
+    /// Up to `jobs` threads; where so many cannot be had, the calling one does everything.
+    #[must_use]
+    pub fn new(jobs: usize) -> Self {
+        let pool = (jobs > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(jobs).build());
+        Self(pool.and_then(Result::ok))
     }
-    items.into_iter().map(work).collect()
+
+    /// Calls `work` for every item. The result's order is the input's, whatever the threads do.
+    pub fn run<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+        match &self.0 {
+            Some(pool) if items.len() > 1 => {
+                // Most files are told from their first bytes: a piece of work must be worth handing over. Among a few
+                // hundred one can take as long as all others: none may have to wait for it.
+                let piece = if items.len() < 1000 { 1 } else { 16 };
+                let items = items.into_par_iter().with_min_len(piece).with_max_len(piece);
+                pool.install(|| items.map(&work).collect())
+            }
+            _ => items.into_iter().map(work).collect(),
+        }
+    }
 }

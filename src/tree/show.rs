@@ -6,7 +6,7 @@ use bstr::{BString, ByteSlice};
 
 use super::discover::Found;
 use super::outcome::{FixError, Object, Skip};
-use super::run::run;
+use super::run::Workers;
 use crate::cuda::{Consumer, DriverLibraries, Request};
 use crate::elf::ldcache;
 use crate::elf::plan::{self, Atomicity, Slot, Strategy};
@@ -79,9 +79,9 @@ pub fn show(
     files: Vec<Found>,
     policies: (&Policy, &Policy),
     libraries: &DriverLibraries,
-    jobs: usize,
+    workers: &Workers,
 ) -> Vec<ShowReport> {
-    run(files, jobs, |found| {
+    workers.run(files, |found| {
         let facts = show_one(&found, policies, libraries);
         ShowReport { path: found.shown, facts }
     })

@@ -1,0 +1,95 @@
+//! Every regular file below a directory. Directories of one level are listed at the same time; the result is in the order
+//! in which one walk, names sorted, would come to them.
+
+use std::fs::FileType;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::discover::Failure;
+use super::run::Workers;
+
+/// What a directory has that matters: symbolic links, sockets and the like do not.
+enum Entry {
+    File(PathBuf),
+    /// Its place in the list of directories.
+    Directory(usize),
+    Failed(Failure),
+}
+
+/// The files below a directory and what could not be listed. What `is_excluded` says of is left out, with what is below.
+pub(super) fn files_below(
+    root: &Path,
+    is_excluded: &(dyn Fn(&Path) -> bool + Sync),
+    workers: &Workers,
+) -> (Vec<PathBuf>, Vec<Failure>) {
+    let mut directories: Vec<Vec<Entry>> = vec![Vec::new()];
+    let mut level = vec![(0, root.to_owned())];
+    while !level.is_empty() {
+        let listed = workers.run(level, |(place, path)| (place, list(&path, is_excluded)));
+        level = Vec::new();
+        for (place, found) in listed {
+            let mut entries = Vec::with_capacity(found.len());
+            for one in found {
+                entries.push(match one {
+                    One::File(path) => Entry::File(path),
+                    One::Failed(failure) => Entry::Failed(failure),
+                    One::Directory(path) => {
+                        level.push((directories.len(), path));
+                        directories.push(Vec::new());
+                        Entry::Directory(directories.len().saturating_sub(1))
+                    }
+                });
+            }
+            if let Some(directory) = directories.get_mut(place) {
+                *directory = entries;
+            }
+        }
+    }
+    in_order(directories)
+}
+
+/// What stands in one directory.
+enum One {
+    File(PathBuf),
+    Directory(PathBuf),
+    Failed(Failure),
+}
+
+fn list(path: &Path, is_excluded: &dyn Fn(&Path) -> bool) -> Vec<One> {
+    let failed = |error: io::Error| One::Failed(Failure { shown: path.to_owned(), error });
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => return vec![failed(error)],
+    };
+    let mut found: Vec<(PathBuf, FileType)> = Vec::new();
+    let mut failures = Vec::new();
+    for entry in entries {
+        match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+            Ok((path, kind)) => found.push((path, kind)),
+            Err(error) => failures.push(failed(error)),
+        }
+    }
+    // All have the same directory in front.
+    found.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
+    let found = found.into_iter().filter(|(path, _)| !is_excluded(path)).filter_map(|(path, kind)| {
+        if kind.is_file() { Some(One::File(path)) } else { kind.is_dir().then_some(One::Directory(path)) }
+    });
+    failures.into_iter().chain(found).collect()
+}
+
+fn in_order(mut directories: Vec<Vec<Entry>>) -> (Vec<PathBuf>, Vec<Failure>) {
+    let (mut files, mut failures) = (Vec::new(), Vec::new());
+    let mut take = |place: usize| directories.get_mut(place).map(std::mem::take).unwrap_or_default().into_iter();
+    let mut open = vec![take(0)];
+    while let Some(entries) = open.last_mut() {
+        match entries.next() {
+            Some(Entry::File(path)) => files.push(path),
+            Some(Entry::Failed(failure)) => failures.push(failure),
+            Some(Entry::Directory(place)) => open.push(take(place)),
+            None => {
+                open.pop();
+            }
+        }
+    }
+    (files, failures)
+}
