@@ -77,9 +77,12 @@ impl<'a> Image<'a> {
         self.layers.iter().map(|(range, _)| *range)
     }
 
-    /// The bytes of a range; `None` past the end of the file. Bytes that nothing sets are zero, as in a hole.
+    /// The bytes of a range; `None` past the end of the file, but for those of an empty range. Bytes that nothing sets are zero, as in a hole.
     #[must_use]
     pub fn read(&self, range: FileRange) -> Option<Cow<'a, [u8]>> {
+        if range.is_empty() {
+            return Some(Cow::Borrowed(&[]));
+        }
         if range.end().get() > self.len {
             return None;
         }

@@ -61,7 +61,10 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
 
     let mut draft = Draft::new(ground);
     draft.copied.push((old, new_offset));
-    draft.patches.push(Patch { stage: Stage::Content, offset: new_offset, content: Content::CopyOf(old) });
+    // A segment without bytes in the file may name an offset behind its end.
+    if !old.is_empty() {
+        draft.patches.push(Patch { stage: Stage::Content, offset: new_offset, content: Content::CopyOf(old) });
+    }
     let table_offset = new_offset.plus(load.memory_size).ok_or("an offset does not fit")?;
     let table_address = load.address.plus(load.memory_size).ok_or("an address does not fit")?;
     // The zero-initialised memory between them stays a hole in the file.
