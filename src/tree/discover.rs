@@ -128,14 +128,17 @@ pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing
 
 fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Listing) {
     let found = |shown: PathBuf| Found { shown, root: Arc::clone(root) };
-    if root.real.is_file() {
-        listing.files.push(found(root.given.clone()));
-        return;
-    }
-    if !root.real.is_dir() {
-        let error = io::Error::other("neither a regular file nor a directory");
-        listing.failures.push(Failure { shown: root.given.clone(), error });
-        return;
+    match std::fs::metadata(&root.real) {
+        Ok(root) if root.is_dir() => {}
+        Ok(file) if file.is_file() => {
+            listing.files.push(found(root.given.clone()));
+            return;
+        }
+        other => {
+            let error = other.err().unwrap_or_else(|| io::Error::other("neither a regular file nor a directory"));
+            listing.failures.push(Failure { shown: root.given.clone(), error });
+            return;
+        }
     }
     let is_excluded = |path: &Path| {
         let below = path.strip_prefix(&root.given).unwrap_or(path);

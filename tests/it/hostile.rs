@@ -9,7 +9,7 @@ use crate::elfgen::damage::Damage;
 use crate::elfgen::harm::harm;
 use crate::elfgen::read::Image;
 use crate::elfgen::{Spec, presets};
-use crate::support::{Run, Snapshot, Tree, command, program, require, run_bounded};
+use crate::support::{Run, Snapshot, Tree, command, copy_program, program, require, run_bounded};
 
 const DRIVER: &str = "/run/some-driver/lib";
 
@@ -235,7 +235,7 @@ fn folders_and_files_without_permission_are_named() {
         tree.file("tree/good", &image),
     );
     let binary = tree.join("cuda-runpath");
-    std::fs::copy(program(), &binary).expect("a copy of the program");
+    copy_program(&program(), &binary);
     let set =
         |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
     set(tree.path(), 0o755);

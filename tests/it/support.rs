@@ -11,6 +11,13 @@ pub(crate) fn program() -> PathBuf {
     std::env::var_os("CUDA_RUNPATH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_cuda-runpath").into(), PathBuf::from)
 }
 
+/// Copies a file that will be executed. Another process does it: a descriptor that this one writes with may be in a child
+/// of another test for a moment, and a file that is open for writing cannot be executed.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let run: Run = command("cp").arg("-L").arg(from).arg(to).output().expect("cp starts").into();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
 /// Whether `tool` is there. If not, the test is named as skipped, or fails where `CUDA_RUNPATH_REQUIRE_TOOLS=1` says that nothing may be skipped.
 pub(crate) fn require(tool: &str, test: &str) -> bool {
     if found(tool) {

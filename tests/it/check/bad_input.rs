@@ -187,7 +187,7 @@ fn what_may_not_be_read_is_a_finding() {
     tree.file("out/lib/libopen.so", &library().build());
     // Nobody must reach the program and the tree.
     let program = tree.join("cuda-runpath");
-    std::fs::copy(crate::support::program(), &program).unwrap();
+    crate::support::copy_program(&crate::support::program(), &program);
     let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     for path in [tree.path(), &tree.join("out"), &tree.join("out/lib"), &tree.join("out/lib/libopen.so"), &program] {
         mode(path, 0o755);

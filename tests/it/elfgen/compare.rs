@@ -293,7 +293,8 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
         if old.flags & 2 != 0 && !matches!(old.kind, 0 | 8) && !edited && was != is {
             list.push(format!("the contents of {name} changed, perhaps on the way to a new place"));
         }
-        if old.flags & 2 == 0 && old.kind != 0 {
+        // Damage can take SHF_ALLOC from what is edited.
+        if old.flags & 2 == 0 && old.kind != 0 && !edited {
             let same = if old.kind == 2 { symbols(before, after, was, is) } else { was.is_some() && was == is };
             if !same {
                 list.push(format!("the contents of {name} changed"));

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::compare::{Ground, Searched, differences, explained, until_failure};
 use super::{loaders, trace};
+pub(super) use crate::support::copy_program;
 use crate::support::{Run, Tree, binary, command, require, skip};
 
 /// Every object's code: a program ends at once, without libc.
@@ -403,11 +404,6 @@ pub(super) fn write_program(path: &Path, bytes: &[u8]) {
     std::fs::write(&beside, bytes).expect("a file");
     copy_program(&beside, path);
     std::fs::remove_file(beside).expect("it is ours");
-}
-
-/// Copies a file that will be executed.
-pub(super) fn copy_program(from: &Path, to: &Path) {
-    linked(command("cp").arg("-L").arg(from).arg(to));
 }
 
 /// Compiles a source once for all tests of this run.
