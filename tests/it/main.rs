@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
 mod afterwards;
+mod archs;
 mod case;
 mod check;
 mod classes;
