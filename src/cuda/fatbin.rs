@@ -18,11 +18,12 @@ const CONTAINER: usize = 16;
 const ENTRY: usize = 64;
 /// Containers are aligned to this; a magic elsewhere is one only if all behind it is right.
 const ALIGNMENT: u64 = 8;
-/// Where an entry with several contents (`fatbinary -concat`) says how many, how large the table is from here on, and where
-/// their records are: as the headers of entries, [`ENTRY`] bytes each.
+/// Where an entry with several contents (`fatbinary -concat`) says how many they are, and how many bytes from here on say
+/// which: these two words, then for each content the header that it would have by itself, with its place among the
+/// unpacked contents instead of `header_size`.
 const CONCAT_COUNT: usize = 64;
 const CONCAT_SIZE: usize = 68;
-const CONCAT_TABLE: usize = 72;
+const CONCAT_HEAD: usize = 8;
 
 /// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
 const WRAPPER: usize = 24;
@@ -383,37 +384,56 @@ fn packing(flags: u64) -> Packing {
 /// be unpacked. Each takes its part of the stored bytes.
 fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry<'_>>) -> Result<(), FatbinProblem> {
     let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
-    let room = header.get(CONCAT_TABLE..).map_or(0, |room| room.chunks_exact(ENTRY).len());
     let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_SIZE));
-    let records = usize::try_from(count).ok().filter(|count| (1..=room).contains(count));
-    let records = records.ok_or_else(|| bounds("the number of records", u64::from(count), 1, len(room)))?;
-    let end = CONCAT_TABLE.saturating_add(records.saturating_mul(ENTRY));
-    let wanted = len(end.saturating_sub(CONCAT_COUNT));
-    if u64::from(size) != wanted {
-        return Err(bounds("the size of the table", u64::from(size), wanted, wanted));
-    }
+    let room = header.get(CONCAT_COUNT..).unwrap_or_default();
+    let (least, most) = (len(CONCAT_HEAD), len(room.len()));
+    let table = usize::try_from(size).ok().and_then(|size| room.get(..size)?.get(CONCAT_HEAD..));
+    let mut table = table.ok_or_else(|| bounds("the size of the table", u64::from(size), least, most))?;
     let unpacked = if packing(u64_at(header, 40)) == Packing::Raw { stored } else { u64_at(header, 56) };
-    let records = header.get(CONCAT_TABLE..end).unwrap_or_default().chunks_exact(ENTRY);
     // Rounded where a part ends, not in each: together they are what is stored.
     let share_of = |end: u64| u128::from(stored).saturating_mul(u128::from(end)).checked_div(u128::from(unpacked));
-    let mut covered = 0_u64;
-    for record in records {
-        let (start, own) = (u64::from(u32_at(record, 4)), u64_at(record, 8));
+    let (mut records, mut covered) = (0_u32, 0_u64);
+    while !table.is_empty() {
+        let own_size = own_size(table).filter(|size| *size >= ENTRY);
+        let own = own_size.and_then(|size| table.split_at_checked(size));
+        let (record, rest) = own.ok_or_else(|| bounds("the rest of the table", len(table.len()), len(ENTRY), most))?;
+        let (start, size) = (u64::from(u32_at(record, 4)), u64_at(record, 8));
         if u16_at(record, 2) != ENTRY_VERSION {
             return Err(FatbinProblem::Version { at, version: u16_at(record, 2) });
         }
-        if start < covered {
-            return Err(bounds("the start of a record", start, covered, unpacked));
+        if start != covered {
+            return Err(bounds("the start of a record", start, covered, covered));
         }
-        let end = start.checked_add(own).filter(|end| (start.saturating_add(1)..=unpacked).contains(end));
-        let end = end.ok_or_else(|| bounds("the size of a record", own, 1, unpacked.saturating_sub(start)))?;
-        covered = end;
-        let share = share_of(end).unwrap_or(0).saturating_sub(share_of(start).unwrap_or(0));
+        let end = start.checked_add(size).filter(|end| (start.saturating_add(1)..=unpacked).contains(end));
+        covered = end.ok_or_else(|| bounds("the size of a record", size, 1, unpacked.saturating_sub(start)))?;
+        let share = share_of(covered).unwrap_or(0).saturating_sub(share_of(start).unwrap_or(0));
         let mut entry = single(record, u16_at(record, 0), u64::try_from(share).unwrap_or(stored), at)?;
-        entry.tally.unpacked = own;
+        entry.tally.unpacked = size;
         found.push(entry);
+        records = records.saturating_add(1);
+        table = rest;
+    }
+    if records == 0 || records != count {
+        let records = u64::from(records.max(1));
+        return Err(bounds("the number of records", u64::from(count), records, records));
+    }
+    if covered != unpacked {
+        return Err(bounds("uncompressed_size", unpacked, covered, covered));
     }
     Ok(())
+}
+
+/// How long a header is that does not say it in `header_size`: behind its fixed part are the name of the source file and
+/// options or attributes, each of them with a NUL and in whole words.
+fn own_size(header: &[u8]) -> Option<usize> {
+    let word = |at: usize| usize::try_from(u32_at(header, at)).ok();
+    let (options, name, name_size) = (word(20)?, word(32)?, word(36)?);
+    let (start, size) = match (options, name_size) {
+        (0, 0) => return Some(ENTRY),
+        (0, size) => (name, size),
+        (at, _) => (word(at)?, word(at.checked_add(4)?)?),
+    };
+    start.checked_add(size.checked_add(1)?.checked_next_multiple_of(8)?)
 }
 
 fn len(bytes: usize) -> u64 {

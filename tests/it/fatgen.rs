@@ -35,8 +35,11 @@ pub(crate) struct Entry {
     /// None: what is stored.
     pub(crate) size: Option<u64>,
     pub(crate) compressed: u32,
+    /// Offset in the header of two words about options; 0 without.
+    pub(crate) options_at: u32,
     pub(crate) release: (u16, u16),
     pub(crate) architecture: u32,
+    pub(crate) name_size: u32,
     pub(crate) flags: u64,
     pub(crate) unpacked: u64,
     /// The header from offset 64 on; zeros follow up to `header_size`.
@@ -53,8 +56,10 @@ impl Entry {
             header_size: 64,
             size: None,
             compressed: 0,
+            options_at: 0,
             release: if kind == PTX { (9, 3) } else { (1, 8) },
             architecture,
+            name_size: 0,
             flags: WIDE | LINUX,
             unpacked: 0,
             tail: Vec::new(),
@@ -66,10 +71,8 @@ impl Entry {
         Self::new(CUBIN, architecture)
     }
 
-    /// With the two words and the options of `ptxas` that its header has.
     pub(crate) fn ptx(architecture: u32) -> Self {
-        let entry = Self::new(PTX, architecture);
-        Self { header_size: 80, tail: vec![72, 0, 0, 0], ..entry }
+        Self::new(PTX, architecture).options("")
     }
 
     pub(crate) fn lto_ir(architecture: u32) -> Self {
@@ -77,14 +80,13 @@ impl Entry {
     }
 
     /// Several contents packed together (`fatbinary -concat`): `stored` is what remains of all of them. Behind the header's fixed part
-    /// are a count, the size of this and what follows, and for each content a header of 64 bytes with its place in them.
+    /// are a count, the size of this and what follows, and for each content its own header, with its place in them.
     pub(crate) fn joint(parts: &[Self], stored: &[u8]) -> Self {
         let mut table = Vec::new();
         let mut offset = 0_u32;
         for part in parts {
             let size = part.stored.len() as u32;
             let mut record = part.header();
-            record.truncate(64);
             record[4..8].copy_from_slice(&offset.to_le_bytes());
             record[8..16].copy_from_slice(&u64::from(size).to_le_bytes());
             table.extend(record);
@@ -92,12 +94,30 @@ impl Entry {
         }
         let size = 8 + table.len() as u32;
         let tail = [&(parts.len() as u32).to_le_bytes(), &size.to_le_bytes(), &table[..]].concat();
-        let entry = Self { header_size: 64 + size, release: (0, 1), tail, ..Self::new(JOINT, 0) };
+        let entry = Self { header_size: 64 + size, options_at: 64, release: (0, 1), tail, ..Self::new(JOINT, 0) };
         entry.packed(ZSTD, stored, u64::from(offset))
     }
 
     pub(crate) fn flags(mut self, flags: u64) -> Self {
         self.flags |= flags;
+        self
+    }
+
+    /// The name of the source file, as `-G` keeps it; before the options.
+    pub(crate) fn source(mut self, name: &str) -> Self {
+        self.name_size = name.len() as u32;
+        self.tail = text(name);
+        self.header_size = 64 + self.tail.len() as u32;
+        self
+    }
+
+    /// Options of `ptxas`, or attributes of newer architectures.
+    pub(crate) fn options(mut self, options: &str) -> Self {
+        self.options_at = 64 + self.tail.len() as u32;
+        self.tail.extend((self.options_at + 8).to_le_bytes());
+        self.tail.extend((options.len() as u32).to_le_bytes());
+        self.tail.extend(text(options));
+        self.header_size = 64 + self.tail.len() as u32;
         self
     }
 
@@ -127,11 +147,12 @@ impl Entry {
         out.extend(self.header_size.to_le_bytes());
         out.extend(self.size.unwrap_or(self.stored.len().next_multiple_of(8) as u64).to_le_bytes());
         out.extend(self.compressed.to_le_bytes());
-        out.extend(if self.header_size > 64 { 64_u32 } else { 0 }.to_le_bytes());
+        out.extend(self.options_at.to_le_bytes());
         out.extend(self.release.1.to_le_bytes());
         out.extend(self.release.0.to_le_bytes());
         out.extend(self.architecture.to_le_bytes());
-        out.extend([0; 8]);
+        out.extend(if self.name_size > 0 { 64_u32 } else { 0 }.to_le_bytes());
+        out.extend(self.name_size.to_le_bytes());
         out.extend(self.flags.to_le_bytes());
         out.extend([0; 8]);
         out.extend(self.unpacked.to_le_bytes());
@@ -189,6 +210,13 @@ impl Container {
 /// A host's record of a container (`.nvFatBinSegment`): version 1, or 2 as `-rdc=true` has it.
 pub(crate) fn wrapper(version: u32, container: u64) -> Vec<u8> {
     [&WRAPPER_MAGIC[..], &version.to_le_bytes(), &container.to_le_bytes(), &[0; 8]].concat()
+}
+
+/// With a NUL, in whole words.
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize((text.len() + 1).next_multiple_of(8), 0);
+    bytes
 }
 
 /// Bytes that are neither a cubin nor PTX: nobody can say that there is nothing in them.

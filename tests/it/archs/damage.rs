@@ -102,47 +102,70 @@ fn entries() -> Vec<Case> {
 
 /// A joint entry with one of its words changed: offset in the entry, bytes, problem.
 fn joint() -> Vec<Case> {
-    let parts = [Entry::cubin(75).raw(&filler(80)), Entry::cubin(90).raw(&filler(64)), Entry::ptx(90).raw(&filler(40))];
+    let parts = [
+        Entry::cubin(75).raw(&filler(80)),
+        Entry::cubin(100).options("attributes").raw(&filler(64)),
+        Entry::ptx(90).raw(&filler(40)),
+    ];
     let whole = container([Entry::cubin(120), Entry::joint(&parts, &filler(100)), Entry::lto_ir(80)]).build();
     let start = 16 + 112;
     assert_eq!(whole[start..start + 2], JOINT.to_le_bytes());
+    let (second, third, end) = (72 + 64, 72 + 64 + 88, 72 + 64 + 88 + 80);
+    assert_eq!(whole[start + 4..][..4], (end as u32).to_le_bytes());
+    assert_eq!(of(&whole).1, Vec::<String>::new());
     let mut cases: Vec<Case> = Vec::new();
     let mut put = |name: &str, at: usize, value: &[u8], words: &'static str| {
         let mut bytes = whole.clone();
         bytes[start + at..][..value.len()].copy_from_slice(value);
         cases.push((format!("joint-{name}-{value:x?}").replace([' ', ',', '[', ']'], ""), bytes, words));
     };
-    for count in [0_u32, 4, 5, 1 << 26, 1 << 31, u32::MAX] {
+    for count in [0_u32, 1, 2, 4, 5, 1 << 26, 1 << 31, u32::MAX] {
         put("count", 64, &count.to_le_bytes(), "the number of records");
     }
-    for count in [1_u32, 2] {
-        put("count", 64, &count.to_le_bytes(), "the size of the table");
-    }
-    for size in [0_u32, 1, 192, 199, 201, 208, 264, 1 << 31, u32::MAX] {
+    let table = end as u32 - 64;
+    for size in [0_u32, 1, 7, table + 1, table + 64, 1 << 31, u32::MAX] {
         put("table", 68, &size.to_le_bytes(), "the size of the table");
     }
-    for size in [64_u32, 65, 72, 135, 263] {
-        put("header", 4, &size.to_le_bytes(), "the number of records");
+    put("table", 68, &8_u32.to_le_bytes(), "the number of records");
+    put("table", 68, &72_u32.to_le_bytes(), "the number of records");
+    for size in [9_u32, 71, 73, table - 1, table - 8] {
+        put("table", 68, &size.to_le_bytes(), "the rest of the table");
+    }
+    for size in [64_u32, 71, 72, third as u32, end as u32 - 1] {
+        put("header", 4, &size.to_le_bytes(), "the size of the table");
     }
     for unpacked in [0_u64, 1, 79, 80, 183] {
         put("unpacked", 56, &unpacked.to_le_bytes(), "the size of a record");
     }
-    let second = 72 + 64;
+    for unpacked in [185_u64, 1 << 32, u64::MAX] {
+        put("unpacked", 56, &unpacked.to_le_bytes(), "uncompressed_size");
+    }
     put("record-kind", second, &[0, 1], "kind 0x100");
     put("record-kind", second, &[0, 0], "kind 0x0");
     put("record-version", second + 2, &[0, 0], "has version");
-    for offset in [0_u32, 1, 79] {
+    for offset in [0_u32, 1, 79, 81, 184, u32::MAX] {
         put("record-start", second + 4, &offset.to_le_bytes(), "the start of a record");
-    }
-    for offset in [121_u32, 184, u32::MAX] {
-        put("record-start", second + 4, &offset.to_le_bytes(), "the size of a record");
     }
     for size in [0_u64, 105, 1 << 63, u64::MAX] {
         put("record-size", second + 8, &size.to_le_bytes(), "the size of a record");
     }
     put("record-size", second + 8, &65_u64.to_le_bytes(), "the start of a record");
+    put("record-size", third + 8, &39_u64.to_le_bytes(), "uncompressed_size");
     for number in [0_u32, 9, u32::MAX] {
         put("record-number", second + 28, &number.to_le_bytes(), "has architecture");
+    }
+    // How long a record is: a record ends where another one, or the table, does not.
+    for offset in [0_u32, 4] {
+        put("record-options", second + 20, &offset.to_le_bytes(), "");
+    }
+    for offset in [81_u32, 1 << 31, u32::MAX] {
+        put("record-options", second + 20, &offset.to_le_bytes(), "the rest of the table");
+    }
+    for value in [0_u32, 1000, u32::MAX] {
+        put("record-options-start", second + 64, &value.to_le_bytes(), "the rest of the table");
+    }
+    for value in [0_u32, 100, u32::MAX - 1, u32::MAX] {
+        put("record-options-size", second + 68, &value.to_le_bytes(), "the rest of the table");
     }
     for used in [0_u32, 105, u32::MAX] {
         put("compressed", 16, &used.to_le_bytes(), "compressed_size");

@@ -3,7 +3,7 @@
 use cuda_runpath::cuda::{self, Capability, CodeKind};
 
 use super::{library, listed, of, of_elf, problems, row, told_of};
-use crate::fatgen::{self, DEBUG, EXACT, Entry, FAMILY, LINUX, LTO, LZ4, WIDE, ZSTD, container, filler};
+use crate::fatgen::{self, DEBUG, EXACT, Entry, FAMILY, LINUX, LTO, LZ4, PTX, WIDE, ZSTD, container, filler};
 
 const NOTHING_WRONG: Vec<String> = Vec::new();
 
@@ -34,6 +34,27 @@ fn every_kind_is_listed_with_its_size() {
     assert_eq!(file["bytes"], 36 + 12 + 16 + 1000 + 56);
     assert_eq!((&file["containers"], &file["empty"]), (&1.into(), &0.into()));
     assert!(problems(&file).is_empty());
+}
+
+/// Each record is as long as the entry's header would be: 64 bytes, with options or attributes, with the name of its source.
+#[test]
+fn records_of_joint_entries_have_any_length() {
+    let parts = [
+        Entry::cubin(75),
+        Entry::cubin(80).source("k.cu"),
+        Entry::cubin(100).options("attributes of a newer architecture"),
+        Entry::ptx(75),
+        Entry::new(PTX, 87).options("--compile-only  ").flags(DEBUG),
+        Entry::new(PTX, 90).source("kernel.cu").options(" -g --dont-merge-basicblocks --return-at-end "),
+        Entry::cubin(121),
+    ];
+    let joint = Entry::joint(&parts, &filler(100));
+    let lengths = [64, 72, 112, 80, 96, 136, 64];
+    assert_eq!(joint.header_size, 72 + lengths.iter().sum::<u32>());
+    let (found, wrong) = of(&container([joint, Entry::cubin(120)]).build());
+    let wanted = ["sm_75", "compute_75", "sm_80", "compute_87", "compute_90", "sm_100", "sm_120", "sm_121"];
+    assert_eq!(found.iter().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>(), wanted);
+    assert_eq!(wrong, NOTHING_WRONG);
 }
 
 /// What the parts of a joint entry take adds up to what is stored, however it divides.
@@ -83,7 +104,7 @@ fn flags_tell_variants_and_packing_and_nothing_else() {
 
 #[test]
 fn every_variant_has_its_name_for_every_kind() {
-    for (kind, name) in [(fatgen::CUBIN, "sm"), (fatgen::PTX, "compute"), (fatgen::LTO_IR, "compute")] {
+    for (kind, name) in [(fatgen::CUBIN, "sm"), (PTX, "compute"), (fatgen::LTO_IR, "compute")] {
         for (flags, suffix) in [(0, ""), (EXACT, "a"), (FAMILY, "f")] {
             let (found, wrong) = of(&container([Entry::new(kind, 121).flags(flags)]).build());
             assert!(found[0].starts_with(&format!("{name}_121{suffix} ")), "{found:?}");
@@ -96,7 +117,7 @@ fn every_variant_has_its_name_for_every_kind() {
 #[test]
 fn headers_have_any_size() {
     for size in (64..=144).step_by(8).chain([65, 71, 256, 4096, 60_000]) {
-        let entries = [Entry::cubin(87).header_size(size), Entry::ptx(90).header_size(size.max(68)), Entry::cubin(120)];
+        let entries = [Entry::cubin(87).header_size(size), Entry::new(PTX, 90).header_size(size), Entry::cubin(120)];
         let (found, wrong) = of(&container(entries).build());
         assert_eq!(found, ["sm_87 cubin 1", "compute_90 ptx 1", "sm_120 cubin 1"], "{size}");
         assert_eq!(wrong, NOTHING_WRONG);
