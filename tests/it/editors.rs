@@ -62,6 +62,6 @@ pub(crate) fn python(test: &str) -> Option<PathBuf> {
 }
 
 /// Where `tests/run` installs `tests/requirements.txt`.
-fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tests-python/bin")
 }

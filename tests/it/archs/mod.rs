@@ -4,6 +4,7 @@ mod any;
 mod damage;
 mod hollow;
 mod kinds;
+mod nvcc;
 mod output;
 mod places;
 
