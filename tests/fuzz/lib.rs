@@ -1,24 +1,41 @@
-//! The bodies of the fuzz targets, and the generator of ELF images that one of them draws from.
+//! The bodies of the fuzz targets, and the generators of ELF images and fat binaries that some of them draw from.
 
 #[path = "../it/elfgen/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the integration tests, which use the rest")]
 mod elfgen;
+mod fatbin;
+#[path = "../it/fatgen.rs"]
+#[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
+mod fatgen;
 mod harness;
 mod spec;
 
+pub use fatbin::fatbin;
 pub use harness::{fix, read, runpath_list};
 pub use spec::spec;
 
 /// Writes one image per interesting layout into the folder that `SEEDS` names, before the fuzzer looks there: those that a
 /// mutation of a few bytes is not lost in.
 pub fn write_seeds() {
-    let Some(folder) = std::env::var_os("SEEDS") else { return };
     for (name, spec) in elfgen::presets() {
         let mut image = spec.build();
         if image.len() <= 16 << 10 {
             // Which edit.
             image.extend([0, 20]);
-            std::fs::write(std::path::Path::new(&folder).join(name), image).expect("a writable folder");
+            write_seed(name, &image);
         }
+    }
+}
+
+/// The same of fat binaries.
+pub fn write_fatbins() {
+    for (name, bytes) in fatgen::presets() {
+        write_seed(name, &bytes);
+    }
+}
+
+fn write_seed(name: &str, bytes: &[u8]) {
+    if let Some(folder) = std::env::var_os("SEEDS") {
+        std::fs::write(std::path::Path::new(&folder).join(name), bytes).expect("a writable folder");
     }
 }

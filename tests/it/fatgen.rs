@@ -262,3 +262,42 @@ pub(crate) fn cubin(sections: &[(&str, u64, usize)]) -> Vec<u8> {
     out.extend(headers);
     out
 }
+
+/// Fat binaries that between them have everything that the reader looks at.
+pub(crate) fn presets() -> Vec<(&'static str, Vec<u8>)> {
+    let kernel = cubin(&[(".nv.info", 0, 16), (".text.k", 6, 32)]);
+    let nothing = cubin(&[(".nv.info", 0, 16)]);
+    let ptx = b".version 9.3\n.target sm_75\n.address_size 64\n";
+    let parts =
+        [Entry::cubin(75), Entry::cubin(100).options("attributes"), Entry::new(PTX, 90).source("k.cu").options("-g")];
+    // An LZ4 block of literals, a Zstandard frame of one raw block.
+    let block = [&[0xf0, ptx.len() as u8 - 15][..], ptx].concat();
+    let frame = [
+        &[
+            0x28,
+            0xb5,
+            0x2f,
+            0xfd,
+            0x20,
+            ptx.len() as u8,
+            ((ptx.len() as u16) << 3 | 1) as u8,
+            (ptx.len() >> 5) as u8,
+            0,
+        ][..],
+        ptx,
+    ]
+    .concat();
+    let size = ptx.len() as u64;
+    let two = [container([Entry::cubin(87)]).build(), container([Entry::ptx(90).flags(EXACT)]).build()];
+    vec![
+        ("empty", container([]).build()),
+        ("kernel", container([Entry::cubin(87).raw(&kernel)]).build()),
+        ("nothing", container([Entry::cubin(75).raw(&nothing), Entry::ptx(75).raw(ptx)]).build()),
+        ("lz4", container([Entry::ptx(75).packed(LZ4, &block, size)]).build()),
+        ("zstd", container([Entry::ptx(75).packed(ZSTD, &frame, size)]).build()),
+        ("joint", container([Entry::joint(&parts, &filler(60)), Entry::lto_ir(80)]).build()),
+        ("adjacent", two.concat()),
+        ("apart", two.join(&[0; 24][..])),
+        ("family", container([Entry::cubin(100).flags(FAMILY), Entry::cubin(120).flags(DEBUG)]).padded(40).build()),
+    ]
+}

@@ -1,6 +1,9 @@
 //! The fuzz targets on stable Rust, without a fuzzer: over their corpora, over the generated layouts, and over cheap mutations of
 //! both that are the same in every run.
 
+#[path = "../fuzz/fatbin.rs"]
+#[expect(unreachable_pub, reason = "public for the fuzz targets")]
+pub(crate) mod fatbin;
 #[path = "../fuzz/harness.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 mod harness;
@@ -12,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::elfgen::presets;
+use crate::fatgen;
 use crate::support::long;
 
 type Target = fn(&[u8]);
@@ -120,6 +124,12 @@ fn reading_any_bytes_ends() {
 #[test]
 fn whatever_can_be_planned_reads_back() {
     replay("fix", harness::fix, &objects(), 60);
+}
+
+#[test]
+fn any_bytes_are_fat_binaries() {
+    let presets = fatgen::presets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+    replay("fatbin", fatbin::fatbin, &corpus("fatbin").into_iter().chain(presets).collect::<Vec<_>>(), 400);
 }
 
 #[test]

@@ -2,33 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use cuda_runpath::cuda::{self, GpuCode};
+use cuda_runpath::cuda;
 use cuda_runpath::elf::contents::Contents;
 use proptest::prelude::*;
 
 use super::library;
 use crate::fatgen::{CONTAINER_MAGIC, Container, Entry, ZSTD, container, filler};
-
-/// Every entry that is told has a header of its own in the file, so what is kept of them is no larger than it.
-fn assert_plausible(code: &GpuCode, len: usize) {
-    let total = code.total();
-    let count: u64 = total.values().map(|tally| tally.count).sum();
-    assert!(count * 64 <= len as u64, "{count} entries in {len} bytes");
-    let bytes: u64 = total.values().map(|tally| tally.bytes).sum();
-    assert!(bytes <= len as u64, "{bytes} bytes of code in {len}");
-    for place in &code.places {
-        assert!(place.containers * 16 <= len as u64 && place.empty <= place.containers);
-        assert!(place.code.values().all(|tally| tally.hollow <= tally.count && tally.count > 0));
-        // Sets of codes: together not more than the entries that they were made of.
-        let kept: u64 = place.sets.keys().map(|set| set.len() as u64).sum();
-        assert!(kept <= count && place.sets.values().sum::<u64>() <= place.containers);
-        assert!(place.problems.len() <= 8 && (place.more_problems == 0 || place.problems.len() == 8));
-    }
-    for gpu in ["8.7", "12.0"] {
-        let (all, good) = code.containers_for(gpu.parse().unwrap());
-        assert!(good <= all);
-    }
-}
+use crate::replay::fatbin::assert_plausible;
 
 fn read(bytes: &[u8]) {
     assert_plausible(&cuda::of_fatbin(bytes), bytes.len());
