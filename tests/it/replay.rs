@@ -129,7 +129,7 @@ fn whatever_can_be_planned_reads_back() {
 #[test]
 fn any_bytes_are_fat_binaries() {
     let presets = fatgen::presets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-    replay("fatbin", fatbin::fatbin, &corpus("fatbin").into_iter().chain(presets).collect::<Vec<_>>(), 400);
+    replay("fatbin", fatbin::fatbin, &corpus("fatbin").into_iter().chain(presets).collect::<Vec<_>>(), 100);
 }
 
 #[test]

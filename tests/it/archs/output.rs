@@ -110,7 +110,6 @@ TREE/lib/libtwo.so
     let wanted = [
         "\n  8.7: runs sm_87; 2 of 2 fat binaries have code for it\n  1288 of 1736 bytes are for none of these\n",
         "\n  8.7: missing; 0 of 3 fat binaries have code for it\n  144 of 144 bytes are for none of these\n",
-        // What runs one file says nothing about another: of all files together only the bytes are told.
         "\n4 files, 2 with GPU code: 1880 bytes of it\n1432 of 1880 bytes are for none of these\n",
     ];
     for text in wanted {
