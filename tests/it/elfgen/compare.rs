@@ -327,6 +327,10 @@ fn string_table(image: &Image) -> Option<&Section> {
     image.sections.iter().find(|section| section.kind == 3 && section.address == table)
 }
 
+/// `st_info`: the symbol of a section.
+const STT_SECTION: u8 = 3;
+const STRTAB: u32 = 3;
+
 /// `.symtab` follows sections that moved, and nothing else in it changes.
 fn symbols(before: &Image, after: &Image, was: Option<Vec<u8>>, is: Option<Vec<u8>>) -> bool {
     let (Some(was), Some(is)) = (was, is) else { return false };
@@ -346,6 +350,9 @@ fn symbols(before: &Image, after: &Image, was: Option<Vec<u8>>, is: Option<Vec<u
             let (from, to) = (number(&old[value_at..value_at + word]), number(&new[value_at..value_at + word]));
             let mut rest = new.to_vec();
             rest[value_at..value_at + word].copy_from_slice(&old[value_at..value_at + word]);
-            from.wrapping_add(moved) == to && rest == old
+            // Whatever else than the section's own symbol points into a string table finds the old one where it was.
+            let info = old[if before.class == Class::Elf64 { 4 } else { 12 }];
+            let is_string = info & 15 != STT_SECTION && before.sections.get(section).is_some_and(|s| s.kind == STRTAB);
+            (from.wrapping_add(moved) == to || is_string && from == to) && rest == old
         })
 }
