@@ -16,9 +16,8 @@
       overlays.default = import ./nix/overlay.nix;
 
       packages = forAll (pkgs: {
-        inherit (pkgs) cudaRunpathHook;
-        cuda-runpath = pkgs.cuda-runpath.override { commit = self.shortRev or ""; };
-        default = pkgs.cuda-runpath.override { commit = self.shortRev or ""; };
+        inherit (pkgs) cuda-runpath cudaRunpathHook;
+        default = pkgs.cuda-runpath;
       });
 
       devShells = forAll (pkgs: {

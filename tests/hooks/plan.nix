@@ -317,7 +317,7 @@ let
     )
     + equal "package-name" manifest.package.name package.pname
     + equal "package-version" manifest.package.version package.version
-    + equal "package-source" "Cargo.lock Cargo.toml src" (
+    + equal "package-source" "Cargo.lock Cargo.toml build.rs src" (
       lib.concatStringsSep " " (lib.attrNames (builtins.readDir package.src))
     )
     + same "flake-package" nixpkgs.extensible.cuda-runpath pkgs.flake.packages.x86_64-linux.default
