@@ -13,7 +13,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 (($# >= 2)) || die 'usage: benches/gpu.sh PYTHON DRIVER [COMPAT [CUDA]]'
 python=$1 driver=$(realpath "$2") compat=${3:-} cuda=${4:-}
-need unshare
+need unshare nvidia-smi
 link=/run/opengl-driver/lib
 tree=$work/tree
 
@@ -112,10 +112,9 @@ site=$("$python" -c 'import os, torch; print(os.path.dirname(os.path.dirname(tor
 say "copying $site"
 mkdir -p "$tree"
 cp -a --reflink=auto "$site/." "$tree/"
-versions="$(uname -r), driver $(sed -n '1s/.*Module *\([0-9.]*\).*/\1/p;1s/.* \([0-9][0-9.]*\) .*/\1/p' /proc/driver/nvidia/version | head -n 1)"
-gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -n 1 || true)
-say "$versions; $gpu"
-header "torch, no LD_LIBRARY_PATH, no ld.so.cache, ${gpu:-$versions}" 'check says (before)' 'libcuda mapped' 'what CUDA says' 'as predicted'
+gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
+say "$gpu"
+header "torch, no LD_LIBRARY_PATH, no ld.so.cache, $gpu" 'check says (before)' 'libcuda mapped' 'what CUDA says' 'as predicted'
 
 torch untouched
 predict untouched

@@ -4,8 +4,6 @@
   stdenv,
   rustPlatform,
   installShellFiles,
-  # For --version.
-  commit ? "",
 }:
 
 let
@@ -33,7 +31,6 @@ rustPlatform.buildRustPackage {
     filter = isInput;
   };
   cargoLock.lockFile = ../Cargo.lock;
-  env.CUDA_RUNPATH_COMMIT = commit;
 
   # The integration tests are not in the source and want linkers and a writable root; the library's own run here.
   cargoTestFlags = [ "--lib" ];

@@ -13,14 +13,14 @@ use crate::loader::{FileSystem, Object};
 
 /// What is read of a file beyond what the loader reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct Reading<'a> {
     /// Which names are those of driver libraries.
     pub libraries: &'a DriverLibraries,
     /// Its GPU code too.
     pub gpu_code: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> Reading<'a> {
     /// What a policy needs to know.
     #[must_use]
     pub fn of(policy: &'a CheckPolicy) -> Self {
@@ -50,8 +50,8 @@ pub struct StaticProgram {
 impl StaticProgram {
     /// Reads a file's bytes.
     #[must_use]
-    pub fn of(bytes: &[u8], wanted: Wanted<'_>) -> Self {
-        Self { names: cuda::names_in(bytes, wanted.libraries), gpu_code: wanted.gpu_code(bytes) }
+    pub fn of(bytes: &[u8], reading: Reading<'_>) -> Self {
+        Self { names: cuda::names_in(bytes, reading.libraries), gpu_code: reading.gpu_code(bytes) }
     }
 }
 
@@ -75,10 +75,10 @@ pub struct Facts {
 impl Facts {
     /// Reads everything, the object's data included.
     #[must_use]
-    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, wanted: Wanted<'_>) -> Self {
+    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, reading: Reading<'_>) -> Self {
         Self {
-            consumer: Consumer::of(view, wanted.libraries),
-            gpu_code: wanted.gpu_code(view.bytes),
+            consumer: Consumer::of(view, reading.libraries),
+            gpu_code: reading.gpu_code(view.bytes),
             ..Self::of_outsider(view, shown, object)
         }
     }

@@ -10,81 +10,65 @@ use super::facts::Facts;
 use super::finding::Finding;
 use super::policy::{ArchPolicy, CheckPolicy, PtxPolicy};
 use super::rule::{self, Rule, Severity};
-use crate::cuda::{Capability, Code, CodeKind, GpuCode, Runs, Variant};
+use crate::cuda::{Capability, Code, CodeKind, GpuCode, Runs, Variant, bytes_of};
 
 /// Judges one file. One without kernels is none of anybody's business.
 pub(super) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |rule: &'static Rule, about: String, message: String| {
-        findings.push(Finding::new(rule, shown, about, message));
-    };
-    for place in &code.places {
-        if let Some(problem) = place.problems.first() {
-            let others = u64::try_from(place.problems.len()).unwrap_or(0).saturating_add(place.more_problems);
-            let more = match others {
-                0 | 1 => String::new(),
-                all => format!(" ({} more)", all.saturating_sub(1)),
-            };
-            let message = format!("what GPU code {} has is not known in full: {problem}{more}", place.name);
-            find(&rule::FATBIN_UNPARSED, place.name.to_string(), message);
-        }
-    }
+    let finding = |rule: &'static Rule, about: String, message: String| Finding::new(rule, shown, about, message);
+    let not_understood = code.places.iter().filter_map(|place| {
+        let more = match place.problem_count() {
+            0 | 1 => String::new(),
+            all => format!(" ({} more)", all.saturating_sub(1)),
+        };
+        let (name, first) = (&place.name, place.problems.first()?);
+        let message = format!("what GPU code {name} has is not known in full: {first}{more}");
+        Some(finding(&rule::FATBIN_UNPARSED, name.to_string(), message))
+    });
+    let mut findings: Vec<Finding> = not_understood.collect();
     if code.real().next().is_none() {
         return findings;
     }
     if code.real().all(|code| code.kind == CodeKind::LtoIr) {
-        let list = architectures(code);
-        find(
-            &rule::LTO_ONLY,
-            String::new(),
-            format!("has {list} only, which must be linked by nvJitLink before it runs"),
-        );
+        let message = format!("has {} only, which must be linked by nvJitLink before it runs", architectures(code));
+        findings.push(finding(&rule::LTO_ONLY, String::new(), message));
         return findings;
     }
     for gpu in &policy.gpus {
-        let about = gpu.to_string();
-        let renamed = gpu.renamed().filter(|other| matches!(code.runs_on(*other), Runs::Exactly(_)));
-        match fitness(policy, code, *gpu) {
-            Fitness::Good => continue,
-            Fitness::ByFamily(found) => {
-                find(
-                    &rule::ARCH_BY_FAMILY,
-                    about.clone(),
-                    format!("runs on {gpu} through {}{}", found.sm(), partly(code, *gpu)),
-                );
-            }
-            Fitness::Jit(found) => {
-                let compute = found.compute();
-                let message = format!(
-                    "has no machine code for {gpu}: JIT from {compute} PTX, needs libnvidia-ptxjitcompiler{}",
-                    partly(code, *gpu)
-                );
-                find(&rule::ARCH_JIT_ONLY, about.clone(), message);
-            }
-            Fitness::Missing(but) => {
-                let message = format!("has no code that is wanted for {gpu}: {but}");
-                find(&rule::ARCH_MISSING, about.clone(), message);
-            }
-        }
-        if let Some(other) = renamed {
-            let message = format!("has code for {other}, which is what {gpu} is called {}", when(other));
-            find(&rule::ARCH_RENAMED, about, message);
-        }
+        findings.extend(judge_for(policy, shown, code, *gpu));
     }
     if policy.ptx == PtxPolicy::Require
         && let Some(highest) = policy.gpus.iter().max()
         && let Some(message) = lacks_ptx(code, *highest)
     {
-        find(&rule::PTX_MISSING, highest.to_string(), message);
+        findings.push(finding(&rule::PTX_MISSING, highest.to_string(), message));
     }
-    if let Some(message) = extra(policy, code) {
-        find(&rule::ARCH_EXTRA, String::new(), message);
-    }
-    if policy.arch == ArchPolicy::Ptx {
-        let is_jit = |finding: &Finding| finding.rule == &rule::ARCH_JIT_ONLY;
-        return findings.into_iter().map(|f| if is_jit(&f) { f.no_worse_than(Severity::Note) } else { f }).collect();
-    }
+    findings.extend(extra(policy, code).map(|message| finding(&rule::ARCH_EXTRA, String::new(), message)));
     findings
+}
+
+/// CRP500 to CRP502 and CRP506, about one GPU.
+fn judge_for(policy: &CheckPolicy, shown: &Path, code: &GpuCode, gpu: Capability) -> Vec<Finding> {
+    let finding = |rule: &'static Rule, message: String| Finding::new(rule, shown, gpu.to_string(), message);
+    let unfit = match fitness(policy, code, gpu) {
+        Fitness::Good => return Vec::new(),
+        Fitness::ByFamily(found) => {
+            let message = format!("runs on {gpu} through {}{}", found.sm(), partly(code, gpu));
+            finding(&rule::ARCH_BY_FAMILY, message)
+        }
+        Fitness::Jit(found) => {
+            let (compute, partly) = (found.compute(), partly(code, gpu));
+            let needs = format!("JIT from {compute} PTX, needs libnvidia-ptxjitcompiler{partly}");
+            let found = finding(&rule::ARCH_JIT_ONLY, format!("has no machine code for {gpu}: {needs}"));
+            if policy.arch == ArchPolicy::Ptx { found.no_worse_than(Severity::Note) } else { found }
+        }
+        Fitness::Missing(but) => finding(&rule::ARCH_MISSING, format!("has no code that is wanted for {gpu}: {but}")),
+    };
+    let renamed = gpu.renamed().filter(|other| matches!(code.runs_on(*other), Runs::Exactly(_)));
+    let renamed = renamed.map(|other| {
+        let message = format!("has code for {other}, which is what {gpu} is called {}", when(other));
+        finding(&rule::ARCH_RENAMED, message)
+    });
+    std::iter::once(unfit).chain(renamed).collect()
 }
 
 /// Whether a GPU runs a file the way that is wanted.
@@ -168,15 +152,9 @@ fn lacks_ptx(code: &GpuCode, highest: Capability) -> Option<String> {
 
 fn extra(policy: &CheckPolicy, code: &GpuCode) -> Option<String> {
     let unused = code.unused(&policy.gpus);
-    if unused.count == 0 {
-        return None;
-    }
-    let total = code.total();
-    let is_unused = |code: &&Code| !policy.gpus.iter().any(|gpu| code.serves(*gpu));
-    let names: Vec<String> = total.keys().filter(is_unused).map(|code| code.architecture()).collect();
-    let all: u64 = total.values().fold(0, |sum, tally| sum.saturating_add(tally.bytes));
-    let (unused, names) = (unused.bytes, names.join(", "));
-    Some(format!("{unused} of {all} bytes of GPU code are for what no target is: {names}"))
+    let names: Vec<String> = unused.keys().map(|code| code.architecture()).collect();
+    let (bytes, all, names) = (bytes_of(&unused), bytes_of(&code.total()), names.join(", "));
+    (!unused.is_empty()).then(|| format!("{bytes} of {all} bytes of GPU code are for what no target is: {names}"))
 }
 
 /// CRP509, about the closure.

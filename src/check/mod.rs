@@ -27,7 +27,7 @@ pub use closure::{Closure, ClosureError};
 pub use doctor::{Diagnosis, Target, TargetWorld, Wish, diagnose};
 pub use entries::{stale_hints, stub_names};
 pub use explain::{Explained, Explanation, Question};
-pub use facts::{Facts, Inspected, Item, StaticProgram, Wanted, World, Wrapper};
+pub use facts::{Facts, Inspected, Item, Reading, StaticProgram, World, Wrapper};
 pub use finding::{Finding, Verdict};
 pub use judge::{InProgram, Judge, ObjectReport, RequestReport};
 pub use policy::{

@@ -7,24 +7,14 @@ use super::exit::Status;
 use super::{output, settings};
 use crate::cuda::GpuCode;
 use crate::report::{self, ArchsRun};
-use crate::tree::{self, ArchsReport, FixError, Workers};
+use crate::tree::{self, ArchsReport, Failure, FixError, Workers};
 
 pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let gpus = settings::gpus("--unused-for", &args.unused_for)?;
-    let exclude = settings::exclude(&args.inputs)?;
-    let mut roots = Vec::new();
-    let mut files = Vec::new();
-    for root in settings::roots(&args.inputs)? {
-        match root {
-            Ok(root) => roots.push(root),
-            Err(error) => files.push(ArchsReport { path: error.given, code: Err(FixError::Walk(error.source)) }),
-        }
-    }
     let workers = Workers::new(settings::jobs(global));
-    let listing = tree::discover(&roots, &exclude, &workers);
-    files.extend(
-        listing.failures.into_iter().map(|f| ArchsReport { path: f.shown, code: Err(FixError::Walk(f.error)) }),
-    );
+    let listing = settings::listing(&args.inputs, &workers)?;
+    let failed = |failure: Failure| ArchsReport { path: failure.shown, code: Err(FixError::Walk(failure.error)) };
+    let mut files: Vec<ArchsReport> = listing.failures.into_iter().map(failed).collect();
     files.extend(tree::archs(listing.files, &workers));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let run = ArchsRun { files, sum_only: args.sum, gpus };

@@ -13,7 +13,7 @@ use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
 use crate::cuda::{Capability, DriverLibraries};
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{FixSettings, Machine, Root, Writing};
+use crate::tree::{Failure, FixSettings, Listing, Machine, Root, Workers, Writing, discover};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -40,6 +40,21 @@ pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>>
     let separator = if null { 0 } else { b'\n' };
     let names = text.split(|byte| *byte == separator).filter(|name| !name.is_empty());
     Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect())
+}
+
+/// What the arguments lead to, and what of it cannot be read.
+pub(super) fn listing(inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
+    let exclude = exclude(inputs)?;
+    let (mut known, mut failures) = (Vec::new(), Vec::new());
+    for root in roots(inputs)? {
+        match root {
+            Ok(root) => known.push(root),
+            Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
+        }
+    }
+    let mut listing = discover(&known, &exclude, workers);
+    listing.failures.extend(failures);
+    Ok(listing)
 }
 
 /// The globs of `--exclude`.

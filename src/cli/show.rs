@@ -5,24 +5,15 @@ use super::exit::Status;
 use super::{output, settings};
 use crate::cuda::DriverLibraries;
 use crate::report;
-use crate::tree::{self, FixError, ShowReport, Workers};
+use crate::tree::{self, Failure, FixError, ShowReport, Workers};
 
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let (policy_64, policy_32) = settings::show(args)?;
     let libraries = DriverLibraries::with(&[])?;
-    let exclude = settings::exclude(&args.inputs)?;
-    let mut roots = Vec::new();
-    let mut reports = Vec::new();
-    for root in settings::roots(&args.inputs)? {
-        match root {
-            Ok(root) => roots.push(root),
-            Err(error) => reports.push(ShowReport { path: error.given, facts: Err(FixError::Walk(error.source)) }),
-        }
-    }
     let workers = Workers::new(settings::jobs(global));
-    let listing = tree::discover(&roots, &exclude, &workers);
-    let failures = listing.failures.into_iter();
-    reports.extend(failures.map(|f| ShowReport { path: f.shown, facts: Err(FixError::Walk(f.error)) }));
+    let listing = settings::listing(&args.inputs, &workers)?;
+    let failed = |failure: Failure| ShowReport { path: failure.shown, facts: Err(FixError::Walk(failure.error)) };
+    let mut reports: Vec<ShowReport> = listing.failures.into_iter().map(failed).collect();
     reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, &workers));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {

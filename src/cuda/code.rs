@@ -73,7 +73,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Both.
+    /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -83,6 +83,25 @@ impl Tally {
             unpacked: self.unpacked.saturating_add(other.unpacked),
         }
     }
+}
+
+/// How much there is of each code.
+pub type Tallies = BTreeMap<Code, Tally>;
+
+/// Adds up what is counted by code.
+pub fn add_up<'a>(tallies: impl IntoIterator<Item = (&'a Code, &'a Tally)>) -> Tallies {
+    let mut sum = Tallies::new();
+    for (code, tally) in tallies {
+        let of_code = sum.entry(*code).or_default();
+        *of_code = of_code.plus(*tally);
+    }
+    sum
+}
+
+/// The bytes of all code together.
+#[must_use]
+pub fn bytes_of(tallies: &Tallies) -> u64 {
+    tallies.values().fold(0, |sum, tally| sum.saturating_add(tally.bytes))
 }
 
 /// The fat binaries of a section or segment.
@@ -95,13 +114,21 @@ pub struct Place {
     /// Those of them without an entry.
     pub empty: u64,
     /// What is in them.
-    pub code: BTreeMap<Code, Tally>,
+    pub code: Tallies,
     /// How many containers have exactly this code, hollow entries and what has nothing else left out.
     pub sets: BTreeMap<Box<[Code]>, u64>,
     /// The first things that are not understood.
     pub problems: Vec<FatbinProblem>,
     /// How many more there are.
     pub more_problems: u64,
+}
+
+impl Place {
+    /// How many things are not understood.
+    #[must_use]
+    pub fn problem_count(&self) -> u64 {
+        u64::try_from(self.problems.len()).unwrap_or(u64::MAX).saturating_add(self.more_problems)
+    }
 }
 
 /// All GPU code of a file.
@@ -127,13 +154,8 @@ pub enum Runs {
 impl GpuCode {
     /// The code of all sections together.
     #[must_use]
-    pub fn total(&self) -> BTreeMap<Code, Tally> {
-        let mut total = BTreeMap::new();
-        for (code, tally) in self.places.iter().flat_map(|place| &place.code) {
-            let sum: &mut Tally = total.entry(*code).or_default();
-            *sum = sum.plus(*tally);
-        }
-        total
+    pub fn total(&self) -> Tallies {
+        add_up(self.places.iter().flat_map(|place| &place.code))
     }
 
     /// The code in which there is something to run.
@@ -142,18 +164,25 @@ impl GpuCode {
         code.filter(|(_, tally)| tally.count > tally.hollow).map(|(code, _)| *code)
     }
 
-    /// Bytes that no GPU of a list can use.
+    /// The code that no GPU of a list can use.
     #[must_use]
-    pub fn unused(&self, gpus: &[Capability]) -> Tally {
-        let code = self.places.iter().flat_map(|place| &place.code);
-        let unused = code.filter(|(code, _)| !gpus.iter().any(|gpu| code.serves(*gpu)));
-        unused.fold(Tally::default(), |sum, (_, tally)| sum.plus(*tally))
+    pub fn unused(&self, gpus: &[Capability]) -> Tallies {
+        let mut unused = self.total();
+        unused.retain(|code, _| !gpus.iter().any(|gpu| code.serves(*gpu)));
+        unused
     }
 
     /// How a GPU would run it: some container must have code for it.
     #[must_use]
     pub fn runs_on(&self, gpu: Capability) -> Runs {
         self.real().map(|code| runs(code, gpu)).reduce(best).unwrap_or(Runs::Not)
+    }
+
+    /// The newest architecture that PTX for every later GPU is for.
+    #[must_use]
+    pub fn newest_ptx(&self) -> Option<Capability> {
+        let ptx = self.real().filter(|code| code.kind == CodeKind::Ptx && code.capability.variant == Variant::Common);
+        ptx.map(|code| code.capability).max()
     }
 
     /// Containers with code, and those of them that have some for a GPU.
@@ -186,14 +215,5 @@ fn best(a: Runs, b: Runs) -> Runs {
         (Runs::Family(a), Runs::Family(b)) => Runs::Family(a.max(b)),
         (Runs::Jit(a), Runs::Jit(b)) => Runs::Jit(a.max(b)),
         _ => a.min(b),
-    }
-}
-
-impl GpuCode {
-    /// The newest architecture that PTX for every later GPU is for.
-    #[must_use]
-    pub fn newest_ptx(&self) -> Option<Capability> {
-        let ptx = self.real().filter(|code| code.kind == CodeKind::Ptx && code.capability.variant == Variant::Common);
-        ptx.map(|code| code.capability).max()
     }
 }

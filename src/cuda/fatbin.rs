@@ -224,8 +224,8 @@ fn add(place: &mut Place, mut entries: Vec<Entry<'_>>) {
         let Entry { code, tally, packing, stored } = &entry;
         let is_hollow = stored.is_some_and(|stored| is_hollow(code.kind, stored, *packing, tally.unpacked));
         entry.tally.hollow = u64::from(is_hollow);
-        let tally = place.code.entry(entry.code).or_default();
-        *tally = tally.plus(entry.tally);
+        let of_code = place.code.entry(entry.code).or_default();
+        *of_code = of_code.plus(entry.tally);
     }
     let with_code = entries.iter().filter(|entry| entry.tally.hollow == 0);
     let mut set: Vec<Code> = with_code.map(|entry| entry.code).collect();

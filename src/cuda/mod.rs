@@ -13,7 +13,7 @@ mod stub;
 mod version;
 
 pub use capability::{Capability, CapabilityError, Variant};
-pub use code::{Code, CodeKind, GpuCode, Place, Runs, Tally};
+pub use code::{Code, CodeKind, GpuCode, Place, Runs, Tallies, Tally, add_up, bytes_of};
 pub use compat_note::{CompatNote, CompatNoteError};
 pub use consumer::{Consumer, Request, RequestKind, names_in};
 pub use fatbin::{FatbinProblem, is_fatbin, of_contents, of_fatbin, unparsed};

@@ -105,9 +105,9 @@ const SMALL: u64 = 1 << 20;
 /// What the first bytes say.
 #[derive(Debug)]
 pub enum Sniffed {
-    /// Not an ELF file.
+    /// Not an ELF file, nor what else was asked for.
     NotElf,
-    /// An ELF file, mapped.
+    /// An ELF file, or what else was asked for: read or mapped.
     Elf(Opened),
 }
 

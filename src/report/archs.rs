@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::human::{Detail, Human};
 use super::json::{SCHEMA, print, put, put_bytes, put_path};
 use super::text::with_sources;
-use crate::cuda::{Capability, Code, GpuCode, Runs, Tally};
+use crate::cuda::{Capability, GpuCode, Runs, Tallies, add_up, bytes_of};
 use crate::tree::ArchsReport;
 
 /// What was found, and what of it is wanted.
@@ -28,19 +28,21 @@ impl ArchsRun {
         self.files.iter().filter_map(|report| report.code.as_ref().ok())
     }
 
+    /// All files as one.
+    fn together(&self) -> GpuCode {
+        GpuCode { places: self.codes().flat_map(|code| code.places.iter().cloned()).collect() }
+    }
+
     fn with_code(&self) -> usize {
         self.codes().filter(|code| has_containers(code)).count()
     }
 
     /// The places of all files, those of one name together.
-    fn sum(&self) -> BTreeMap<BString, BTreeMap<Code, Tally>> {
-        let mut sum: BTreeMap<BString, BTreeMap<Code, Tally>> = BTreeMap::new();
+    fn sum(&self) -> BTreeMap<&BString, Tallies> {
+        let mut sum: BTreeMap<&BString, Tallies> = BTreeMap::new();
         for place in self.codes().flat_map(|code| &code.places) {
-            let of_name = sum.entry(place.name.clone()).or_default();
-            for (code, tally) in &place.code {
-                let total = of_name.entry(*code).or_default();
-                *total = total.plus(*tally);
-            }
+            let of_name = sum.entry(&place.name).or_default();
+            *of_name = add_up(of_name.iter().chain(&place.code));
         }
         sum
     }
@@ -48,10 +50,6 @@ impl ArchsRun {
 
 fn has_containers(code: &GpuCode) -> bool {
     code.places.iter().any(|place| place.containers > 0)
-}
-
-fn total(tallies: &BTreeMap<Code, Tally>) -> Tally {
-    tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally))
 }
 
 /// Prints a table for each file with GPU code, or one for all; failures to `err`.
@@ -80,16 +78,15 @@ pub fn print_archs(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mut
         }
     }
     if human.detail >= Detail::Normal {
-        let all: GpuCode = GpuCode { places: run.codes().flat_map(|code| code.places.iter().cloned()).collect() };
+        let all = run.together();
         if run.sum_only {
             writeln!(out, "{}", title(human, &all))?;
             for (name, tallies) in &run.sum() {
                 rows(human, name, tallies, out)?;
             }
         }
-        let of_files = all.total();
-        let (sum, files) = (total(&of_files), if run.files.len() == 1 { "file" } else { "files" });
-        writeln!(out, "{} {files}, {} with GPU code: {} bytes of it", run.files.len(), run.with_code(), sum.bytes)?;
+        let (bytes, files) = (bytes_of(&all.total()), if run.files.len() == 1 { "file" } else { "files" });
+        writeln!(out, "{} {files}, {} with GPU code: {bytes} bytes of it", run.files.len(), run.with_code())?;
         if !run.gpus.is_empty() {
             unused(run, &all, "", out)?;
         }
@@ -133,7 +130,7 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
     unused(run, code, "  ", out)
 }
 
-fn rows(human: &Human, name: &BString, tallies: &BTreeMap<Code, Tally>, out: &mut dyn Write) -> io::Result<()> {
+fn rows(human: &Human, name: &BString, tallies: &Tallies, out: &mut dyn Write) -> io::Result<()> {
     for (code, tally) in tallies {
         write!(out, "  ")?;
         human.name(out, name)?;
@@ -145,8 +142,8 @@ fn rows(human: &Human, name: &BString, tallies: &BTreeMap<Code, Tally>, out: &mu
 }
 
 fn unused(run: &ArchsRun, code: &GpuCode, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-    let (unused, all) = (code.unused(&run.gpus), total(&code.total()));
-    writeln!(out, "{indent}{} of {} bytes are for none of these", unused.bytes, all.bytes)
+    let (unused, all) = (bytes_of(&code.unused(&run.gpus)), bytes_of(&code.total()));
+    writeln!(out, "{indent}{unused} of {all} bytes are for none of these")
 }
 
 fn how(runs: Runs) -> String {
@@ -186,7 +183,7 @@ pub fn print_archs_json(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::R
         Ok(code) => all || !code.places.is_empty(),
     };
     let sum: Vec<Value> = run.sum().iter().flat_map(|(name, tallies)| entries(name, tallies)).collect();
-    let every = GpuCode { places: run.codes().flat_map(|code| code.places.iter().cloned()).collect() };
+    let every = run.together();
     let mut summary = Map::new();
     summary.insert("files".to_owned(), run.files.len().into());
     summary.insert("withGpuCode".to_owned(), run.with_code().into());
@@ -210,11 +207,11 @@ fn put_sums(value: &mut Map<String, Value>, run: &ArchsRun, code: &GpuCode) {
     let empty: u64 = code.places.iter().map(|place| place.empty).sum();
     value.insert("containers".to_owned(), containers.into());
     value.insert("empty".to_owned(), empty.into());
-    value.insert("bytes".to_owned(), total(&code.total()).bytes.into());
+    value.insert("bytes".to_owned(), bytes_of(&code.total()).into());
     if run.gpus.is_empty() {
         return;
     }
-    value.insert("unusedBytes".to_owned(), code.unused(&run.gpus).bytes.into());
+    value.insert("unusedBytes".to_owned(), bytes_of(&code.unused(&run.gpus)).into());
     let targets = run.gpus.iter().map(|gpu| {
         let (all, good) = code.containers_for(*gpu);
         let (runs, through) = match code.runs_on(*gpu) {
@@ -236,10 +233,7 @@ fn put_sums(value: &mut Map<String, Value>, run: &ArchsRun, code: &GpuCode) {
 
 /// All of them, the ones that are only counted as well.
 fn problems(code: &GpuCode) -> u64 {
-    code.places.iter().fold(0, |sum, place| {
-        let told = u64::try_from(place.problems.len()).unwrap_or(u64::MAX);
-        sum.saturating_add(told).saturating_add(place.more_problems)
-    })
+    code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
 fn file_value(run: &ArchsRun, report: &ArchsReport) -> Value {
@@ -260,7 +254,7 @@ fn file_value(run: &ArchsRun, report: &ArchsReport) -> Value {
     Value::Object(value)
 }
 
-fn entries(name: &BString, tallies: &BTreeMap<Code, Tally>) -> Vec<Value> {
+fn entries(name: &BString, tallies: &Tallies) -> Vec<Value> {
     let rows = tallies.iter().map(|(code, tally)| {
         let mut value = Map::new();
         put_bytes(&mut value, "section", name);

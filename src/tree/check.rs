@@ -11,7 +11,7 @@ use super::discover::{Found, Listing};
 use super::run::Workers;
 use super::world::Machine;
 use crate::check::{
-    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, StaticProgram, Wanted, Wrapper, hidden_by, library_path,
+    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Reading, StaticProgram, Wrapper, hidden_by, library_path,
     programs_to_ask, sum_up,
 };
 use crate::elf::view::{NotApplicable, Subject};
@@ -118,13 +118,13 @@ fn subject(opened: &Opened, shown: &Path, real: &Path, policy: &CheckPolicy) -> 
         Err(error) => Inspected::Unreadable(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
-            Inspected::Static(StaticProgram::of(opened.bytes(), Wanted::of(policy)))
+            Inspected::Static(StaticProgram::of(opened.bytes(), Reading::of(policy)))
         }
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {
             let path = BString::from(real.as_os_str().as_bytes());
             let object = Object::of(&view, path, opened.identity.inode, opened.identity.mode);
-            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Wanted::of(policy))))
+            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Reading::of(policy))))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 9] = ["cli", "report", "tree", "fsio", "check", "loader", "cuda", "elf", "runpath"];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -23,6 +23,8 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("walkdir", &["tree"]),
     ("goblin", &["elf"]),
     ("object", &["elf"]),
+    ("lz4_flex", &["cuda"]),
+    ("ruzstd", &["cuda"]),
 ];
 
 /// What a pure layer must not touch.

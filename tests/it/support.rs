@@ -230,3 +230,19 @@ pub(crate) fn compile(name: &str, source: &str, test: &str) -> Option<PathBuf> {
     std::fs::rename(&fresh, &output).and_then(|()| std::fs::remove_file(&input)).expect("a compiled helper");
     Some(output)
 }
+
+/// A shell that may mount in a namespace of its own; None where the kernel refuses.
+pub(crate) fn mounting_shell(test: &str, script: &str) -> Option<Command> {
+    if !require("unshare", test) || !require("mount", test) {
+        return None;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let flags: &[&str] = if is_root { &["-m"] } else { &["-U", "-r", "-m"] };
+    if !command("unshare").args(flags).arg("true").status().is_ok_and(|status| status.success()) {
+        skip(test, "no mount namespaces here");
+        return None;
+    }
+    let mut shell = command("unshare");
+    shell.args(flags).args(["sh", "-c", script, "sh"]);
+    Some(shell)
+}

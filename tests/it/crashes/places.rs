@@ -2,28 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use super::site::{Case, MODES, Site, cases};
 use super::strace::can_trace;
 use crate::fixtures::for_all;
-use crate::support::{Run, Snapshot, command, long, require, skip};
-
-/// A shell that may mount in a namespace of its own; None where the kernel refuses.
-fn mounting_shell(test: &str, script: &str) -> Option<Command> {
-    if !require("unshare", test) || !require("mount", test) {
-        return None;
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    let flags: &[&str] = if is_root { &["-m"] } else { &["-U", "-r", "-m"] };
-    if !command("unshare").args(flags).arg("true").status().is_ok_and(|status| status.success()) {
-        skip(test, "no mount namespaces here");
-        return None;
-    }
-    let mut shell = command("unshare");
-    shell.args(flags).args(["sh", "-c", script, "sh"]);
-    Some(shell)
-}
+use crate::support::{Run, Snapshot, command, long, mounting_shell, require, skip};
 
 /// `$1` mount point, `$2` pages that stay free, `$3` the old object, `$4` the new one; then the command.
 const FULL_DISK: &str = r#"

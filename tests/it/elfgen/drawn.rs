@@ -38,35 +38,6 @@ impl<'a> Choices<'a> {
     }
 }
 
-const MACHINES: [Machine; 23] = {
-    use Machine::*;
-    [
-        X86_64,
-        I386,
-        Aarch64,
-        Aarch64Be,
-        Arm,
-        ArmBe,
-        Ppc64Le,
-        Ppc64,
-        Ppc,
-        Riscv64,
-        Riscv32,
-        S390x,
-        S390,
-        Mips,
-        Mipsel,
-        Mips64,
-        Mips64el,
-        Sparc64,
-        Alpha,
-        Loongarch64,
-        M68k,
-        Parisc,
-        Unknown,
-    ]
-};
-
 const PATHS: [&str; 8] = [
     "",
     "/a",
@@ -167,7 +138,7 @@ impl Spec {
 
 /// Any machine.
 pub(crate) fn machine(choices: &mut Choices<'_>) -> Machine {
-    choices.one_of(&MACHINES)
+    choices.one_of(&Machine::ALL)
 }
 
 impl Damage {

@@ -40,6 +40,36 @@ pub(crate) struct Relocations {
 }
 
 impl Machine {
+    /// Every machine.
+    pub(crate) const ALL: [Self; 23] = {
+        use Machine::*;
+        [
+            X86_64,
+            I386,
+            Aarch64,
+            Aarch64Be,
+            Arm,
+            ArmBe,
+            Ppc64Le,
+            Ppc64,
+            Ppc,
+            Riscv64,
+            Riscv32,
+            S390x,
+            S390,
+            Mips,
+            Mipsel,
+            Mips64,
+            Mips64el,
+            Sparc64,
+            Alpha,
+            Loongarch64,
+            M68k,
+            Parisc,
+            Unknown,
+        ]
+    };
+
     pub(crate) fn class(self) -> Class {
         use Machine::{Arm, ArmBe, I386, M68k, Mips, Mipsel, Parisc, Ppc, Riscv32, S390};
         match self {

@@ -21,7 +21,7 @@ use crate::fixtures::{
     Ended, LINKERS, Link, NEW, OLD, OldPath, Shape, build_folder, clean, deps, drop_section_headers, fix, json, run,
     run_file, text,
 };
-use crate::support::{Snapshot, binary, program, require, skip};
+use crate::support::{Snapshot, binary, mounting_shell, program, require, skip};
 
 /// The two write modes of an edit.
 const MODES: [&[&str]; 2] = [&[], &["--in-place"]];

@@ -78,24 +78,6 @@ fn another_users_file_is_refused_by_name() {
     }
 }
 
-/// A shell that may mount in a namespace of its own; None where the kernel refuses.
-fn mounting_shell(test: &str, script: &str) -> Option<Command> {
-    if !require("unshare", test) || !require("mount", test) {
-        return None;
-    }
-    let flags: &[&str] = if is_root() { &["-m"] } else { &["-U", "-r", "-m"] };
-    if run(clean("unshare").args(flags).arg("true")).code != 0 {
-        skip(test, "no mount namespaces here");
-        return None;
-    }
-    let mut command = clean("unshare");
-    for name in ["NIX_STORE", "NIX_BUILD_TOP"] {
-        command.env_remove(name);
-    }
-    command.args(flags).args(["sh", "-c", script, "sh"]);
-    Some(command)
-}
-
 /// `$1` mount point, `$2` pages that stay free, `$3` the file to copy there, `$4` the host program; then the command.
 const FULL_DISK: &str = r#"
 set -e
