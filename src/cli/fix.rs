@@ -108,7 +108,7 @@ fn refuse_store_roots(roots: &mut Vec<Root>, settings: &FixSettings, failures: &
 }
 
 fn failed(path: &Path, error: FixError) -> FileReport {
-    FileReport { path: path.to_owned(), object: None, outcome: Outcome::Failed(error) }
+    FileReport { path: path.to_owned(), object: None, outcome: Outcome::Failed(Box::new(error)) }
 }
 
 /// A receipt while it is being written: one line for each file as soon as that is edited.

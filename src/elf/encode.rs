@@ -3,6 +3,7 @@
 use scroll::Pwrite;
 
 use super::record::{DynamicEntry, Encoding, Section, Segment};
+use super::units::len64;
 
 /// The fields of the ELF header that an edit may change.
 #[derive(Clone, Copy, Debug)]
@@ -41,41 +42,40 @@ pub(super) fn word(encoding: Encoding, value: u64) -> Option<Vec<u8>> {
     Some(if encoding.is_big_endian { value.to_be_bytes() } else { value.to_le_bytes() }.to_vec())
 }
 
-/// A program header; `None` when a value does not fit the class.
-pub(super) fn encode_segment(encoding: Encoding, segment: &Segment) -> Option<Vec<u8>> {
-    let fields = [
-        segment.offset.get(),
-        segment.address.get(),
-        segment.physical.get(),
-        segment.file_size,
-        segment.memory_size,
-        segment.align,
-    ];
-    fits(encoding, &fields)?;
-    record(encoding.segment_size(), |bytes| bytes.pwrite_with(segment.to_record(), 0, encoding.context()).ok())
+/// Program headers, one behind the other; `None` when a value does not fit the class.
+pub(super) fn encode_segments(encoding: Encoding, segments: &[Segment]) -> Option<Vec<u8>> {
+    table(encoding.segment_size(), len64(segments), segments, |segment, bytes| {
+        let fields = [
+            segment.offset.get(),
+            segment.address.get(),
+            segment.physical.get(),
+            segment.file_size,
+            segment.memory_size,
+            segment.align,
+        ];
+        fits(encoding, &fields)?;
+        bytes.pwrite_with(segment.to_record(), 0, encoding.context()).ok()
+    })
 }
 
-/// A section header; `None` when a value does not fit the class.
-pub(super) fn encode_section(encoding: Encoding, section: &Section) -> Option<Vec<u8>> {
-    let fields =
-        [section.flags, section.address.get(), section.offset.get(), section.size, section.align, section.entry_size];
-    fits(encoding, &fields)?;
-    record(encoding.section_size(), |bytes| bytes.pwrite_with(section.to_record(), 0, encoding.context()).ok())
+/// Section headers, one behind the other; `None` when a value does not fit the class.
+pub(super) fn encode_sections(encoding: Encoding, sections: &[Section]) -> Option<Vec<u8>> {
+    table(encoding.section_size(), len64(sections), sections, |section, bytes| {
+        let (address, offset) = (section.address.get(), section.offset.get());
+        fits(encoding, &[section.flags, address, offset, section.size, section.align, section.entry_size])?;
+        bytes.pwrite_with(section.to_record(), 0, encoding.context()).ok()
+    })
 }
 
 /// The dynamic section: the entries, then DT_NULL up to `slots`; `None` when there is no room for the terminator.
 pub(super) fn encode_dynamic(encoding: Encoding, entries: &[DynamicEntry], slots: u64) -> Option<Vec<u8>> {
-    let size = encoding.dynamic_size();
-    if u64::try_from(entries.len()).ok()? >= slots {
+    if len64(entries) >= slots {
         return None;
     }
-    let mut bytes = Vec::new();
-    for entry in entries {
+    table(encoding.dynamic_size(), slots, entries, |entry, bytes| {
         fits(encoding, &[entry.tag, entry.value])?;
-        bytes.extend(record(size, |out| out.pwrite_with(entry.to_record(), 0, encoding.context()).ok())?);
-    }
-    bytes.resize(usize::try_from(slots.checked_mul(size)?).ok()?, 0);
-    Some(bytes)
+        bytes.pwrite_with(entry.to_record(), 0, encoding.context()).ok()
+    })
 }
 
 /// goblin narrows silently; a value that does not fit must not get there.
@@ -83,9 +83,12 @@ fn fits(encoding: Encoding, values: &[u64]) -> Option<()> {
     values.iter().all(|value| *value <= encoding.highest()).then_some(())
 }
 
-fn record(size: u64, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(size).ok()?];
-    write(&mut bytes)?;
+/// So many records of one size, zeros behind the last that there is.
+fn table<T>(size: u64, count: u64, records: &[T], write: impl Fn(&T, &mut [u8]) -> Option<usize>) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(size.checked_mul(count)?).ok()?];
+    for (record, place) in records.iter().zip(bytes.chunks_exact_mut(usize::try_from(size).ok()?)) {
+        write(record, place)?;
+    }
     Some(bytes)
 }
 

@@ -49,15 +49,19 @@ impl<'a> Image<'a> {
     /// the file does not have.
     #[must_use]
     pub fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
-        let mut layers = Vec::new();
-        for patch in patches {
-            let bytes = match &patch.content {
-                Content::Bytes(bytes) => bytes,
-                Content::CopyOf(range) => range.of(base)?,
-            };
-            layers.push((patch.range()?, bytes));
-        }
-        Some(Self { base, len, layers })
+        let mut image = Self { base, len, layers: Vec::with_capacity(patches.len()) };
+        patches.iter().try_for_each(|patch| image.put(patch))?;
+        Some(image)
+    }
+
+    /// Lays one more patch over everything. `None` when it copies bytes that the file does not have.
+    pub(crate) fn put(&mut self, patch: &'a Patch) -> Option<()> {
+        let bytes = match &patch.content {
+            Content::Bytes(bytes) => bytes,
+            Content::CopyOf(range) => range.of(self.base)?,
+        };
+        self.layers.push((patch.range()?, bytes));
+        Some(())
     }
 
     /// The file's size in bytes.
@@ -86,15 +90,23 @@ impl<'a> Image<'a> {
         if range.end().get() > self.len {
             return None;
         }
-        let mut hits = self.layers.iter().filter(|(layer, _)| layer.intersects(range)).peekable();
-        if hits.peek().is_none()
-            && let Some(bytes) = range.of(self.base)
-        {
-            return Some(Cow::Borrowed(bytes));
+        let hits = self.layers.iter().filter(|(layer, _)| layer.intersects(range));
+        match hits.clone().next_back() {
+            // What lies under it does not show.
+            Some((layer, content)) if layer.covers(range) => return part(range, *layer, content).map(Cow::Borrowed),
+            Some(_) => {}
+            None => {
+                if let Some(bytes) = range.of(self.base) {
+                    return Some(Cow::Borrowed(bytes));
+                }
+            }
         }
-        let mut bytes = vec![0; usize::try_from(range.len()).ok()?];
-        let base = FileRange::new(FileOffset::new(0), len64(self.base))?;
-        lay(&mut bytes, range, base, self.base)?;
+        let len = usize::try_from(range.len()).ok()?;
+        let inside = FileRange::new(FileOffset::new(0), len64(self.base))?.intersection(range);
+        let inside = inside.filter(|inside| inside.start() == range.start());
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend_from_slice(inside.map_or(Some(&[][..]), |inside| inside.of(self.base))?);
+        bytes.resize(len, 0);
         for (layer, content) in hits {
             lay(&mut bytes, range, *layer, content)?;
         }
@@ -106,10 +118,15 @@ impl<'a> Image<'a> {
 fn lay(target: &mut [u8], range: FileRange, layer: FileRange, content: &[u8]) -> Option<()> {
     let Some(both) = layer.intersection(range) else { return Some(()) };
     let to = usize::try_from(both.start().since(range.start())?).ok()?;
-    let from = usize::try_from(both.start().since(layer.start())?).ok()?;
-    let len = usize::try_from(both.len()).ok()?;
-    target.get_mut(to..to.checked_add(len)?)?.copy_from_slice(content.get(from..from.checked_add(len)?)?);
+    let bytes = part(both, layer, content)?;
+    target.get_mut(to..to.checked_add(bytes.len())?)?.copy_from_slice(bytes);
     Some(())
+}
+
+/// The part of a layer's bytes that a range inside of it names.
+fn part(range: FileRange, layer: FileRange, content: &[u8]) -> Option<&[u8]> {
+    let from = usize::try_from(range.start().since(layer.start())?).ok()?;
+    content.get(from..from.checked_add(usize::try_from(range.len()).ok()?)?)
 }
 
 /// The whole file that a plan makes: for small files and for tests; writers go patch by patch.

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod record;
 pub mod references;
 mod relocations;
+mod runs;
 pub mod strings;
 pub mod symbols;
 pub mod units;

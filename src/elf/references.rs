@@ -417,9 +417,18 @@ impl Budget {
 /// A string of the table that reads `wanted` already, whoever it belongs to.
 #[must_use]
 pub fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
-    let mut with_nul = wanted.to_vec();
-    with_nul.push(0);
-    table.find(&with_nul).and_then(|at| u64::try_from(at).ok()).map(StringOffset::new)
+    let mut start = 0_usize;
+    while let Some(rest) = table.get(start..)
+        && let Some(len) = rest.find_byte(0)
+    {
+        let string = rest.get(..len)?;
+        if string.ends_with(wanted) {
+            let at = start.checked_add(len.checked_sub(wanted.len())?)?;
+            return u64::try_from(at).ok().map(StringOffset::new);
+        }
+        start = start.checked_add(len)?.checked_add(1)?;
+    }
+    None
 }
 
 #[cfg(test)]

@@ -187,10 +187,10 @@ impl fmt::Display for FileRange {
     }
 }
 
-/// The length of a slice in bytes, as the files count it.
+/// The length of a slice, as the files count it.
 #[must_use]
-pub fn len64(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+pub fn len64<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

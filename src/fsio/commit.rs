@@ -124,13 +124,6 @@ pub struct Undo {
     pub modified: (i64, i64),
 }
 
-impl Undo {
-    pub(super) fn made_at(mut self, modified: (i64, i64)) -> Self {
-        self.modified = modified;
-        self
-    }
-}
-
 /// A successful edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {

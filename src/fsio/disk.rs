@@ -3,13 +3,18 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 /// Everybody may write.
 const WORLD_WRITABLE: u32 = 0o002;
+
+/// Bytes of a directory that are read at once.
+const BUFFER: usize = 32 * 1024;
 
 /// As many links as Linux follows in one path (`Linux include/linux/namei.h`, MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
@@ -31,6 +36,51 @@ pub fn list(directory: &Path) -> io::Result<Listing> {
     let names = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<_>>()?;
     Ok(Listing { names, world_writable: is_world_writable(directory) })
+}
+
+/// What a walk goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// Adds the regular files and the directories in a directory, in its own order, each with that directory's path in front.
+/// Nothing else is added: neither symbolic links nor sockets and the like.
+///
+/// # Errors
+/// What the system says; what was found up to there has been added.
+pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory, flags, Mode::empty())?;
+    let mut prefix = directory.as_os_str().as_bytes().to_vec();
+    if prefix.last().is_some_and(|last| *last != b'/') {
+        prefix.push(b'/');
+    }
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut entries = RawDir::new(&file, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        let kind = match entry.file_type() {
+            // A file system that does not tell.
+            FileType::Unknown => {
+                let stat = rustix::fs::statat(&file, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(stat.st_mode)
+            }
+            known => known,
+        };
+        let kind = match kind {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory if name != c"." && name != c".." => Kind::Directory,
+            _ => continue,
+        };
+        let path = [&prefix, name.to_bytes()].concat();
+        found.push((PathBuf::from(OsString::from_vec(path)), kind));
+    }
+    Ok(())
 }
 
 /// Whether everybody may add a file to a directory; one that is not there cannot be written to.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::commit::{Committed, Durability, EditError, How, Note, check_size_limit, check_unchanged};
 use super::journal::Journal;
 use super::map::{FileError, Identity, Opened};
-use super::writes::{Writes, read_back, write_patch};
+use super::writes::{Prepared, Writes, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
 use crate::elf::units::len64;
@@ -65,27 +65,27 @@ impl From<EditError> for Failure {
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, manner: Manner) -> Result<Committed, Failure> {
     let file = open_for_writing(opened, manner.writable)?;
     lock(&file)?;
-    check_unchanged(opened, &file)?;
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
     let old = opened.identity;
-    let journal = Journal::of(&old, opened.bytes(), writes.patches).ok_or(EditError::ChangedMeanwhile)?;
+    let Prepared { journal, expected } = writes.prepare(opened)?;
     let behind = if manner.journal { journal.encode() } else { Vec::new() };
     check_size_limit(old.len.max(writes.new_len).saturating_add(len64(&behind)))?;
-    let expected = writes.expected(opened.bytes()).ok_or(EditError::ChangedMeanwhile)?;
-    let undo = writes.undo(opened.bytes(), &journal).ok_or(EditError::ChangedMeanwhile)?;
     opened.unmap();
+    // After everything was read from it, and right in front of the first write.
+    check_unchanged(opened, &file)?;
     let mut edit =
         Edit { path: &opened.path, file: &file, old, writes, journal, begun: 0, reach: old.len, is_final: false };
     let now = match edit.carry_out(&behind, &expected, manner.durability) {
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
     };
+    let undo = edit.journal.into_undo(writes.new_len, now.modified);
     let mut notes = Vec::new();
     if capability.is_some() && self::capability(&file) != capability {
         notes.push(Note::AttributeLost("security.capability".to_owned()));
     }
-    Ok(Committed { how: How::InPlace, notes, undo: undo.made_at(now.modified) })
+    Ok(Committed { how: How::InPlace, notes, undo })
 }
 
 /// An edit, and how far it has come.
@@ -107,18 +107,18 @@ impl Edit<'_> {
     fn carry_out(&mut self, behind: &[u8], expected: &[Saved], durability: Durability) -> Result<Identity, EditError> {
         let is_synced = durability == Durability::Synced;
         if !behind.is_empty() {
-            self.expect_len()?;
             let at = self.old.len.max(self.writes.new_len);
             self.reach = at.saturating_add(len64(behind));
             self.file.write_all_at(behind, at).map_err(|e| self.failed("write a journal behind it", e))?;
         }
+        let mut found = Vec::new();
         // The journal, and bytes that nobody reads yet, reach the disk before the headers that name them.
         let first_read = self.writes.patches.partition_point(|patch| patch.stage == Stage::Content);
         for (index, patch) in self.writes.patches.iter().enumerate() {
             if is_synced && index == first_read && (index > 0 || !behind.is_empty()) {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
             }
-            self.expect_old(index)?;
+            self.expect_old(index, &mut found)?;
             self.begun = index.saturating_add(1);
             self.reach = self.reach.max(patch.range().map_or(0, |range| range.end().get()));
             write_patch(self.path, "write it", self.file, self.file, patch)?;
@@ -133,7 +133,7 @@ impl Edit<'_> {
             self.is_final = self.writes.new_len < self.old.len;
         }
         // The last look: of two processes that write at once, none can keep the other out.
-        read_back(self.path, self.file, expected)?;
+        read_back(self.path, self.file, expected, &mut found)?;
         let now = Identity::of(self.file).map_err(|e| self.failed("read its attributes", e))?;
         keep_mode(self.file, &self.old, &now).map_err(|e| self.failed("keep its mode", e))?;
         if is_synced {
@@ -152,12 +152,13 @@ impl Edit<'_> {
     }
 
     /// Another process may have written since the last look; what it wrote must not be overwritten.
-    fn expect_old(&self, index: usize) -> Result<(), EditError> {
-        self.expect_len()?;
+    fn expect_old(&self, index: usize, found: &mut Vec<u8>) -> Result<(), EditError> {
         let Some(step) = self.journal.steps.get(index) else { return Err(EditError::ChangedMeanwhile) };
-        let mut found = vec![0; step.before.len()];
-        self.file.read_exact_at(&mut found, step.offset.get()).map_err(|e| self.failed("read it", e))?;
-        if found == step.before { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+        // Behind the old end there is nothing to compare.
+        if step.before.is_empty() {
+            return self.expect_len();
+        }
+        expect(self.path, "read it", self.file, (step.offset, &step.before), found)
     }
 
     fn take_back(&self, failure: EditError) -> EditError {
@@ -244,8 +245,7 @@ pub(super) fn times(modified: (i64, i64)) -> Timestamps {
 }
 
 fn capability(file: &File) -> Option<Vec<u8>> {
-    let mut value = vec![0; 64];
+    let mut value = [0; 64];
     let len = rustix::fs::fgetxattr(file, "security.capability", &mut value[..]).ok()?;
-    value.truncate(len);
-    Some(value)
+    value.get(..len).map(<[u8]>::to_vec)
 }

@@ -7,14 +7,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::commit::Undo;
 use super::map::Identity;
 use super::writes::patch;
-use crate::elf::image::Image;
+use crate::elf::image::{Image, Saved};
 use crate::elf::plan::Patch;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// The last bytes of a file with a journal.
-const MAGIC: &[u8; 16] = b"\ncuda-runpath\0J1";
+const MAGIC: &[u8; 16] = b"\ncuda-runpath\0J2";
 
 /// In front of [`MAGIC`]: size, mode and time of the file, number of steps, their length in bytes, and a checksum.
 const FOOTER: usize = 7 * 8;
@@ -54,22 +55,23 @@ impl Journal {
     pub(super) fn of(identity: &Identity, bytes: &[u8], patches: &[Patch]) -> Option<Self> {
         let old_len = len64(bytes);
         let all = FileRange::new(FileOffset::new(0), old_len)?;
-        let mut steps = Vec::new();
-        for (index, patch) in patches.iter().enumerate() {
+        let mut image = Image::of(bytes);
+        let mut steps = Vec::with_capacity(patches.len());
+        for patch in patches {
             let range = patch.range()?;
             let inside = range.intersection(all).or_else(|| FileRange::new(range.start(), 0))?;
-            let read = |count: usize| {
-                let image = Image::patched(bytes, patches.get(..count)?, inside.end().get().max(old_len))?;
-                Some(image.read(inside)?.into_owned())
-            };
-            steps.push(Step { offset: range.start(), before: read(index)?, after: read(index.checked_add(1)?)? });
+            let before = image.read(inside)?.into_owned();
+            image.put(patch)?;
+            steps.push(Step { offset: range.start(), before, after: image.read(inside)?.into_owned() });
         }
         Some(Self { old_len, mode: identity.mode & 0o7777, modified: identity.modified, steps })
     }
 
     /// The bytes that stand behind the end of the file while the edit is made.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let body = self.steps.iter().map(|step| step.before.len().saturating_mul(2).saturating_add(16));
+        let end = FOOTER.saturating_add(MAGIC.len());
+        let mut bytes = Vec::with_capacity(body.fold(end, usize::saturating_add));
         let mut count = 0_u64;
         for step in self.steps.iter().filter(|step| !step.before.is_empty()) {
             count = count.saturating_add(1);
@@ -84,6 +86,24 @@ impl Journal {
         bytes.extend(checksum(&bytes).to_le_bytes());
         bytes.extend(MAGIC);
         bytes
+    }
+
+    /// How to take a finished edit back; appended bytes need no mention.
+    pub(super) fn into_undo(self, new_len: u64, modified: (i64, i64)) -> Undo {
+        let count = self.steps.len();
+        let (mut before, mut after) = (Vec::with_capacity(count), Vec::<Saved>::with_capacity(count));
+        for Step { offset, before: old, after: new } in self.steps {
+            if old.is_empty() {
+                continue;
+            }
+            // What this step wrote is what earlier ones have there now.
+            for earlier in &mut after {
+                lay_over(earlier, offset, &new);
+            }
+            before.push(Saved { offset, bytes: old });
+            after.push(Saved { offset, bytes: new });
+        }
+        Undo { old_len: self.old_len, new_len, before, after, modified }
     }
 
     /// The journal at the end of a file's bytes, if there is one, whole and for a file like this.
@@ -170,6 +190,19 @@ impl Journal {
     }
 }
 
+/// Writes that stand at an offset of a file over the bytes that were saved of it.
+fn lay_over(saved: &mut Saved, offset: FileOffset, bytes: &[u8]) {
+    let layer = FileRange::new(offset, len64(bytes));
+    let Some((layer, whole)) = layer.zip(saved.range()) else { return };
+    let Some(both) = layer.intersection(whole) else { return };
+    let within = |from: FileOffset| both.start().since(from).and_then(|skip| usize::try_from(skip).ok());
+    if let (Some(to), Some(from)) = (within(whole.start()), within(layer.start())) {
+        for (byte, new) in saved.bytes.iter_mut().skip(to).zip(bytes.iter().skip(from)) {
+            *byte = *new;
+        }
+    }
+}
+
 /// Little-endian numbers, then bytes, from the front of a slice.
 struct Numbers<'b>(&'b [u8]);
 
@@ -187,9 +220,14 @@ impl<'b> Numbers<'b> {
     }
 }
 
-/// FNV-1a: a journal that reached the disk only in part must not be believed.
+/// A journal that reached the disk only in part must not be believed. As FNV-1a, but eight bytes at a time, the last ones
+/// alone; the rotation takes the high bits to where the multiplication spreads them.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words
+        .chain(rest.iter().map(|byte| u64::from(*byte)))
+        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, word| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29))
 }
 
 #[cfg(test)]

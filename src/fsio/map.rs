@@ -1,14 +1,18 @@
 //! Opening a file, telling from its first bytes whether it is ELF, and mapping it.
 
+use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::journal::Journal;
+use crate::elf::units::len64;
 use crate::elf::view::has_magic;
 
 /// A file-system error with the path it is about.
@@ -94,8 +98,34 @@ pub struct Opened {
 /// copied in a moment is mapped.
 #[derive(Debug)]
 enum Contents {
-    Read(Vec<u8>),
+    Read(Buffer),
     Mapped(Mmap),
+}
+
+/// The bytes of a file that was read. A thread's next file gets the same memory: to give and take hundreds of kilobytes
+/// for each costs more than reading them.
+#[derive(Debug, Default)]
+struct Buffer(Vec<u8>);
+
+thread_local! {
+    static FREE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Buffer {
+    fn with_capacity(len: usize) -> Self {
+        let mut bytes = FREE.take();
+        bytes.clear();
+        bytes.reserve_exact(len);
+        Self(bytes)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.0.capacity() > 0 {
+            FREE.set(std::mem::take(&mut self.0));
+        }
+    }
 }
 
 /// Files up to this size are read: nine of ten are that small, and two thousand of them take some 20 ms longer than if
@@ -116,7 +146,7 @@ impl Opened {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match &self.contents {
-            Contents::Read(bytes) => bytes,
+            Contents::Read(Buffer(bytes)) => bytes,
             Contents::Mapped(map) => map,
         }
     }
@@ -129,7 +159,7 @@ impl Opened {
 
     /// Gives the mapping back; the file stays open.
     pub(super) fn unmap(&mut self) {
-        self.contents = Contents::Read(Vec::new());
+        self.contents = Contents::Read(Buffer::default());
     }
 }
 
@@ -207,12 +237,21 @@ fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
     Ok(Opened { path: path.to_owned(), file, identity, contents })
 }
 
-fn read(file: &File, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    if read_start(file, &mut bytes)? < bytes.len() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "somebody else is cutting it"));
+fn read(file: &File, len: u64) -> io::Result<Buffer> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    let mut buffer = Buffer::with_capacity(len);
+    let Buffer(bytes) = &mut buffer;
+    while bytes.len() < len {
+        let at = len64(bytes);
+        match rustix::io::pread(file, spare_capacity(bytes), at) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "somebody else is cutting it")),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(bytes)
+    // It may have more room than was asked for.
+    bytes.truncate(len);
+    Ok(buffer)
 }
 
 fn map(file: &File, len: u64) -> io::Result<Mmap> {

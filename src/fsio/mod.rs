@@ -12,7 +12,7 @@ mod writes;
 
 pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert, size_limit, take_back};
 pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
-pub use disk::{Listing, host_path, is_world_writable, list, read_small, resolve};
+pub use disk::{Kind, Listing, host_path, is_world_writable, list, read_small, resolve, walk_into};
 pub use map::{FileError, Identity, Opened, Sniffed, is_elf, open, sniff, sniff_for};
 pub use replace::is_temporary;
 pub use store::{Store, StoreRefusal};

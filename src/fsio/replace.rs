@@ -13,7 +13,6 @@ use tempfile::NamedTempFile;
 
 use super::commit::{Committed, Durability, EditError, How, Note, check_unchanged};
 use super::copy::copy_contents;
-use super::journal::Journal;
 use super::map::{FileError, Identity, Opened};
 use super::writes::{Writes, read_back, write_patch};
 
@@ -43,9 +42,7 @@ impl From<FileError> for Failure {
 pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, Failure> {
     let path = opened.path.as_path();
     // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
-    let journal = Journal::of(&opened.identity, opened.bytes(), writes.patches).ok_or(EditError::ChangedMeanwhile)?;
-    let expected = writes.expected(opened.bytes()).ok_or(EditError::ChangedMeanwhile)?;
-    let undo = writes.undo(opened.bytes(), &journal).ok_or(EditError::ChangedMeanwhile)?;
+    let prepared = writes.prepare(opened)?;
     let temporary = copy_beside(opened)?;
     let copy = temporary.as_file();
     for patch in writes.patches {
@@ -54,11 +51,11 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     if opened.identity.len != writes.new_len {
         copy.set_len(writes.new_len).map_err(|e| FileError::new(path, "set its copy's size", e))?;
     }
-    read_back(path, copy, &expected)?;
+    read_back(path, copy, &prepared.expected, &mut Vec::new())?;
     let mut notes = keep_attributes(opened, copy)?;
     let modified = Identity::of(copy).map_err(|e| FileError::new(path, "read its attributes", e))?.modified;
     notes.extend(take_name(opened, temporary, durability)?);
-    Ok(Committed { how: How::Replaced, notes, undo: undo.made_at(modified) })
+    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len, modified) })
 }
 
 /// What this program's temporary files are called, in front of six letters and digits.

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::commit::{EditError, Undo};
+use super::commit::EditError;
 use super::journal::Journal;
-use super::map::FileError;
+use super::map::{FileError, Opened};
 use crate::elf::image::{Image, Saved};
 use crate::elf::plan::{Content, Patch, Stage};
 use crate::elf::units::{FileOffset, FileRange, len64};
@@ -22,10 +22,18 @@ pub(super) struct Writes<'w> {
 }
 
 impl Writes<'_> {
+    /// What an edit needs of the old bytes, all of it taken before the first write.
+    pub(super) fn prepare(&self, opened: &Opened) -> Result<Prepared, EditError> {
+        let bytes = opened.bytes();
+        let journal = Journal::of(&opened.identity, bytes, self.patches).ok_or(EditError::ChangedMeanwhile)?;
+        let expected = self.expected(bytes).ok_or(EditError::ChangedMeanwhile)?;
+        Ok(Prepared { journal, expected })
+    }
+
     /// What the file holds, where these writes go and at its old ends, when all of them are made. A file that somebody else
     /// wrote anew or cut meanwhile has other ends; copies are compared as they are made.
-    pub(super) fn expected(&self, bytes: &[u8]) -> Option<Vec<Saved>> {
-        const END: u64 = 4096;
+    fn expected(&self, bytes: &[u8]) -> Option<Vec<Saved>> {
+        const END: u64 = 1024;
         let image = Image::patched(bytes, self.patches, len64(bytes).max(self.new_len))?;
         let len = len64(bytes).min(self.new_len);
         let head = len.min(END);
@@ -33,20 +41,21 @@ impl Writes<'_> {
         let range = |start, end: u64| FileRange::new(FileOffset::new(start), end.checked_sub(start)?);
         let ends = [range(0, head)?, range(tail, len)?];
         let own = self.patches.iter().filter(|patch| matches!(patch.content, Content::Bytes(_)));
-        let read = |range: FileRange| Some(Saved { offset: range.start(), bytes: image.read(range)?.into_owned() });
-        own.map(Patch::range).chain(ends.map(Some)).map(|range| read(range?)).collect()
+        let own = own.filter_map(Patch::range).filter(|range| !ends.iter().any(|end| end.covers(*range)));
+        let mut expected = Vec::with_capacity(ends.len());
+        for range in own.chain(ends) {
+            expected.push(Saved { offset: range.start(), bytes: image.read(range)?.into_owned() });
+        }
+        Some(expected)
     }
+}
 
-    /// How to take these writes back; appended bytes need no mention.
-    pub(super) fn undo(&self, bytes: &[u8], journal: &Journal) -> Option<Undo> {
-        let old_len = len64(bytes);
-        let image = Image::patched(bytes, self.patches, old_len.max(self.new_len))?;
-        let steps = journal.steps.iter().filter(|step| !step.before.is_empty());
-        let before: Vec<Saved> = steps.map(|step| Saved { offset: step.offset, bytes: step.before.clone() }).collect();
-        let read = |old: &Saved| Some(Saved { offset: old.offset, bytes: image.read(old.range()?)?.into_owned() });
-        let after = before.iter().map(read).collect::<Option<_>>()?;
-        Some(Undo { old_len, new_len: self.new_len, before, after, modified: (0, 0) })
-    }
+/// See [`Writes::prepare`].
+pub(super) struct Prepared {
+    /// What takes the writes back.
+    pub journal: Journal,
+    /// What must stand in the file afterwards.
+    pub expected: Vec<Saved>,
 }
 
 /// A write that takes another one back.
@@ -93,17 +102,22 @@ fn copy_range(source: &File, target: &File, range: FileRange, to: FileOffset) ->
 }
 
 /// The image that the writes make was verified before; now the file is that image, byte for byte.
-pub(super) fn read_back(path: &Path, file: &File, expected: &[Saved]) -> Result<(), EditError> {
-    let mut found = Vec::new();
-    for wanted in expected {
-        found.resize(wanted.bytes.len(), 0);
-        match file.read_exact_at(&mut found, wanted.offset.get()) {
-            Ok(()) if found == wanted.bytes => {}
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(FileError::new(path, "read it back", error).into());
-            }
-            _ => return Err(EditError::ChangedMeanwhile),
-        }
+pub(super) fn read_back(path: &Path, file: &File, expected: &[Saved], found: &mut Vec<u8>) -> Result<(), EditError> {
+    expected.iter().try_for_each(|wanted| expect(path, "read it back", file, (wanted.offset, &wanted.bytes), found))
+}
+
+/// Whether a file has these bytes at an offset; `found` is where they are read to.
+pub(super) fn expect(
+    path: &Path,
+    action: &'static str,
+    file: &File,
+    (offset, wanted): (FileOffset, &[u8]),
+    found: &mut Vec<u8>,
+) -> Result<(), EditError> {
+    found.resize(wanted.len(), 0);
+    match file.read_exact_at(found, offset.get()) {
+        Ok(()) if found == wanted => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(FileError::new(path, action, error).into()),
+        _ => Err(EditError::ChangedMeanwhile),
     }
-    Ok(())
 }

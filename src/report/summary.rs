@@ -105,7 +105,9 @@ impl Summary {
     pub fn of(files: &[FileReport]) -> Self {
         let mut summary = Self::default();
         for report in files {
-            if let Outcome::Failed(FixError::Walk(_) | FixError::File(_) | FixError::Store(_)) = report.outcome {
+            if let Outcome::Failed(error) = &report.outcome
+                && let FixError::Walk(_) | FixError::File(_) | FixError::Store(_) = **error
+            {
                 // Nobody saw what it is.
                 increment(&mut summary.failed);
                 continue;

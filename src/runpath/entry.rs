@@ -139,7 +139,7 @@ impl EntryClass {
 /// driver in front.
 #[must_use]
 pub fn is_recognised_compat(entry: &BStr) -> bool {
-    store_name(entry).is_some_and(|name| name.contains_str("cuda_compat"))
+    store_name(entry).is_some_and(|name| contains(name, b"cuda_compat"))
 }
 
 /// Whether an entry's name is that of a link-time stub directory.
@@ -147,14 +147,13 @@ pub fn is_recognised_compat(entry: &BStr) -> bool {
 /// `*-cuda*/stubs`, `*-cuda*-stubs/lib*`, `*/lib/stubs`, `*/lib64/stubs` and `*/targets/*/lib/stubs`.
 #[must_use]
 pub fn is_stub_directory(entry: &BStr) -> bool {
-    let components: Vec<&[u8]> = components(entry).collect();
-    match components.as_slice() {
-        [before @ .., parent, last] if *last == b"stubs" => {
-            matches!(*parent, b"lib" | b"lib64") || before.iter().chain([parent]).any(|c| c.contains_str("-cuda"))
-        }
-        [.., parent, last] => last.starts_with(b"lib") && parent.ends_with(b"-stubs") && parent.contains_str("-cuda"),
-        _ => false,
+    let mut from_the_end = components(entry).rev();
+    let (Some(last), Some(parent)) = (from_the_end.next(), from_the_end.next()) else { return false };
+    let names_cuda = |component: &[u8]| contains(component, b"-cuda");
+    if last == b"stubs" {
+        return matches!(parent, b"lib" | b"lib64") || names_cuda(parent) || from_the_end.any(names_cuda);
     }
+    last.starts_with(b"lib") && parent.ends_with(b"-stubs") && names_cuda(parent)
 }
 
 /// The component below a directory called `store` (`/nix/store/<hash>-<name>`, also in a private store).
@@ -203,6 +202,11 @@ fn has_store_hash(name: &[u8]) -> bool {
     })
 }
 
+/// For texts of a line: a searcher that is prepared for long ones costs more than it saves.
+fn contains<const LEN: usize>(text: &[u8], wanted: &[u8; LEN]) -> bool {
+    text.windows(LEN).any(|window| window == wanted)
+}
+
 /// Whether an entry is the library directory of a compiler's own store path (`…-gcc-13.3.0/lib`), not of its run-time
 /// libraries (`…-gcc-13.3.0-lib/lib`).
 #[must_use]
@@ -223,8 +227,8 @@ fn starts_with_origin(entry: &BStr) -> bool {
         .any(|token| entry.strip_prefix(token).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
 }
 
-fn components(entry: &BStr) -> impl Iterator<Item = &[u8]> {
-    entry.split_str("/").filter(|component| !component.is_empty())
+fn components(entry: &BStr) -> impl DoubleEndedIterator<Item = &[u8]> {
+    entry.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
 }
 
 fn without_trailing_slashes(entry: &BStr) -> &[u8] {

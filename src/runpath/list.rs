@@ -18,7 +18,7 @@ impl SearchPath {
         if bytes.is_empty() {
             return Self::default();
         }
-        Self(bytes.split_str(":").map(BString::from).collect())
+        Self(bytes.split(|byte| *byte == b':').map(BString::from).collect())
     }
 
     /// The entries in the order in which they are searched.

@@ -1,6 +1,8 @@
 //! From arguments to a sorted list of regular files.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,13 +52,15 @@ pub struct Found {
     /// Its path below the argument as given.
     pub shown: PathBuf,
     root: Arc<Root>,
+    /// Where what lies below the argument starts in `shown`, in bytes; `None` for the argument itself.
+    below: Option<usize>,
 }
 
 impl Found {
     /// The path to open: an argument may itself be a symbolic link, what lies below it never is.
     #[must_use]
     pub fn to_open(&self) -> &Path {
-        if self.shown == self.root.given { &self.root.real } else { &self.shown }
+        if self.below.is_none() { &self.root.real } else { &self.shown }
     }
 
     /// The canonical path. Only files that change need it, so it is not kept.
@@ -74,14 +78,17 @@ impl Found {
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        self.to_open().file_name().is_some_and(fsio::is_temporary)
+        let path = self.to_open().as_os_str().as_bytes();
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+        fsio::is_temporary(OsStr::from_bytes(name))
     }
 
     fn below(&self, root: &Path) -> PathBuf {
-        match self.shown.strip_prefix(&self.root.given) {
-            Ok(below) if !below.as_os_str().is_empty() => root.join(below),
-            _ => root.to_owned(),
-        }
+        let below = self.below.and_then(|start| self.shown.as_os_str().as_bytes().get(start..));
+        let Some(below) = below else { return root.to_owned() };
+        let root = root.as_os_str().as_bytes();
+        let separator = if root.ends_with(b"/") { "" } else { "/" };
+        PathBuf::from(OsString::from_vec([root, separator.as_bytes(), below].concat()))
     }
 }
 
@@ -127,11 +134,13 @@ pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing
 }
 
 fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Listing) {
-    let found = |shown: PathBuf| Found { shown, root: Arc::clone(root) };
+    let prefix = root.given.as_os_str().as_bytes();
+    let below = prefix.len().saturating_add(usize::from(!prefix.ends_with(b"/")));
+    let found = |shown: PathBuf| Found { shown, root: Arc::clone(root), below: Some(below) };
     match std::fs::metadata(&root.real) {
         Ok(root) if root.is_dir() => {}
         Ok(file) if file.is_file() => {
-            listing.files.push(found(root.given.clone()));
+            listing.files.push(Found { shown: root.given.clone(), root: Arc::clone(root), below: None });
             return;
         }
         other => {
@@ -141,9 +150,12 @@ fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Li
         }
     }
     let is_excluded = |path: &Path| {
+        if exclude.is_empty() {
+            return false;
+        }
         let below = path.strip_prefix(&root.given).unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
-        !exclude.is_empty() && (exclude.is_match(below) || exclude.is_match(name))
+        exclude.is_match(below) || exclude.is_match(name)
     };
     let (files, failures) = files_below(&root.given, &is_excluded, workers);
     listing.files.extend(files.into_iter().map(found));

@@ -90,7 +90,7 @@ pub fn fix(
                 first_names.insert(inode, found.shown.clone());
                 let finished = match fsio::open(found.to_open()) {
                     Ok(opened) => fix_opened(found, opened, settings),
-                    Err(error) => report(found.shown, None, Outcome::Failed(error.into())),
+                    Err(error) => report(found.shown, None, failed(error)),
                 };
                 done(&finished);
                 finished
@@ -105,7 +105,7 @@ fn first_look(found: Found, settings: &FixSettings) -> Step {
         return Step::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
     }
     match fsio::sniff(found.to_open()) {
-        Err(error) => Step::Done(report(found.shown, None, Outcome::Failed(error.into()))),
+        Err(error) => Step::Done(report(found.shown, None, failed(error))),
         Ok(Sniffed::NotElf) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
             Step::Done(report(found.shown, None, Outcome::Skipped(skip)))
@@ -119,10 +119,14 @@ fn report(path: PathBuf, object: Option<Object>, outcome: Outcome) -> FileReport
     FileReport { path, object, outcome }
 }
 
+fn failed(error: impl Into<FixError>) -> Outcome {
+    Outcome::Failed(Box::new(error.into()))
+}
+
 fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileReport {
     let mut object = None;
     let outcome = fix_object(&found, opened, settings, &mut object);
-    report(found.shown, object, outcome.unwrap_or_else(Outcome::Failed))
+    report(found.shown, object, outcome.unwrap_or_else(failed))
 }
 
 /// A change that is decided and planned, and no longer borrows the file.
@@ -202,7 +206,6 @@ fn plan_object(
         }
     }
     let usual = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
-    let real = found.real();
     let cleaned = settings
         .clean
         .as_ref()
@@ -216,7 +219,7 @@ fn plan_object(
     };
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
-    let mut report = describe(real, &view, &change, &plan);
+    let mut report = describe(found.real(), &view, &change, &plan);
     let kept = cleaned.iter().flat_map(|(_, kept)| kept);
     report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));
     let note = ldcache::find(&view).map(|note| note.range);

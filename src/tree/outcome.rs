@@ -48,7 +48,7 @@ pub enum Outcome {
     /// It is not for this program.
     Skipped(Skip),
     /// Something is wrong with it or with writing it; it is as it was.
-    Failed(FixError),
+    Failed(Box<FixError>),
 }
 
 /// A changed path.

@@ -1,14 +1,13 @@
 //! Every regular file below a directory. Directories of one level are listed at the same time; the result is in the order
 //! in which one walk, names sorted, would come to them.
 
-use std::fs::FileType;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::discover::Failure;
 use super::run::Workers;
+use crate::fsio::{self, Kind};
 
-/// What a directory has that matters: symbolic links, sockets and the like do not.
+/// What a directory has that matters.
 enum Entry {
     File(PathBuf),
     /// Its place in the list of directories.
@@ -25,15 +24,15 @@ pub(super) fn files_below(
     let mut directories: Vec<Vec<Entry>> = vec![Vec::new()];
     let mut level = vec![(0, root.to_owned())];
     while !level.is_empty() {
-        let listed = workers.run(level, |(place, path)| (place, list(&path, is_excluded)));
+        let listed = workers.run(level, |(place, path)| (place, list(path, is_excluded)));
         level = Vec::new();
-        for (place, found) in listed {
+        for (place, (found, failure)) in listed {
             let mut entries = Vec::with_capacity(found.len());
-            for one in found {
-                entries.push(match one {
-                    One::File(path) => Entry::File(path),
-                    One::Failed(failure) => Entry::Failed(failure),
-                    One::Directory(path) => {
+            entries.extend(failure.map(Entry::Failed));
+            for (path, kind) in found {
+                entries.push(match kind {
+                    Kind::File => Entry::File(path),
+                    Kind::Directory => {
                         level.push((directories.len(), path));
                         directories.push(Vec::new());
                         Entry::Directory(directories.len().saturating_sub(1))
@@ -48,33 +47,14 @@ pub(super) fn files_below(
     in_order(directories)
 }
 
-/// What stands in one directory.
-enum One {
-    File(PathBuf),
-    Directory(PathBuf),
-    Failed(Failure),
-}
-
-fn list(path: &Path, is_excluded: &dyn Fn(&Path) -> bool) -> Vec<One> {
-    let failed = |error: io::Error| One::Failed(Failure { shown: path.to_owned(), error });
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return vec![failed(error)],
-    };
-    let mut found: Vec<(PathBuf, FileType)> = Vec::new();
-    let mut failures = Vec::new();
-    for entry in entries {
-        match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
-            Ok((path, kind)) => found.push((path, kind)),
-            Err(error) => failures.push(failed(error)),
-        }
-    }
+/// What stands in one directory, by name.
+fn list(path: PathBuf, is_excluded: &dyn Fn(&Path) -> bool) -> (Vec<(PathBuf, Kind)>, Option<Failure>) {
+    let mut found = Vec::new();
+    let failure = fsio::walk_into(&path, &mut found).err().map(|error| Failure { shown: path, error });
+    found.retain(|(path, _)| !is_excluded(path));
     // All have the same directory in front.
     found.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
-    let found = found.into_iter().filter(|(path, _)| !is_excluded(path)).filter_map(|(path, kind)| {
-        if kind.is_file() { Some(One::File(path)) } else { kind.is_dir().then_some(One::Directory(path)) }
-    });
-    failures.into_iter().chain(found).collect()
+    (found, failure)
 }
 
 fn in_order(mut directories: Vec<Vec<Entry>>) -> (Vec<PathBuf>, Vec<Failure>) {

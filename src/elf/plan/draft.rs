@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::ground::Ground;
 use super::{Content, Patch, Plan, Stage, Strategy, Warning};
-use crate::elf::encode::{self, encode_dynamic, encode_section, encode_segment};
+use crate::elf::encode::{self, encode_dynamic, encode_sections, encode_segments};
 use crate::elf::ldcache;
 use crate::elf::record::{DynamicEntry, Section, Segment, dt, pt, sht};
+use crate::elf::runs::{agreeing, agreeing_at_the_end};
 use crate::elf::units::{Address, FileOffset, FileRange, StringOffset, len64};
 
 /// Header and table are written as one patch unless they lie further apart than this.
@@ -268,13 +269,7 @@ impl<'g> Draft<'g> {
             segments: count,
         };
         let header = encode::patch_header(encoding, old_header, counts).ok_or("an offset does not fit")?;
-        let table: Vec<u8> = self
-            .segments
-            .iter()
-            .map(|s| encode_segment(encoding, s))
-            .collect::<Option<Vec<_>>>()
-            .ok_or("an offset does not fit")?
-            .concat();
+        let table = encode_segments(encoding, &self.segments).ok_or("an offset does not fit")?;
         let table_range = FileRange::new(self.table_offset, len64(&table)).ok_or("an offset does not fit")?;
         if table_range.end().get() > self.ground.file_len {
             // The table moved behind the old end: it is new content, and one write of the header switches to it.
@@ -332,8 +327,7 @@ impl<'g> Draft<'g> {
             segment.file_size = old_size;
             segment.memory_size = old_size;
         }
-        let entries = interim.iter().map(|segment| encode_segment(view.encoding, segment));
-        let table = entries.collect::<Option<Vec<_>>>().ok_or("an offset does not fit")?.concat();
+        let table = encode_segments(view.encoding, &interim).ok_or("an offset does not fit")?;
         if len64(&table) == old_size { Ok(Some(table)) } else { Err("the interim table has another size") }
     }
 
@@ -343,22 +337,24 @@ impl<'g> Draft<'g> {
         if self.sections.is_empty() {
             return Ok(());
         }
-        let moved = self.section_table_offset.get() != view.header.e_shoff;
-        let new: Option<Vec<Vec<u8>>> = self.sections.iter().map(|section| encode_section(encoding, section)).collect();
-        let new = new.ok_or("a section header field does not fit")?;
-        if moved {
-            return self.add_content(self.section_table_offset, new.concat());
+        const DOES_NOT_FIT: &str = "a section header field does not fit";
+        if self.section_table_offset.get() != view.header.e_shoff {
+            let all = encode_sections(encoding, &self.sections).ok_or(DOES_NOT_FIT)?;
+            return self.add_content(self.section_table_offset, all);
         }
         let mut at = self.section_table_offset;
-        for (index, bytes) in new.into_iter().enumerate() {
+        let mut changes = Vec::new();
+        for (index, section) in self.sections.iter().enumerate() {
             let next = at.plus(encoding.section_size()).ok_or("an offset does not fit")?;
-            if self.sections.get(index) != view.sections.get(index) {
+            if view.sections.get(index) != Some(section) {
                 let old = FileRange::new(at, encoding.section_size()).and_then(|range| range.of(view.bytes));
-                if let Some((offset, bytes)) = difference(at, old.unwrap_or_default(), &bytes) {
-                    self.add(Stage::Sections, offset, bytes);
-                }
+                let new = encode_sections(encoding, std::slice::from_ref(section)).ok_or(DOES_NOT_FIT)?;
+                changes.extend(difference(at, old.unwrap_or_default(), &new));
             }
             at = next;
+        }
+        for (offset, bytes) in changes {
+            self.add(Stage::Sections, offset, bytes);
         }
         Ok(())
     }
@@ -510,10 +506,10 @@ fn overlaid(old: &[u8], header: &[u8], table_range: FileRange, table: &[u8]) -> 
 
 /// The smallest single write that turns the old bytes into the new ones; new bytes may be longer.
 fn difference(at: FileOffset, old: &[u8], new: &[u8]) -> Option<(FileOffset, Vec<u8>)> {
-    let first = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let first = agreeing(old, new);
     let same_tail = if old.len() == new.len() {
         let rest = new.len().saturating_sub(first);
-        old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count()
+        agreeing_at_the_end(old, new).min(rest)
     } else {
         0
     };

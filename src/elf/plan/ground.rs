@@ -8,6 +8,7 @@ use super::slot::SlotPlan;
 use super::{Change, PlanError};
 use crate::elf::record::{Segment, dt, pt};
 use crate::elf::references::References;
+use crate::elf::runs::all_zero;
 use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
 use crate::elf::view::ElfView;
 use goblin::elf::header;
@@ -90,7 +91,7 @@ impl<'g> Ground<'g> {
         else {
             return true;
         };
-        inside.of(self.view.bytes).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+        inside.of(self.view.bytes).is_some_and(all_zero)
     }
 
     /// The table without the old path where that was its end, so that repeated edits do not make it longer.
@@ -120,7 +121,7 @@ pub(super) fn content_end(occupied: &[FileRange], loads: &[FileRange]) -> u64 {
 /// Zeros that do not fill a page are padding: Go's linker writes whole pages.
 pub(super) fn has_payload(file: &[u8], content_end: u64, page: Alignment) -> bool {
     let rest = usize::try_from(content_end).ok().and_then(|end| file.get(end..)).unwrap_or_default();
-    len64(rest) >= page.get() || rest.iter().any(|byte| *byte != 0)
+    len64(rest) >= page.get() || !all_zero(rest)
 }
 
 /// 4096 bytes where no kernel has larger pages, 64 KiB everywhere else.

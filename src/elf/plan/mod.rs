@@ -350,8 +350,9 @@ pub fn has_payload(file: &[u8]) -> bool {
 /// [`PlanError`] when the object's strings contradict each other or no place is safe.
 pub fn plan(view: &ElfView<'_>, change: &Change, atomicity: Atomicity) -> Result<Plan, PlanError> {
     if let Some(path) = change.path() {
-        let has_empty_entry = crate::runpath::SearchPath::parse(path).entries().any(|entry| entry.is_empty());
-        if path.is_empty() || path.contains(&0) || has_empty_entry {
+        // An empty path has one, too.
+        let has_empty_entry = path.split(|byte| *byte == b':').any(<[u8]>::is_empty);
+        if path.contains(&0) || has_empty_entry {
             return Err(PlanError::BadPath(path.into()));
         }
     }

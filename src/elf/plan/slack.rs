@@ -5,6 +5,7 @@ use super::ground::Ground;
 use super::in_table::needs_slot;
 use super::{Rung, Stage};
 use crate::elf::record::Segment;
+use crate::elf::runs::zeros;
 use crate::elf::units::{Alignment, FileOffset, FileRange, len64};
 
 /// d: the table is the last thing of its PT_LOAD, as after an earlier edit of ours: it grows there.
@@ -101,6 +102,5 @@ fn room_in_file(ground: &Ground<'_>, end: FileOffset) -> Option<u64> {
     }
     let gap = FileRange::new(end, until.checked_sub(end.get())?)?;
     let bytes = gap.of(ground.view.bytes)?;
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    u64::try_from(zeros).ok()
+    u64::try_from(zeros(bytes)).ok()
 }

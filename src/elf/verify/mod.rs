@@ -8,9 +8,7 @@ mod sections;
 mod segments;
 mod shape;
 
-use std::collections::BTreeSet;
-
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BString, ByteSlice};
 
 use self::dynamic::{dynamic, names, symbols, text};
 use self::sections::{payload, sections};
@@ -101,18 +99,17 @@ fn path(new: &Shape<'_, '_>, new_strings: &[u8], change: &Change) -> Result<(), 
         Change::Set { tag: PathTag::Rpath, path } => Some((DT_RPATH, path.as_bstr())),
         Change::Remove => None,
     };
-    let found: BTreeSet<(u64, Option<&BStr>)> = new
-        .dynamic
-        .iter()
-        .filter(|(tag, _)| matches!(*tag, DT_RPATH | DT_RUNPATH))
-        .map(|(tag, offset)| (*tag, text(new_strings, *offset)))
-        .collect();
-    let expected: BTreeSet<(u64, Option<&BStr>)> = wanted.iter().map(|(tag, path)| (*tag, Some(*path))).collect();
-    if found == expected {
+    let tags = new.dynamic.iter().filter(|(tag, _)| matches!(*tag, DT_RPATH | DT_RUNPATH));
+    let mut found = tags.map(|(tag, offset)| (*tag, text(new_strings, *offset)));
+    let is_right = match wanted {
+        Some((tag, path)) => found.clone().count() > 0 && found.clone().all(|one| one == (tag, Some(path))),
+        None => found.clone().count() == 0,
+    };
+    if is_right {
         return Ok(());
     }
     Err(VerifyError::WrongPath {
-        found: found.last().and_then(|(_, text)| text.map(ToOwned::to_owned)),
+        found: found.next_back().and_then(|(_, text)| text.map(ToOwned::to_owned)),
         wanted: wanted.map(|(_, path)| path.to_owned()),
     })
 }

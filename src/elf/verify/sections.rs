@@ -5,7 +5,7 @@ use object::elf;
 use super::segments::{compare, pieces};
 use super::shape::{Section, Shape, read};
 use super::{VerifyError, broken};
-use crate::elf::units::{FileOffset, FileRange};
+use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// Invariant 6: sections keep their index and meaning; the string table's header agrees with DT_STRTAB and DT_STRSZ.
 pub(super) fn sections(
@@ -15,7 +15,7 @@ pub(super) fn sections(
     note: Option<FileRange>,
 ) -> Result<(), VerifyError> {
     if old.sections.len() != new.sections.len() {
-        return Err(broken(6, "there are as many sections", len(&new.sections)));
+        return Err(broken(6, "there are as many sections", len64(&new.sections)));
     }
     for (index, (before, after)) in (0_u64..).zip(old.sections.iter().zip(&new.sections)) {
         let became_bytes = before.kind == elf::SHT_NOBITS.0 && after.kind == elf::SHT_PROGBITS.0;
@@ -80,8 +80,9 @@ fn loaded_section(
     if is_strings || is_dynamic || !before.has_bytes() || !(moved || touched) {
         return Ok(());
     }
-    let allowed: Vec<(u64, u64)> = note.iter().map(|note| (note.start().get(), note.end().get())).collect();
-    for piece in pieces(FileRange::new(FileOffset::new(before.offset), before.size), None) {
+    let allowed = [note.map(|note| (note.start().get(), note.end().get())).unwrap_or_default()];
+    let range = FileRange::new(FileOffset::new(before.offset), before.size);
+    for piece in range.into_iter().flat_map(pieces) {
         let within = piece.start().get().saturating_sub(before.offset);
         let was = read(old.image, piece.start().get(), piece.len()).map_err(|_| "every section can be read")?;
         let now = read(new.image, after.offset.saturating_add(within), piece.len());
@@ -134,17 +135,13 @@ fn is_mapped(shape: &Shape<'_, '_>, section: &Section) -> bool {
     shape.offset_of(section.address, section.size) == Some(section.offset)
 }
 
-fn len<T>(items: &[T]) -> u64 {
-    u64::try_from(items.len()).unwrap_or(u64::MAX)
-}
-
 /// Invariant 7: what lies behind everything that a header describes is still the end of the file.
 pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileRange]) -> Result<(), VerifyError> {
     let end = old.content_end();
     // Zeros that do not fill the largest page of any kernel are padding.
     const PAGE: u64 = 0x1_0000;
     let rest = read(old.image, end, old.image.len().saturating_sub(end).min(PAGE))?;
-    if len(&rest) < PAGE && rest.iter().all(|byte| *byte == 0) {
+    if len64(&rest) < PAGE && rest.iter().all(|byte| *byte == 0) {
         return Ok(());
     }
     let touched = changed.iter().any(|change| change.end().get() > end);

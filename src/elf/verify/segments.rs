@@ -88,7 +88,9 @@ pub(super) fn memory(
         }
         let moved = now_offset != load.offset;
         let all = FileRange::new(FileOffset::new(load.offset), load.file_size);
-        for range in pieces(all, if moved { None } else { Some(changed) }) {
+        let touched = all.iter().flat_map(|all| changed.iter().filter_map(|change| change.intersection(*all)));
+        let whole = all.filter(|_| moved);
+        for range in whole.into_iter().chain(touched.filter(|_| !moved)).flat_map(pieces) {
             let within = range.start().get().saturating_sub(load.offset);
             let before = read(old.image, range.start().get(), range.len())?;
             let after = read(new.image, now_offset.saturating_add(within), range.len())?;
@@ -97,7 +99,7 @@ pub(super) fn memory(
         let zeros_at = now_offset.saturating_add(load.file_size);
         let zeros_end = now_offset.saturating_add(load.memory_size).min(now.file_end());
         let zeros = FileRange::new(FileOffset::new(zeros_at), zeros_end.saturating_sub(zeros_at));
-        for range in pieces(zeros, None) {
+        for range in zeros.into_iter().flat_map(pieces) {
             let bytes = read(new.image, range.start().get(), range.len())?;
             if ZEROS.get(..bytes.len()) != Some(&*bytes) {
                 return Err(broken(3, "zero-initialised memory is zero", range.start().get()));
@@ -108,43 +110,34 @@ pub(super) fn memory(
 }
 
 /// File ranges of the old object whose bytes an edit may change.
-fn allowed(old: &Shape<'_, '_>, new: &Shape<'_, '_>, note: Option<FileRange>) -> Vec<(u64, u64)> {
-    let mut allowed = vec![
+fn allowed(old: &Shape<'_, '_>, new: &Shape<'_, '_>, note: Option<FileRange>) -> [(u64, u64); 7] {
+    [
         (0, old.header_size),
         (old.table_offset, old.table_offset.saturating_add(old.table_size)),
         (new.table_offset, new.table_offset.saturating_add(new.table_size)),
         (old.dynamic_offset, old.dynamic_offset.saturating_add(old.dynamic_size)),
         (old.section_table_offset, old.section_table_offset.saturating_add(old.section_table_size)),
-    ];
-    if let (Some(address), Some(size)) = (old.value(5), old.value(10))
-        && let Some(offset) = old.offset_of(address, size)
-    {
-        allowed.push((offset, offset.saturating_add(size)));
-    }
-    if let Some(note) = note {
-        allowed.push((note.start().get(), note.end().get()));
-    }
-    allowed
+        strings_range(old).unwrap_or_default(),
+        note.map(|note| (note.start().get(), note.end().get())).unwrap_or_default(),
+    ]
 }
 
-/// The range in pieces; with a list of changes, only what lies in one of them.
-pub(super) fn pieces(range: Option<FileRange>, changed: Option<&[FileRange]>) -> Vec<FileRange> {
-    let Some(range) = range else { return Vec::new() };
-    let parts: Vec<FileRange> = match changed {
-        Some(changed) => changed.iter().filter_map(|change| change.intersection(range)).collect(),
-        None => vec![range],
-    };
-    let mut pieces = Vec::new();
-    for part in parts {
-        let mut at = part.start();
-        while at < part.end() {
-            let len = part.end().since(at).unwrap_or(0).min(PIECE);
-            let (Some(piece), Some(next)) = (FileRange::new(at, len), at.plus(len)) else { break };
-            pieces.push(piece);
-            at = next;
-        }
-    }
-    pieces
+/// The file bytes of the dynamic string table.
+fn strings_range(shape: &Shape<'_, '_>) -> Option<(u64, u64)> {
+    let (address, size) = (shape.value(5)?, shape.value(10)?);
+    let offset = shape.offset_of(address, size)?;
+    Some((offset, offset.saturating_add(size)))
+}
+
+/// A range in pieces of bounded size.
+pub(super) fn pieces(range: FileRange) -> impl Iterator<Item = FileRange> {
+    let mut at = range.start();
+    std::iter::from_fn(move || {
+        let len = range.end().since(at)?.min(PIECE);
+        let piece = FileRange::new(at, len).filter(|piece| !piece.is_empty())?;
+        at = piece.end();
+        Some(piece)
+    })
 }
 
 pub(super) fn compare(before: &[u8], after: &[u8], start: u64, allowed: &[(u64, u64)]) -> Result<(), VerifyError> {
@@ -245,7 +238,8 @@ fn same_segment(
     }
     let allowed = note.map(|note| (note.start().get(), note.end().get()));
     let allowed: Vec<(u64, u64)> = allowed.into_iter().chain(dynamic_part(old, segment)).collect();
-    pieces(FileRange::new(FileOffset::new(segment.offset), segment.file_size), None).into_iter().all(|piece| {
+    let range = FileRange::new(FileOffset::new(segment.offset), segment.file_size);
+    range.into_iter().flat_map(pieces).all(|piece| {
         let within = piece.start().get().saturating_sub(segment.offset);
         let before = read(old.image, piece.start().get(), piece.len());
         let after = read(new.image, now.offset.saturating_add(within), piece.len());
@@ -256,12 +250,7 @@ fn same_segment(
 /// PT_GNU_RELRO and others may hold the dynamic section and the string table, which change.
 fn dynamic_part(old: &Shape<'_, '_>, segment: &Segment) -> Vec<(u64, u64)> {
     let dynamic = (old.dynamic_offset, old.dynamic_offset.saturating_add(old.dynamic_size));
-    let mut parts = vec![dynamic];
-    if let (Some(address), Some(size)) = (old.value(5), old.value(10))
-        && let Some(offset) = old.offset_of(address, size)
-    {
-        parts.push((offset, offset.saturating_add(size)));
-    }
+    let mut parts: Vec<(u64, u64)> = [dynamic].into_iter().chain(strings_range(old)).collect();
     parts.retain(|(from, to)| *from < segment.file_end() && segment.offset < *to);
     parts
 }

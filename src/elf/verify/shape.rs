@@ -87,7 +87,7 @@ impl Section {
 pub(super) struct Shape<'i, 'a> {
     pub image: &'i Image<'a>,
     /// e_ident, e_type, e_machine, e_version, e_entry, e_flags, e_ehsize, e_phentsize, e_shentsize, e_shnum, e_shstrndx.
-    pub constant_header: (Vec<u8>, [u64; 10]),
+    pub constant_header: ([u8; 16], [u64; 10]),
     pub header_size: u64,
     pub table_offset: u64,
     pub table_size: u64,
@@ -123,30 +123,27 @@ impl<'i, 'a> Shape<'i, 'a> {
         let endian = header.endian().map_err(|_| VerifyError::Unreadable("EI_DATA"))?;
         let table_offset: u64 = header.e_phoff(endian).into();
         let section_table_offset: u64 = header.e_shoff(endian).into();
-        let segments = records::<Elf::ProgramHeader>(image, table_offset, u64::from(header.e_phnum(endian)))?;
-        let segments: Vec<Segment> = segments.iter().map(|segment| parse_segment(segment, endian)).collect();
+        let segment_count = u64::from(header.e_phnum(endian));
+        let segments = records(image, table_offset, segment_count, |s: &Elf::ProgramHeader| parse_segment(s, endian))?;
         let section_count = if section_table_offset == 0 { 0 } else { u64::from(header.e_shnum(endian)) };
-        let sections = records::<Elf::SectionHeader>(image, section_table_offset, section_count)?;
-        let sections: Vec<Section> = sections.iter().map(|section| parse_section(section, endian)).collect();
+        let sections =
+            records(image, section_table_offset, section_count, |s: &Elf::SectionHeader| parse_section(s, endian))?;
         let highest = if size_of_64::<Elf::Sym>() == 24 { u64::MAX } else { u64::from(u32::MAX) };
         let Some(dynamic_segment) = segments.iter().find(|segment| segment.kind == elf::PT_DYNAMIC.0).cloned() else {
             return Err(VerifyError::Unreadable("PT_DYNAMIC"));
         };
         let count = dynamic_segment.file_size.checked_div(size_of_64::<Elf::Dyn>()).unwrap_or(0);
-        let entries = records::<Elf::Dyn>(image, dynamic_segment.offset, count)?;
-        let entries = entries.iter().map(|entry| {
+        let mut dynamic: Vec<(u64, u64)> = records(image, dynamic_segment.offset, count, |entry: &Elf::Dyn| {
             let value: u64 = entry.d_val(endian).into();
             (entry.d_tag(endian).0.cast_unsigned() & highest, value)
-        });
-        let dynamic: Vec<(u64, u64)> = entries.take_while(|(tag, _)| *tag != 0).collect();
-        if u64::try_from(dynamic.len()).is_ok_and(|len| len >= count) {
-            return Err(VerifyError::Unreadable("DT_NULL"));
-        }
+        })?;
+        let end = dynamic.iter().position(|(tag, _)| *tag == 0).ok_or(VerifyError::Unreadable("DT_NULL"))?;
+        dynamic.truncate(end);
         let entry: u64 = header.e_entry(endian).into();
         Ok(Self {
             image,
             constant_header: (
-                bytes.get(..16).unwrap_or_default().to_vec(),
+                bytes.first_chunk().copied().unwrap_or_default(),
                 [
                     u64::from(header.e_type(endian).0),
                     u64::from(header.e_machine(endian).0),
@@ -364,10 +361,15 @@ fn record<T: pod::Pod + Copy>(bytes: &[u8]) -> Result<T, VerifyError> {
     pod::from_bytes::<T>(bytes).map(|(record, _)| *record).map_err(|()| VerifyError::Unreadable("the ELF header"))
 }
 
-fn records<T: pod::Pod + Copy>(image: &Image<'_>, offset: u64, count: u64) -> Result<Vec<T>, VerifyError> {
+fn records<T: pod::Pod, R>(
+    image: &Image<'_>,
+    offset: u64,
+    count: u64,
+    parse: impl Fn(&T) -> R,
+) -> Result<Vec<R>, VerifyError> {
     let bytes = read(image, offset, size_of_64::<T>().saturating_mul(count))?;
     let records = pod::slice_from_all_bytes::<T>(&bytes).map_err(|()| VerifyError::Unreadable("a table"))?;
-    Ok(records.to_vec())
+    Ok(records.iter().map(parse).collect())
 }
 
 fn parse_segment<P: ProgramHeader<Endian = Endianness>>(segment: &P, endian: Endianness) -> Segment {
