@@ -240,7 +240,9 @@ pub(crate) fn impossible(case: &Case) -> Option<&'static str> {
         ("s390x" | "mips" | "mips64el" | "ppc", _, "old-patchelf" | "new-patchelf") if is_program => {
             "some do not run after patchelf"
         }
-        (_, "bfd" | "gold", "hash-gnu") if mips => "MIPS orders the symbol table otherwise",
+        (_, "bfd" | "gold" | "lld", "hash-gnu") if mips => "MIPS orders the symbol table otherwise",
+        ("riscv64", "lld", "stripped") => "strip finds no room for its program headers",
+        ("s390x", "mold", "hash-sysv") => "the loader reads 64-bit hash words, mold writes 32-bit ones",
         ("musl", ..) if case.source == "dlopen_library.c" => "musl asks the program's path, not the library's",
         _ => match (case.shape, case.linker, target) {
             (Shape::StaticPie, "gold", _) => "gold does not know --no-dynamic-linker",

@@ -406,3 +406,35 @@ fn a_last_segment_without_bytes_may_name_any_offset() {
     }
     assert!(strategies.contains_key("reimage") && ran > 10, "{strategies:?}, {ran} were run: this shows little");
 }
+
+/// gold leaves an inactive header (SHT_NULL) with an address where a section became empty. It kept its offset when the
+/// segment around it was copied, and eu-elflint missed it in every segment.
+#[test]
+fn an_inactive_section_header_follows_its_segment() {
+    let test = "an_inactive_section_header_follows_its_segment";
+    if !["cc", "ld.gold"].iter().all(|tool| require(tool, test)) {
+        return;
+    }
+    let tree = Tree::new();
+    let file = tree.join("program");
+    Link::new("user_program.c", Shape::Exec).linker("gold").to(&file);
+    let mut bytes = fs::read(&file).unwrap();
+    let before = read::Image::parse(&bytes).unwrap();
+    let names = before.sections.iter().map(|section| before.section_name(section));
+    let index = names.into_iter().position(|name| name.as_deref() == Some(b".tm_clone_table")).unwrap();
+    let section = &before.sections[index];
+    assert_eq!((section.kind, section.size), (1, 0), "it is an empty one");
+    let kind_at = usize::try_from(before.section_table).unwrap() + index * 64 + 4;
+    bytes[kind_at..kind_at + 4].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    let driver = format!("{}/{}", deps(0).new.display(), "./".repeat(1000));
+    let run = run(["fix", "--json", "--in-place", "--driver", &driver, file.to_str().unwrap()]);
+    assert_eq!(run.json()["files"][0]["strategy"], "reimage", "{}", run.stderr);
+    assert_eq!(run_file(&file, Shape::Exec, 0, "", None).code, NEW);
+    let after = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    let (was, now) = (section, &after.sections[index]);
+    let load = after.loads().last().unwrap();
+    assert_ne!(now.offset, was.offset);
+    assert_eq!((now.kind, now.address), (0, was.address));
+    assert_eq!(now.offset - load.offset, now.address - load.address);
+}

@@ -106,7 +106,7 @@ fn shift_segments(draft: &mut Draft<'_>, index: usize, old: FileRange, new: File
 /// Sections of the segment follow it; zero-initialised ones now have bytes in the file, thread-local ones have not.
 fn shift_sections(draft: &mut Draft<'_>, load: &Segment, old: FileRange, new: FileOffset) -> Result<(), &'static str> {
     for section in &mut draft.sections {
-        if !section.is_alloc() || section.kind == sht::SHT_NULL {
+        if !section.is_alloc() {
             continue;
         }
         let is_bss = section.kind == sht::SHT_NOBITS;

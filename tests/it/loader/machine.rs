@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::compare::{Ground, differences, explained};
 use super::{loaders, trace};
+use crate::elfgen::read::Image;
 use crate::support::{Run, Tree, binary, command, long, skip};
 
 /// Where programs and libraries are on a machine; with the toolchain that builds this and everybody's Pythons.
@@ -84,6 +85,12 @@ fn identify(path: &Path) -> Option<(u8, u16)> {
     Some((class, u16::from_le_bytes([start[18], start[19]])))
 }
 
+/// Whether an object asks for musl's libc: glibc's loader takes its libraries too, and finds others for them.
+fn is_of_musl(path: &Path) -> bool {
+    let strings = Image::parse(&std::fs::read(path).unwrap_or_default()).and_then(|image| image.strings());
+    strings.is_some_and(|strings| strings.iter().any(|(by, name)| by == "dynamic tag 0x1" && name == b"libc.so"))
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     programs: AtomicUsize,
@@ -95,7 +102,7 @@ struct Counts {
 fn one(path: &Path, loader: &Path, scratch: &Path, counts: &Counts) -> Option<String> {
     // 0: a program. 2: a library. 1: nothing that is linked dynamically.
     let kind = command(loader).arg("--verify").arg(path).output().expect("the loader runs").status.code();
-    if !matches!(kind, Some(0 | 2)) {
+    if !matches!(kind, Some(0 | 2)) || is_of_musl(path) {
         return None;
     }
     let run: Run = binary().args(["explain", "--recursive", "--json"]).arg(path).output().expect("it starts").into();
