@@ -66,10 +66,12 @@ pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Resu
         let name = entry.file_name();
         let kind = match entry.file_type() {
             // A file system that does not tell.
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(&file, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
+            FileType::Unknown => match rustix::fs::statat(&file, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                // It went in this moment, as it might have a moment before.
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            },
             known => known,
         };
         let kind = match kind {
