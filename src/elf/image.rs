@@ -81,6 +81,25 @@ impl<'a> Image<'a> {
         self.layers.iter().map(|(range, _)| *range)
     }
 
+    /// As many bytes from the start of a range on as lie in one piece, without a copy: up to where other bytes were put
+    /// over them. `None` past the end of the file.
+    #[must_use]
+    pub fn run(&self, range: FileRange) -> Option<&'a [u8]> {
+        if range.end().get() > self.len {
+            return None;
+        }
+        let from = range.start();
+        let is_there = |(layer, _): &(FileRange, &[u8])| layer.start() <= from && from < layer.end();
+        let on_top = self.layers.iter().rposition(is_there);
+        let above = self.layers.iter().skip(on_top.map_or(0, |index| index.saturating_add(1)));
+        let covered = above.map(|(layer, _)| layer.start()).filter(|start| *start > from).min();
+        let whole = FileRange::new(FileOffset::new(0), len64(self.base))?;
+        let (layer, content) = on_top.and_then(|index| self.layers.get(index)).copied().unwrap_or((whole, self.base));
+        let end = covered.unwrap_or(range.end()).min(range.end()).min(layer.end());
+        let Some(len) = end.since(from) else { return Some(&[]) };
+        part(FileRange::new(from, len)?, layer, content)
+    }
+
     /// The bytes of a range; `None` past the end of the file, but for those of an empty range. Bytes that nothing sets are zero, as in a hole.
     #[must_use]
     pub fn read(&self, range: FileRange) -> Option<Cow<'a, [u8]>> {
@@ -134,4 +153,34 @@ fn part(range: FileRange, layer: FileRange, content: &[u8]) -> Option<&[u8]> {
 pub fn apply(base: &[u8], plan: &Plan) -> Option<Vec<u8>> {
     let image = Image::planned(base, plan)?;
     image.read(FileRange::new(FileOffset::new(0), image.len())?).map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_what_reading_gives_as_far_as_it_goes() {
+        let base: Vec<u8> = (0..40).collect();
+        let patch = |at, len: usize, byte| Patch {
+            stage: crate::elf::plan::Stage::Content,
+            offset: FileOffset::new(at),
+            content: Content::Bytes(vec![byte; len]),
+        };
+        let patches = [patch(5, 10, 100), patch(8, 2, 101), patch(30, 20, 102), patch(60, 4, 103)];
+        let image = Image::patched(&base, &patches, 64).unwrap();
+        // Ends of the pieces: other bytes over them, or a hole that nothing sets.
+        let ends = [5, 8, 10, 15, 30, 50, 60, 64];
+        for from in 0..64 {
+            for len in 0..=64 - from {
+                let range = FileRange::new(FileOffset::new(from), len).unwrap();
+                let run = image.run(range).unwrap();
+                let end = ends.into_iter().find(|end| *end > from).unwrap().min(from + len);
+                let wanted = if (50..60).contains(&from) { from } else { end };
+                assert_eq!(len64(run), wanted - from, "{range}");
+                assert_eq!(run, &image.read(range).unwrap()[..run.len()], "{range}");
+            }
+        }
+        assert_eq!(image.run(FileRange::new(FileOffset::new(60), 5).unwrap()), None);
+    }
 }

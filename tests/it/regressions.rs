@@ -16,7 +16,7 @@ use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
 use crate::fixtures::{
     LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, paths_longer_than_a_page, run_file,
 };
-use crate::support::{Tree, binary, require, run};
+use crate::support::{Run, Tree, binary, command, require, run};
 
 /// GNU ld writes `symoffset` 1 where nothing is exported: taken for the number of symbols, every imported name looked
 /// unused and was overwritten.
@@ -437,4 +437,43 @@ fn an_inactive_section_header_follows_its_segment() {
     assert_ne!(now.offset, was.offset);
     assert_eq!((now.kind, now.address), (0, was.address));
     assert_eq!(now.offset - load.offset, now.address - load.address);
+}
+
+/// How many symbols there are is read from the hash table, whose own length nothing tells: the verifier copied all that
+/// follows it in its segment, twice the file, when a write was among that.
+#[test]
+fn a_large_segment_without_section_headers_is_not_copied() {
+    const LARGE: u64 = 96 << 20;
+    let test = "a_large_segment_without_section_headers_is_not_copied";
+    if !["cc", "prlimit"].iter().all(|tool| require(tool, test)) {
+        return;
+    }
+    let tree = Tree::new();
+    let asm = format!(".section .rodata,\\\"a\\\"\\n.zero {LARGE}\\n.previous");
+    let source = tree.file("large.c", format!("__asm__(\"{asm}\"); int exported(void) {{ return 42; }}").as_bytes());
+    let file = tree.join("large.so");
+    let mut link = command("cc");
+    link.args(["-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code,--hash-style=gnu,-rpath,/old", "-o"]);
+    assert!(link.arg(&file).arg(&source).status().unwrap().success());
+    drop_section_headers(&file, true);
+    let image = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    assert!(image.loads().next().unwrap().file_size > LARGE);
+    // A mapping of the file, and not one copy of it.
+    let limit = format!("--as={}", LARGE + (64 << 20));
+    let fix = |mode: &str| {
+        let mut limited = command("prlimit");
+        limited.arg(&limit).arg(binary().get_program()).args([
+            "fix",
+            "--jobs",
+            "1",
+            "--driver",
+            "/new/and/longer",
+            mode,
+        ]);
+        Run::from(limited.arg(&file).output().unwrap())
+    };
+    fix("--check").assert_code(1, test);
+    fix("--in-place").assert_code(0, test);
+    let edited = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(edited.runpath().unwrap(), b"/new/and/longer:/old");
 }

@@ -248,30 +248,38 @@ impl<'i, 'a> Shape<'i, 'a> {
 
     fn hash_count(&self) -> Option<u64> {
         use object::read::elf::{GnuHashTable, HashTable};
-        let tail = |tag: u64| {
-            let address = self.value(tag)?;
-            let load = self.load_at(address, 1)?;
-            let within = address.checked_sub(load.address)?;
-            read(self.image, load.offset.checked_add(within)?, load.file_size.checked_sub(within)?).ok()
-        };
-        if let Some(bytes) = tail(4) {
+        if let Some(bytes) = self.run_at(4) {
             // 64-bit s390 and Alpha have 64-bit hash words, which object does not read.
             if self.is_64 && matches!(self.machine(), 22 | 0x9026) {
                 let count = bytes.get(8..16).and_then(|word| word.try_into().ok());
                 let big = self.endian == Endianness::Big;
                 return count.map(|word| if big { u64::from_be_bytes(word) } else { u64::from_le_bytes(word) });
             }
-            let table = HashTable::<FileHeader64<Endianness>>::parse(self.endian, &bytes).ok()?;
+            let table = HashTable::<FileHeader64<Endianness>>::parse(self.endian, bytes).ok()?;
             return Some(u64::from(table.symbol_table_length()));
         }
-        let bytes = tail(0x6fff_fef5)?;
+        let bytes = self.run_at(0x6fff_fef5)?;
         if self.is_64 {
-            let table = GnuHashTable::<FileHeader64<Endianness>>::parse(self.endian, &bytes).ok()?;
+            let table = GnuHashTable::<FileHeader64<Endianness>>::parse(self.endian, bytes).ok()?;
             table.symbol_table_length(self.endian).map(u64::from)
         } else {
-            let table = GnuHashTable::<FileHeader32<Endianness>>::parse(self.endian, &bytes).ok()?;
+            let table = GnuHashTable::<FileHeader32<Endianness>>::parse(self.endian, bytes).ok()?;
             table.symbol_table_length(self.endian).map(u64::from)
         }
+    }
+
+    /// What a tag leads to, whose length it does not tell: up to the end of its PT_LOAD, or of what was written in one
+    /// piece.
+    fn run_at(&self, tag: u64) -> Option<&'a [u8]> {
+        let (offset, len) = self.rest_at(self.value(tag)?)?;
+        self.image.run(FileRange::new(FileOffset::new(offset), len)?)
+    }
+
+    /// The file offset of an address, and how many bytes its PT_LOAD has from there on.
+    fn rest_at(&self, address: u64) -> Option<(u64, u64)> {
+        let load = self.load_at(address, 1)?;
+        let within = address.checked_sub(load.address)?;
+        Some((load.offset.checked_add(within)?, load.file_size.checked_sub(within)?))
     }
 
     /// The version needs and definitions.
@@ -284,14 +292,11 @@ impl<'i, 'a> Shape<'i, 'a> {
 
     /// Stops where a record is cut off: the planner refuses such tables where it matters.
     fn walk_versions(&self, tag: u64, definitions: bool, versions: &mut Versions) -> Option<()> {
-        let address = self.value(tag)?;
-        let load = self.load_at(address, 1)?;
-        let within = address.checked_sub(load.address)?;
-        let start = load.offset.checked_add(within)?;
-        let bytes = read(self.image, start, load.file_size.checked_sub(within)?).ok()?;
+        let (start, len) = self.rest_at(self.value(tag)?)?;
+        let bytes = self.image.run(FileRange::new(FileOffset::new(start), len)?)?;
         let endian = self.endian;
         let mut at = 0_usize;
-        for _ in 0..len64(&bytes) >> 3 {
+        for _ in 0..len64(bytes) >> 3 {
             let rest = bytes.get(at..)?;
             let (count, aux, next) = if definitions {
                 let (record, _) = pod::from_bytes::<elf::Verdef<Endianness>>(rest).ok()?;
