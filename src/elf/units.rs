@@ -70,6 +70,8 @@ impl Alignment {
     pub const ONE: Self = Self(0);
     /// 16 bytes: enough for every ELF record.
     pub const SIXTEEN: Self = Self(4);
+    /// 4096 bytes: the smallest page of any kernel.
+    pub const SMALLEST_PAGE: Self = Self(12);
 
     /// Reads `p_align` or `sh_addralign`, where 0 and 1 both mean "none".
     #[must_use]

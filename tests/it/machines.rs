@@ -203,6 +203,10 @@ fn a_choice(patchelfs: &[Variant]) -> Vec<Case> {
             let mut list = List::of(target, linker);
             list.add(own_headers, &[OldPath::None], DEFAULT);
             list.add(library, &[OldPath::None], DEFAULT);
+            if (target.name, linker) == ("aarch64-64K", "mold") {
+                // mold 1.10 pads for pages only where data wants more.
+                list.add(library, &[OldPath::Runpath], OVER_ALIGNED);
+            }
             for layout in [ROSEGMENT, NO_ROSEGMENT] {
                 list.add(own_headers, &[OldPath::None], layout);
             }

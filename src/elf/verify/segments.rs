@@ -27,7 +27,9 @@ pub(super) fn loads(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), Veri
             return Err(broken(2, "PT_LOAD segments ascend without sharing a page", load.address));
         }
         let congruent = load.address & align.wrapping_sub(1) == load.offset & align.wrapping_sub(1);
-        if load.file_size > 0 && !(congruent && align.is_power_of_two()) {
+        // Some linkers' files are not; they load by pages, and where they were they may stay.
+        let stays = was.is_some_and(|was| (was.offset, was.align) == (load.offset, load.align));
+        if load.file_size > 0 && !((congruent || stays) && align.is_power_of_two()) {
             return Err(broken(2, "p_vaddr and p_offset agree modulo p_align", load.address));
         }
         // Without bytes in the file, its offset means nothing (glibc elf/dl-map-segments.h).

@@ -65,7 +65,11 @@ fn segments(before: &Image, after: &Image) -> Vec<String> {
     let loads: Vec<&Segment> = after.loads().collect();
     for load in &loads {
         let inside = load.offset.checked_add(load.file_size).is_some_and(|end| end <= after.data.len() as u64);
-        let congruent = load.align <= 1 || load.offset % load.align == load.address % load.align;
+        // Or as the linker left it: kernels map pages, whatever p_align says.
+        let stays = |old: &Segment| (old.address, old.offset, old.align) == (load.address, load.offset, load.align);
+        let congruent = load.align <= 1
+            || load.offset % load.align == load.address % load.align
+            || (load.offset % 0x1000 == load.address % 0x1000 && before.loads().any(stays));
         if !(inside
             && congruent
             && load.file_size <= load.memory_size
