@@ -122,7 +122,6 @@ impl<'a> Image<'a> {
         }
         let len = usize::try_from(range.len()).ok()?;
         let inside = FileRange::new(FileOffset::new(0), len64(self.base))?.intersection(range);
-        let inside = inside.filter(|inside| inside.start() == range.start());
         let mut bytes = Vec::with_capacity(len);
         bytes.extend_from_slice(inside.map_or(Some(&[][..]), |inside| inside.of(self.base))?);
         bytes.resize(len, 0);

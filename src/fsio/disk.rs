@@ -51,7 +51,7 @@ pub enum Kind {
 /// Nothing else is added: neither symbolic links nor sockets and the like.
 ///
 /// # Errors
-/// What the system says; what was found up to there has been added.
+/// What the system says first; everything that could be told all the same has been added.
 pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let file = rustix::fs::open(directory, flags, Mode::empty())?;
@@ -61,8 +61,13 @@ pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Resu
     }
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut entries = RawDir::new(&file, buffer.spare_capacity_mut());
+    let mut failure = None;
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = match entry {
+            // The directory went, and had nothing in it then.
+            Err(Errno::NOENT) => break,
+            entry => entry?,
+        };
         let name = entry.file_name();
         let kind = match entry.file_type() {
             // A file system that does not tell.
@@ -70,7 +75,10 @@ pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Resu
                 Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                 // It went in this moment, as it might have a moment before.
                 Err(Errno::NOENT) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
             },
             known => known,
         };
@@ -82,7 +90,7 @@ pub fn walk_into(directory: &Path, found: &mut Vec<(PathBuf, Kind)>) -> io::Resu
         let path = [&prefix, name.to_bytes()].concat();
         found.push((PathBuf::from(OsString::from_vec(path)), kind));
     }
-    Ok(())
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Whether everybody may add a file to a directory; one that is not there cannot be written to.

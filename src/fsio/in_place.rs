@@ -65,6 +65,10 @@ impl From<EditError> for Failure {
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, manner: Manner) -> Result<Committed, Failure> {
     let file = open_for_writing(opened, manner.writable)?;
     lock(&file)?;
+    if opened.is_mapped() {
+        // What was cut meanwhile must not be looked at.
+        check_unchanged(opened, &file)?;
+    }
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
     let old = opened.identity;
@@ -118,9 +122,14 @@ impl Edit<'_> {
             if is_synced && index == first_read && (index > 0 || !behind.is_empty()) {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
             }
+            let end = patch.range().map_or(0, |range| range.end().get());
+            if end > self.old.len {
+                // Behind the old end there is nothing to compare.
+                self.expect_len()?;
+            }
             self.expect_old(index, &mut found)?;
             self.begun = index.saturating_add(1);
-            self.reach = self.reach.max(patch.range().map_or(0, |range| range.end().get()));
+            self.reach = self.reach.max(end);
             write_patch(self.path, "write it", self.file, self.file, patch)?;
         }
         if self.reach != self.writes.new_len {
@@ -154,10 +163,6 @@ impl Edit<'_> {
     /// Another process may have written since the last look; what it wrote must not be overwritten.
     fn expect_old(&self, index: usize, found: &mut Vec<u8>) -> Result<(), EditError> {
         let Some(step) = self.journal.steps.get(index) else { return Err(EditError::ChangedMeanwhile) };
-        // Behind the old end there is nothing to compare.
-        if step.before.is_empty() {
-            return self.expect_len();
-        }
         expect(self.path, "read it", self.file, (step.offset, &step.before), found)
     }
 

@@ -128,8 +128,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Files up to this size are read: nine of ten are that small, and two thousand of them take some 20 ms longer than if
-/// they were mapped.
+/// Files up to this size are read: nine of ten are that small.
 const SMALL: u64 = 1 << 20;
 
 /// What the first bytes say.
@@ -155,6 +154,10 @@ impl Opened {
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         Journal::behind(self.bytes()).is_some()
+    }
+
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(self.contents, Contents::Mapped(_))
     }
 
     /// Gives the mapping back; the file stays open.

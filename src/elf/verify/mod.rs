@@ -100,10 +100,11 @@ fn path(new: &Shape<'_, '_>, new_strings: &[u8], change: &Change) -> Result<(), 
         Change::Remove => None,
     };
     let tags = new.dynamic.iter().filter(|(tag, _)| matches!(*tag, DT_RPATH | DT_RUNPATH));
+    let count = tags.clone().count();
     let mut found = tags.map(|(tag, offset)| (*tag, text(new_strings, *offset)));
     let is_right = match wanted {
-        Some((tag, path)) => found.clone().count() > 0 && found.clone().all(|one| one == (tag, Some(path))),
-        None => found.clone().count() == 0,
+        Some((tag, path)) => count > 0 && found.clone().all(|one| one == (tag, Some(path))),
+        None => count == 0,
     };
     if is_right {
         return Ok(());

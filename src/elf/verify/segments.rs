@@ -27,8 +27,9 @@ pub(super) fn loads(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), Veri
             return Err(broken(2, "PT_LOAD segments ascend without sharing a page", load.address));
         }
         let congruent = load.address & align.wrapping_sub(1) == load.offset & align.wrapping_sub(1);
-        // Some linkers' files are not; they load by pages, and where they were they may stay.
-        let stays = was.is_some_and(|was| (was.offset, was.align) == (load.offset, load.align));
+        // Some linkers' files are that modulo a page only, which is how they load; where they were they may stay.
+        let by_pages = (load.address ^ load.offset) & 0xfff == 0;
+        let stays = by_pages && was.is_some_and(|was| (was.offset, was.align) == (load.offset, load.align));
         if load.file_size > 0 && !((congruent || stays) && align.is_power_of_two()) {
             return Err(broken(2, "p_vaddr and p_offset agree modulo p_align", load.address));
         }
