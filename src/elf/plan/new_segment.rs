@@ -5,6 +5,7 @@ use super::draft::Draft;
 use super::ground::Ground;
 use super::{Rung, Warning};
 use crate::elf::record::{Segment, pt};
+use crate::elf::runs::all_zero;
 use crate::elf::units::{Alignment, FileOffset, FileRange};
 
 /// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
@@ -125,5 +126,5 @@ pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
 
 /// Zeros, or what patchelf leaves behind the table when it moves things away.
 fn is_filler(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0) || bytes.iter().all(|byte| matches!(byte, b'X' | b'Z'))
+    all_zero(bytes) || bytes.iter().all(|byte| matches!(byte, b'X' | b'Z'))
 }

@@ -5,6 +5,7 @@ use object::elf;
 
 use super::shape::{Shape, read};
 use super::{DT_RPATH, DT_RUNPATH, VerifyError, broken};
+use crate::elf::runs::agreeing;
 use crate::elf::units::{FileOffset, FileRange};
 
 const DT_MIPS_RLD_MAP_REL: u64 = 0x7000_0035;
@@ -160,7 +161,7 @@ fn differing(old: &[u8], new: &[u8]) -> Vec<Differing> {
     let (mut searched, mut reached_from) = (0_usize, 0_usize);
     while at < old.len() {
         let same = match (old.get(at..), new.get(at..)) {
-            (Some(old), Some(new)) => old.iter().zip(new).take_while(|(a, b)| a == b).count(),
+            (Some(old), Some(new)) => agreeing(old, new),
             _ => 0,
         };
         let start = at.saturating_add(same);

@@ -5,6 +5,7 @@ use object::elf;
 use super::segments::{compare, pieces};
 use super::shape::{Section, Shape, read};
 use super::{VerifyError, broken};
+use crate::elf::runs::all_zero;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// Invariant 6: sections keep their index and meaning; the string table's header agrees with DT_STRTAB and DT_STRSZ.
@@ -141,7 +142,7 @@ pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileR
     // Zeros that do not fill the largest page of any kernel are padding.
     const PAGE: u64 = 0x1_0000;
     let rest = read(old.image, end, old.image.len().saturating_sub(end).min(PAGE))?;
-    if len64(&rest) < PAGE && rest.iter().all(|byte| *byte == 0) {
+    if len64(&rest) < PAGE && all_zero(&rest) {
         return Ok(());
     }
     let touched = changed.iter().any(|change| change.end().get() > end);
