@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::commit::size_limit;
-use super::map::FileError;
+use super::error::FileError;
+use super::limits::size_limit;
 use super::store::{Store, StoreRefusal};
 
 /// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.

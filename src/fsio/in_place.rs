@@ -8,10 +8,12 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::commit::{Committed, Durability, EditError, How, Note, check_size_limit, check_unchanged};
+use super::edit::{Committed, Durability, EditError, How, Remark, check_size_limit};
+use super::error::FileError;
+use super::identity::Identity;
 use super::journal::Journal;
-use super::map::{FileError, Identity, Opened};
-use super::writes::{Prepared, Writes, expect, read_back, write_patch};
+use super::map::Opened;
+use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
 use crate::elf::units::len64;
@@ -27,7 +29,7 @@ pub(super) enum Writable {
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct Terms {
     pub durability: Durability,
     pub writable: Writable,
     /// Whether a journal stands behind the end of the file until the last write is made.
@@ -35,7 +37,7 @@ pub(super) struct Manner {
 }
 
 /// Why the file itself could not be written.
-pub(super) enum Failure {
+pub(super) enum NotWritten {
     /// Permissions, or a read-only file system.
     NotWritable(FileError),
     /// Some process runs it.
@@ -44,7 +46,7 @@ pub(super) enum Failure {
     Edit(EditError),
 }
 
-impl Failure {
+impl NotWritten {
     /// For a file with several names, which nothing but writing in place can help.
     pub(super) fn into_edit_error(self, links: u64) -> EditError {
         match self {
@@ -55,15 +57,15 @@ impl Failure {
     }
 }
 
-impl From<EditError> for Failure {
+impl From<EditError> for NotWritten {
     fn from(error: EditError) -> Self {
         Self::Edit(error)
     }
 }
 
 /// Makes the writes, or none of them. The file is not mapped any more when the first one is made.
-pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, manner: Manner) -> Result<Committed, Failure> {
-    let file = open_for_writing(opened, manner.writable)?;
+pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Result<Committed, NotWritten> {
+    let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
     if opened.is_mapped() {
         // What was cut meanwhile must not be looked at.
@@ -73,21 +75,21 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, manner: Manner) -> 
     let capability = capability(&file);
     let old = opened.identity;
     let Prepared { journal, expected } = writes.prepare(opened)?;
-    let behind = if manner.journal { journal.encode() } else { Vec::new() };
-    check_size_limit(old.len.max(writes.new_len).saturating_add(len64(&behind)))?;
+    let behind = if terms.journal { journal.encode() } else { Vec::new() };
+    check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
     opened.unmap();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
     let mut edit =
         Edit { path: &opened.path, file: &file, old, writes, journal, begun: 0, reach: old.len, is_final: false };
-    let now = match edit.carry_out(&behind, &expected, manner.durability) {
+    let now = match edit.carry_out(&behind, &expected, terms.durability) {
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
     };
-    let undo = edit.journal.into_undo(writes.new_len, now.modified);
+    let undo = edit.journal.into_undo(writes.new_len(), now.modified);
     let mut notes = Vec::new();
     if capability.is_some() && self::capability(&file) != capability {
-        notes.push(Note::AttributeLost("security.capability".to_owned()));
+        notes.push(Remark::AttributeLost("security.capability".to_owned()));
     }
     Ok(Committed { how: How::InPlace, notes, undo })
 }
@@ -111,14 +113,14 @@ impl Edit<'_> {
     fn carry_out(&mut self, behind: &[u8], expected: &[Saved], durability: Durability) -> Result<Identity, EditError> {
         let is_synced = durability == Durability::Synced;
         if !behind.is_empty() {
-            let at = self.old.len.max(self.writes.new_len);
+            let at = self.old.len.max(self.writes.new_len());
             self.reach = at.saturating_add(len64(behind));
             self.file.write_all_at(behind, at).map_err(|e| self.failed("write a journal behind it", e))?;
         }
         let mut found = Vec::new();
         // The journal, and bytes that nobody reads yet, reach the disk before the headers that name them.
-        let first_read = self.writes.patches.partition_point(|patch| patch.stage == Stage::Content);
-        for (index, patch) in self.writes.patches.iter().enumerate() {
+        let first_read = self.writes.patches().partition_point(|patch| patch.stage == Stage::Content);
+        for (index, patch) in self.writes.patches().iter().enumerate() {
             if is_synced && index == first_read && (index > 0 || !behind.is_empty()) {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
             }
@@ -132,14 +134,14 @@ impl Edit<'_> {
             self.reach = self.reach.max(end);
             write_patch(self.path, "write it", self.file, self.file, patch)?;
         }
-        if self.reach != self.writes.new_len {
+        if self.reach != self.writes.new_len() {
             if is_synced {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
             }
             self.expect_len()?;
-            self.file.set_len(self.writes.new_len).map_err(|e| self.failed("set its size", e))?;
-            self.reach = self.writes.new_len;
-            self.is_final = self.writes.new_len < self.old.len;
+            self.file.set_len(self.writes.new_len()).map_err(|e| self.failed("set its size", e))?;
+            self.reach = self.writes.new_len();
+            self.is_final = self.writes.new_len() < self.old.len;
         }
         // The last look: of two processes that write at once, none can keep the other out.
         read_back(self.path, self.file, expected, &mut found)?;
@@ -211,7 +213,7 @@ fn check_mode_can_be_kept(opened: &Opened) -> Result<(), EditError> {
     if opened.identity.mode & 0o6000 != 0 && !may_set { Err(EditError::SetId) } else { Ok(()) }
 }
 
-fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, Failure> {
+fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWritten> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = || rustix::fs::open(&opened.path, flags, Mode::empty()).map(File::from);
     let error = match open() {
@@ -220,16 +222,16 @@ fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, Failure
     };
     let file_error = |error: Errno| FileError::new(&opened.path, "open it for writing", error);
     match error {
-        Errno::TXTBSY => Err(Failure::Running),
+        Errno::TXTBSY => Err(NotWritten::Running),
         Errno::ACCESS | Errno::PERM if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
             // The names of a hard-linked file only follow its inode, so its owner lends himself the right.
             let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
             let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).and_then(|()| open());
             let back = rustix::fs::fchmod(&opened.file, mode);
-            lent.and_then(|file| back.map(|()| file)).map_err(|error| Failure::NotWritable(file_error(error)))
+            lent.and_then(|file| back.map(|()| file)).map_err(|error| NotWritten::NotWritable(file_error(error)))
         }
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Err(Failure::NotWritable(file_error(error))),
-        error => Err(Failure::Edit(EditError::File(file_error(error)))),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Err(NotWritten::NotWritable(file_error(error))),
+        error => Err(NotWritten::Edit(EditError::File(file_error(error)))),
     }
 }
 

@@ -7,9 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::commit::Undo;
-use super::map::Identity;
-use super::writes::patch;
+use super::identity::Identity;
+use super::undo::Undo;
 use crate::elf::image::{Image, Saved};
 use crate::elf::plan::Patch;
 use crate::elf::units::{FileOffset, FileRange, len64};
@@ -22,7 +21,7 @@ const FOOTER: usize = 7 * 8;
 
 /// One write of an edit, as far as it goes over bytes that the file had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct Replaced {
     /// Where.
     pub offset: FileOffset,
     /// What stood there when the writes before this one were made; empty for a write behind the old end.
@@ -31,7 +30,7 @@ pub(super) struct Step {
     pub after: Vec<u8>,
 }
 
-impl Step {
+impl Replaced {
     fn range(&self) -> Option<FileRange> {
         FileRange::new(self.offset, len64(&self.before))
     }
@@ -47,7 +46,7 @@ pub(super) struct Journal {
     /// When its contents changed last before, in seconds and nanoseconds: a receipt asks for that.
     pub modified: (i64, i64),
     /// One for each write, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Replaced>,
 }
 
 impl Journal {
@@ -62,7 +61,7 @@ impl Journal {
             let inside = range.intersection(all).or_else(|| FileRange::new(range.start(), 0))?;
             let before = image.read(inside)?.into_owned();
             image.put(patch)?;
-            steps.push(Step { offset: range.start(), before, after: image.read(inside)?.into_owned() });
+            steps.push(Replaced { offset: range.start(), before, after: image.read(inside)?.into_owned() });
         }
         Some(Self { old_len, mode: identity.mode & 0o7777, modified: identity.modified, steps })
     }
@@ -92,7 +91,7 @@ impl Journal {
     pub(super) fn into_undo(self, new_len: u64, modified: (i64, i64)) -> Undo {
         let count = self.steps.len();
         let (mut before, mut after) = (Vec::with_capacity(count), Vec::<Saved>::with_capacity(count));
-        for Step { offset, before: old, after: new } in self.steps {
+        for Replaced { offset, before: old, after: new } in self.steps {
             if old.is_empty() {
                 continue;
             }
@@ -123,7 +122,7 @@ impl Journal {
         for _ in 0..count {
             let offset = FileOffset::new(body.next()?);
             let len = usize::try_from(body.next()?).ok()?;
-            let step = Step { offset, before: body.take(len)?.to_vec(), after: body.take(len)?.to_vec() };
+            let step = Replaced { offset, before: body.take(len)?.to_vec(), after: body.take(len)?.to_vec() };
             if step.range()?.end().get() > old_len {
                 return None;
             }
@@ -144,11 +143,11 @@ impl Journal {
 
     /// The writes that take every step back, the last one first.
     pub(super) fn patches_back(&self) -> Vec<Patch> {
-        self.steps.iter().rev().map(|step| patch(step.offset, &step.before)).collect()
+        self.steps.iter().rev().map(|step| Patch::restoring(step.offset, &step.before)).collect()
     }
 
     /// The same for the bytes where one step writes.
-    fn explains(&self, step: &Step, found: &[u8]) -> bool {
+    fn explains(&self, step: &Replaced, found: &[u8]) -> bool {
         if found == step.before || found == step.after {
             return true;
         }
@@ -241,7 +240,7 @@ mod tests {
         let file = b"0123456789abcdef".to_vec();
         // The last one goes over the first two and behind the end.
         let patches = [(2, &b"AAAA"[..]), (4, b"BBBB"), (5, b"CCCCCCCCCCCCCC")];
-        let patches = patches.map(|(at, bytes)| patch(FileOffset::new(at), bytes)).to_vec();
+        let patches = patches.map(|(at, bytes)| Patch::restoring(FileOffset::new(at), bytes)).to_vec();
         let identity = Identity {
             inode: (1, 2),
             len: 16,

@@ -1,9 +1,9 @@
 //! Opening a file, telling from its first bytes whether it is ELF, and mapping it.
 
 use std::cell::Cell;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -11,76 +11,11 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::error::FileError;
+use super::identity::Identity;
 use super::journal::Journal;
 use crate::elf::units::len64;
 use crate::elf::view::has_magic;
-
-/// A file-system error with the path it is about.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action}")]
-pub struct FileError {
-    /// The file.
-    pub path: PathBuf,
-    /// What was tried.
-    pub action: &'static str,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl FileError {
-    pub(crate) fn new(path: &Path, action: &'static str, source: impl Into<io::Error>) -> Self {
-        Self { path: path.to_owned(), action, source: source.into() }
-    }
-}
-
-/// Which file, and in which state: enough to notice that somebody else changed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Device and inode.
-    pub inode: (u64, u64),
-    /// Size in bytes.
-    pub len: u64,
-    /// Last change of the contents, in seconds and nanoseconds.
-    pub modified: (i64, i64),
-    /// Last change of contents or attributes.
-    pub changed: (i64, i64),
-    /// Permissions and type.
-    pub mode: u32,
-    /// User and group.
-    pub owner: (u32, u32),
-    /// Names of the inode.
-    pub links: u64,
-}
-
-impl Identity {
-    /// Reads an open file's state.
-    ///
-    /// # Errors
-    /// What `fstat` says.
-    pub fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::from(file.metadata()?))
-    }
-
-    /// Whether the contents are those of another reading; names and attributes may have changed.
-    #[must_use]
-    pub fn same_contents(&self, other: &Self) -> bool {
-        (self.inode, self.len, self.modified) == (other.inode, other.len, other.modified)
-    }
-}
-
-impl From<Metadata> for Identity {
-    fn from(meta: Metadata) -> Self {
-        Self {
-            inode: (meta.dev(), meta.ino()),
-            len: meta.len(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-            mode: meta.mode(),
-            owner: (meta.uid(), meta.gid()),
-            links: meta.nlink(),
-        }
-    }
-}
 
 /// An open file and its bytes.
 #[derive(Debug)]
@@ -91,13 +26,13 @@ pub struct Opened {
     pub file: File,
     /// Its state when it was mapped.
     pub identity: Identity,
-    contents: Contents,
+    contents: Bytes,
 }
 
 /// A file that another process truncates while it is mapped ends this one with SIGBUS: only what is too large to be
 /// copied in a moment is mapped.
 #[derive(Debug)]
-enum Contents {
+enum Bytes {
     Read(Buffer),
     Mapped(Mmap),
 }
@@ -145,8 +80,8 @@ impl Opened {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match &self.contents {
-            Contents::Read(Buffer(bytes)) => bytes,
-            Contents::Mapped(map) => map,
+            Bytes::Read(Buffer(bytes)) => bytes,
+            Bytes::Mapped(map) => map,
         }
     }
 
@@ -157,12 +92,12 @@ impl Opened {
     }
 
     pub(super) fn is_mapped(&self) -> bool {
-        matches!(self.contents, Contents::Mapped(_))
+        matches!(self.contents, Bytes::Mapped(_))
     }
 
     /// Gives the mapping back; the file stays open.
     pub(super) fn unmap(&mut self) {
-        self.contents = Contents::Read(Buffer::default());
+        self.contents = Bytes::Read(Buffer::default());
     }
 }
 
@@ -233,9 +168,9 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
 fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
     let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
     let contents = if identity.len <= SMALL {
-        Contents::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
+        Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
     } else {
-        Contents::Mapped(map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?)
+        Bytes::Mapped(map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?)
     };
     Ok(Opened { path: path.to_owned(), file, identity, contents })
 }

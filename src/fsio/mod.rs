@@ -3,16 +3,26 @@
 mod commit;
 mod copy;
 mod disk;
+mod edit;
+mod error;
+mod identity;
 mod in_place;
 mod journal;
+mod limits;
 mod map;
 mod replace;
 mod store;
+mod undo;
 mod writes;
 
-pub use commit::{Committed, Durability, EditError, How, Note, Undo, WriteMode, commit, revert, size_limit, take_back};
+pub use commit::{commit, revert, take_back};
 pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
 pub use disk::{Kind, Listing, host_path, is_world_writable, list, read_small, resolve, walk_into};
-pub use map::{FileError, Identity, Opened, Sniffed, is_elf, open, sniff, sniff_for};
+pub use edit::{Committed, Durability, EditError, How, Remark, WriteMode};
+pub use error::FileError;
+pub use identity::Identity;
+pub use limits::size_limit;
+pub use map::{Opened, Sniffed, is_elf, open, sniff, sniff_for};
 pub use replace::is_temporary;
 pub use store::{Store, StoreRefusal};
+pub use undo::Undo;

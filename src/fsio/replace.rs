@@ -11,13 +11,15 @@ use rustix::fs::{CWD, Gid, Mode, RenameFlags, Uid};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::commit::{Committed, Durability, EditError, How, Note, check_unchanged};
 use super::copy::copy_contents;
-use super::map::{FileError, Identity, Opened};
-use super::writes::{Writes, read_back, write_patch};
+use super::edit::{Committed, Durability, EditError, How, Remark};
+use super::error::FileError;
+use super::identity::Identity;
+use super::map::Opened;
+use super::writes::{Writes, check_unchanged, read_back, write_patch};
 
 /// Why the file could not be replaced.
-pub(super) enum Failure {
+pub(super) enum NotReplaced {
     /// No file can be made beside it.
     NoDirectory(FileError),
     /// A copy cannot be given to its owner.
@@ -26,36 +28,36 @@ pub(super) enum Failure {
     Edit(EditError),
 }
 
-impl From<EditError> for Failure {
+impl From<EditError> for NotReplaced {
     fn from(error: EditError) -> Self {
         Self::Edit(error)
     }
 }
 
-impl From<FileError> for Failure {
+impl From<FileError> for NotReplaced {
     fn from(error: FileError) -> Self {
         Self::Edit(EditError::File(error))
     }
 }
 
 /// Makes the writes to a copy and gives it the name.
-pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, Failure> {
+pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, NotReplaced> {
     let path = opened.path.as_path();
     // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
     let prepared = writes.prepare(opened)?;
     let temporary = copy_beside(opened)?;
     let copy = temporary.as_file();
-    for patch in writes.patches {
+    for patch in writes.patches() {
         write_patch(path, "write its copy", &opened.file, copy, patch)?;
     }
-    if opened.identity.len != writes.new_len {
-        copy.set_len(writes.new_len).map_err(|e| FileError::new(path, "set its copy's size", e))?;
+    if opened.identity.len != writes.new_len() {
+        copy.set_len(writes.new_len()).map_err(|e| FileError::new(path, "set its copy's size", e))?;
     }
     read_back(path, copy, &prepared.expected, &mut Vec::new())?;
     let mut notes = keep_attributes(opened, copy)?;
     let modified = Identity::of(copy).map_err(|e| FileError::new(path, "read its attributes", e))?.modified;
     notes.extend(take_name(opened, temporary, durability)?);
-    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len, modified) })
+    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
 }
 
 /// What this program's temporary files are called, in front of six letters and digits.
@@ -69,7 +71,7 @@ pub fn is_temporary(name: &OsStr) -> bool {
 }
 
 /// The file again, under a temporary name in the same directory. It goes with the value.
-fn copy_beside(opened: &Opened) -> Result<NamedTempFile, Failure> {
+fn copy_beside(opened: &Opened) -> Result<NamedTempFile, NotReplaced> {
     let path = opened.path.as_path();
     let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(6).tempfile_in(directory_of(path));
     let temporary = made.map_err(|error| make_failure(path, "make a temporary file beside it", error))?;
@@ -84,7 +86,7 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Vec<Note>, Failure> {
+fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Vec<Remark>, NotReplaced> {
     const ACTION: &str = "rename its copy";
     let path = opened.path.as_path();
     if durability == Durability::Synced {
@@ -101,7 +103,7 @@ fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) 
             }
             let name = temporary.path().to_owned();
             if temporary.close().is_err() {
-                notes.push(Note::OldFileLeft(name));
+                notes.push(Remark::OldFileLeft(name));
             }
         }
         Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
@@ -113,7 +115,7 @@ fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) 
     // The edit is made; that it may not survive a power cut is told, not called a failure.
     let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
     if durability == Durability::Synced && sync().is_err() {
-        notes.push(Note::NotSynced);
+        notes.push(Remark::NotSynced);
     }
     Ok(notes)
 }
@@ -129,33 +131,33 @@ fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> Edi
     EditError::Displaced { at: temporary.path().to_owned(), restore: restore.into() }
 }
 
-fn make_failure(path: &Path, action: &'static str, error: io::Error) -> Failure {
+fn make_failure(path: &Path, action: &'static str, error: io::Error) -> NotReplaced {
     // `tempfile` puts the system's error number into an error of its own.
     let refused = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let error = FileError::new(path, action, error);
-    if refused { Failure::NoDirectory(error) } else { error.into() }
+    if refused { NotReplaced::NoDirectory(error) } else { error.into() }
 }
 
 /// Gives the copy the owner before anything is in it; a copy that belongs to somebody else is not the same file.
-fn own(opened: &Opened, copy: &File) -> Result<(), Failure> {
+fn own(opened: &Opened, copy: &File) -> Result<(), NotReplaced> {
     let (user, group) = opened.identity.owner;
     let now = copy.metadata().map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
     if (now.uid(), now.gid()) == (user, group) {
         return Ok(());
     }
     let changed = rustix::fs::fchown(copy, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
-    changed.map_err(|e| Failure::NoOwner(FileError::new(&opened.path, "keep its owner", e)))
+    changed.map_err(|e| NotReplaced::NoOwner(FileError::new(&opened.path, "keep its owner", e)))
 }
 
 /// Mode and extended attributes (ACLs and file capabilities among them).
-fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError> {
+fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Remark>, FileError> {
     let mut notes = Vec::new();
     let mut names = vec![0_u8; 64 * 1024];
     let listed = match rustix::fs::flistxattr(&opened.file, &mut names[..]) {
         Ok(listed) => listed,
         Err(Errno::NOTSUP | Errno::NOSYS) => 0,
         Err(_) => {
-            notes.push(Note::AttributesUnread);
+            notes.push(Remark::AttributesUnread);
             0
         }
     };
@@ -167,7 +169,7 @@ fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Note>, FileError>
             rustix::fs::fsetxattr(copy, name, value, rustix::fs::XattrFlags::empty())
         });
         if kept.is_err() {
-            notes.push(Note::AttributeLost(name.to_string_lossy().into_owned()));
+            notes.push(Remark::AttributeLost(name.to_string_lossy().into_owned()));
         }
     }
     // A directory's default ACL gave the copy rights that the file never had.

@@ -5,23 +5,45 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::commit::EditError;
+use super::edit::EditError;
+use super::error::FileError;
+use super::identity::Identity;
 use super::journal::Journal;
-use super::map::{FileError, Opened};
+use super::map::Opened;
 use crate::elf::image::{Image, Saved};
-use crate::elf::plan::{Content, Patch, Stage};
+use crate::elf::plan::{Content, Patch};
 use crate::elf::units::{FileOffset, FileRange, len64};
+use crate::elf::verify::Verified;
 
-/// What is written to a file: a plan's patches, or those that take them back.
+/// What is written to a file: the patches of a verified plan, or those that bring back what stood there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Writes<'w> {
-    /// In order.
-    pub patches: &'w [Patch],
-    /// The file's size after the last one, in bytes.
-    pub new_len: u64,
+    patches: &'w [Patch],
+    new_len: u64,
 }
 
-impl Writes<'_> {
+impl<'w> Writes<'w> {
+    /// A plan's.
+    pub(super) fn of(verified: &'w Verified) -> Self {
+        let plan = verified.plan();
+        Self { patches: &plan.patches, new_len: plan.new_len }
+    }
+
+    /// Those of a journal or a receipt, whose bytes the file had.
+    pub(super) fn back(patches: &'w [Patch], old_len: u64) -> Self {
+        Self { patches, new_len: old_len }
+    }
+
+    /// In order.
+    pub(super) fn patches(&self) -> &'w [Patch] {
+        self.patches
+    }
+
+    /// The file's size after the last one, in bytes.
+    pub(super) fn new_len(&self) -> u64 {
+        self.new_len
+    }
+
     /// What an edit needs of the old bytes, all of it taken before the first write.
     pub(super) fn prepare(&self, opened: &Opened) -> Result<Prepared, EditError> {
         let bytes = opened.bytes();
@@ -56,11 +78,6 @@ pub(super) struct Prepared {
     pub journal: Journal,
     /// What must stand in the file afterwards.
     pub expected: Vec<Saved>,
-}
-
-/// A write that takes another one back.
-pub(super) fn patch(offset: FileOffset, bytes: &[u8]) -> Patch {
-    Patch { stage: Stage::Table, offset, content: Content::Bytes(bytes.to_vec()) }
 }
 
 /// Makes one write; `action` says what to call it when it fails.
@@ -120,4 +137,10 @@ pub(super) fn expect(
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(FileError::new(path, action, error).into()),
         _ => Err(EditError::ChangedMeanwhile),
     }
+}
+
+/// Whether a file still is the one that was planned for.
+pub(super) fn check_unchanged(opened: &Opened, file: &File) -> Result<(), EditError> {
+    let now = Identity::of(file).map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
+    if opened.identity.same_contents(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
 }

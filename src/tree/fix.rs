@@ -14,10 +14,8 @@ use super::world::Machine;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::dynamic::PathTags;
-use crate::elf::image::Image;
 use crate::elf::ldcache;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
-use crate::elf::units::FileRange;
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
 use crate::fsio::{self, Opened, Sniffed, Store, WriteMode};
@@ -133,7 +131,6 @@ fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileRepor
 struct Planned {
     change: plan::Change,
     plan: Plan,
-    note: Option<FileRange>,
     report: Change,
 }
 
@@ -149,23 +146,19 @@ fn fix_object(
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
-    let Planned { change, plan, note, mut report } = planned;
+    let Planned { change, plan, mut report } = planned;
     if is_interrupted {
-        report.notes.push(fsio::Note::TakenBack.text());
+        report.notes.push(fsio::Remark::TakenBack.text());
     }
-    match settings.writing {
-        Writing::Nothing => {
-            let before = Image::of(opened.bytes());
-            let after = Image::planned(opened.bytes(), &plan).ok_or(fsio::EditError::ChangedMeanwhile)?;
-            verify(&before, &after, &change, note)?;
-        }
-        Writing::Files(mode) => {
-            settings.store.check(&report.real)?;
-            let committed = fsio::commit(opened, &plan, &change, note, mode)?;
-            report.how = Some(committed.how);
-            report.notes.extend(committed.notes.iter().map(fsio::Note::text));
-            report.undo = Some(committed.undo);
-        }
+    if settings.writing != Writing::Nothing {
+        settings.store.check(&report.real)?;
+    }
+    let verified = verify(opened.bytes(), plan, &change)?;
+    if let Writing::Files(mode) = settings.writing {
+        let committed = fsio::commit(opened, &verified, mode)?;
+        report.how = Some(committed.how);
+        report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
+        report.undo = Some(committed.undo);
     }
     Ok(Outcome::Changed(Box::new(report)))
 }
@@ -222,8 +215,7 @@ fn plan_object(
     let mut report = describe(found.real(), &view, &change, &plan);
     let kept = cleaned.iter().flat_map(|(_, kept)| kept);
     report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));
-    let note = ldcache::find(&view).map(|note| note.range);
-    Ok(Ok(Planned { change, plan, note, report }))
+    Ok(Ok(Planned { change, plan, report }))
 }
 
 /// Compat is never put into the path of a file that lies in a compat directory.

@@ -2,7 +2,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use cuda_runpath::cuda::{self, Consumer, DriverLibraries};
-use cuda_runpath::elf::image::{Image, apply};
+use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::ldcache;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, plan};
 use cuda_runpath::elf::verify::verify;
@@ -52,11 +52,8 @@ fn changes(view: &ElfView<'_>, choice: [u8; 2]) -> Vec<Change> {
 fn edit(bytes: &[u8], view: &ElfView<'_>, change: &Change, atomicity: Atomicity) {
     let Ok(plan) = plan(view, change, atomicity) else { return };
     assert!(atomicity == Atomicity::Replace || plan.prefix_safe);
-    let before = Image::of(bytes);
-    let after = Image::planned(bytes, &plan).expect("a plan is for its own bytes");
-    let note = ldcache::find(view).map(|note| note.range);
     // The verifier may refuse what the planner made of a contradictory file; the file is left alone then.
-    if verify(&before, &after, change, note).is_err() {
+    if verify(bytes, plan.clone(), change).is_err() {
         return;
     }
     // A plan may open a large hole, which nobody has to hold in memory.

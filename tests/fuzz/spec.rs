@@ -1,8 +1,7 @@
 //! Edits of generated layouts, sound and damaged, judged by a reader that shares no code with the program.
 
 use bstr::{BString, ByteSlice};
-use cuda_runpath::elf::image::{Image, apply};
-use cuda_runpath::elf::ldcache;
+use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Plan, PlanError, Stage, Strategy, plan};
 use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::Subject;
@@ -79,9 +78,7 @@ fn edit_sound(spec: &Spec, sound: &[u8], wish: &Wish, atomicity: Atomicity) {
             Err(PlanError::NoPlace(_)) if !spec.overlay.is_empty() => return,
             Err(error) => panic!("round {round}: a sound layout is refused: {error}: {spec:?}"),
         };
-        let note = ldcache::find(&view).map(|note| note.range);
-        let after = Image::planned(&bytes, &planned).expect("a plan is for its own bytes");
-        if let Err(error) = verify(&Image::of(&bytes), &after, &change, note) {
+        if let Err(error) = verify(&bytes, planned.clone(), &change) {
             panic!("round {round}: a sound plan is refused: {error}: {planned:?}: {spec:?}");
         }
         if planned.new_len > LARGEST {
@@ -132,9 +129,7 @@ fn edit_damaged(bytes: &[u8], overlay: &[u8], wish: &Wish, atomicity: Atomicity)
     let Ok(Subject::Object(view)) = Subject::parse(bytes) else { return };
     let change = change(wish, 0, view.search_path().map(AsRef::as_ref));
     let Ok(planned) = plan(&view, &change, atomicity) else { return };
-    let note = ldcache::find(&view).map(|note| note.range);
-    let after = Image::planned(bytes, &planned).expect("a plan is for its own bytes");
-    if verify(&Image::of(bytes), &after, &change, note).is_err() || planned.new_len > LARGEST {
+    if verify(bytes, planned.clone(), &change).is_err() || planned.new_len > LARGEST {
         return;
     }
     let edited = apply(bytes, &planned).expect("a plan can be applied");

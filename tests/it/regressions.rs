@@ -3,9 +3,8 @@
 use std::fs;
 use std::process::Stdio;
 
-use cuda_runpath::elf::image::{Image, apply};
-use cuda_runpath::elf::plan::{Atomicity, Change, Content, Patch, PathTag, Stage, Strategy, plan};
-use cuda_runpath::elf::units::{FileOffset, FileRange};
+use cuda_runpath::elf::image::apply;
+use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Stage, Strategy, plan};
 use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::Subject;
 
@@ -327,19 +326,30 @@ fn a_header_that_names_a_part_of_a_note_keeps_it_in_its_place() {
 /// The resolution cache may be written; version records that lie in it may not. Found by fuzzing.
 #[test]
 fn version_records_are_not_written_whatever_else_they_are() {
-    let bytes = Spec::library(Machine::X86_64).verdef("GEN_1.0").packing(Packing::Padded).build();
-    let image = read::Image::parse(&bytes).unwrap();
-    let records = *image.section(".gnu.version_d").unwrap();
+    let bytes = Spec::library(Machine::X86_64)
+        .verdef("GEN_1.0")
+        .needs("libdep.so.1")
+        .runpath("/opt/dep")
+        .ldcache_room(200)
+        .ldcache(&[("libdep.so.1", "=/opt/dep/libdep.so.1")])
+        .build();
     let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
-    let change = Change::Set { tag: PathTag::Runpath, path: "/some/path".into() };
-    let mut plan = plan(&view, &change, Atomicity::Replace).unwrap();
-    let note = FileRange::new(FileOffset::new(records.offset), records.size);
-    let before = Image::of(&bytes);
-    verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).unwrap();
-    // vda_name of the first definition: another string of the table.
-    let offset = FileOffset::new(records.offset + 20);
-    plan.patches.push(Patch { stage: Stage::Note, offset, content: Content::Bytes(vec![1, 0, 0, 0]) });
-    assert!(verify(&before, &Image::planned(&bytes, &plan).unwrap(), &change, note).is_err());
+    let change = Change::Set { tag: PathTag::Runpath, path: "/d:/opt/dep".into() };
+    let plan = plan(&view, &change, Atomicity::Replace).unwrap();
+    verify(&bytes, plan.clone(), &change).unwrap();
+    // DT_VERDEF leads into the note's descriptor, which the plan writes.
+    let note = plan.patches.iter().find(|patch| patch.stage == Stage::Note).expect("the note is rewritten");
+    let image = read::Image::parse(&bytes).unwrap();
+    let section = *image.section(".gnu.version_d").unwrap();
+    let verdef = view.dynamic.entries.iter().position(|entry| entry.value == section.address).unwrap();
+    let value_at = usize::try_from(view.dynamic.offset.get()).unwrap() + verdef * 16 + 8;
+    let mut damaged = bytes.clone();
+    let at = note.offset.get() + 20;
+    let load = image.loads().find(|load| load.offset <= at && at < load.offset + load.file_size).unwrap();
+    let address = at - load.offset + load.address;
+    damaged[value_at..value_at + 8].copy_from_slice(&address.to_le_bytes());
+    let error = verify(&damaged, plan, &change).unwrap_err().to_string();
+    assert!(error.contains("every version record is the same"), "{error}");
 }
 
 /// Of a resolution cache note that was wrong already, the first run kept the wrong answers; the second run found the path right,

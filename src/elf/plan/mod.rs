@@ -205,6 +205,12 @@ pub struct Patch {
 }
 
 impl Patch {
+    /// One that brings back what stood at a place before an edit.
+    #[must_use]
+    pub fn restoring(offset: FileOffset, bytes: &[u8]) -> Self {
+        Self { stage: Stage::Table, offset, content: Content::Bytes(bytes.to_vec()) }
+    }
+
     /// The bytes of the file that it sets.
     #[must_use]
     pub fn range(&self) -> Option<FileRange> {

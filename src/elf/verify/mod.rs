@@ -3,6 +3,7 @@
 //! Reads both with the *other* parser (`object`) and compares them by the invariants that the documentation numbers.
 //! Cost follows the plan, not the file: bytes that no write touched are the same bytes.
 
+mod cache_note;
 mod dynamic;
 mod sections;
 mod segments;
@@ -10,13 +11,14 @@ mod shape;
 
 use bstr::{BString, ByteSlice};
 
+use self::cache_note::{cache, cache_notes};
 use self::dynamic::{dynamic, names, symbols, text};
 use self::sections::{payload, sections};
 use self::segments::{dynamic_segment, loads, memory, other_segments};
 use self::shape::Shape;
 use super::image::Image;
-use super::plan::{Change, PathTag};
-use super::units::FileRange;
+use super::plan::{Change, PathTag, Plan};
+use super::units::{FileRange, len64};
 
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
@@ -24,6 +26,14 @@ const DT_RUNPATH: u64 = 29;
 /// What is wrong with an edited object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
+    /// The plan was made for other bytes.
+    #[error("the plan is for a file of {planned} bytes, not of {found}")]
+    OtherFile {
+        /// The length that the plan expects, bytes.
+        planned: u64,
+        /// The length that there is, bytes.
+        found: u64,
+    },
     /// The edited object cannot be parsed.
     #[error("the edited file cannot be read back: {0}")]
     Unreadable(&'static str),
@@ -59,32 +69,50 @@ fn broken(number: u8, what: &'static str, at: u64) -> VerifyError {
     VerifyError::Broken { number, what, at }
 }
 
-/// Compares an object before and after an edit. `note` is where the resolution cache note was before.
+/// A plan that makes of a file what was wanted, and nothing else: only [`verify`] makes one, and the writer takes nothing
+/// else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    plan: Plan,
+}
+
+impl Verified {
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// Compares the object in a file with what a plan makes of it.
 ///
 /// # Errors
 /// [`VerifyError`] names the first invariant that does not hold.
-pub fn verify(
-    before: &Image<'_>,
-    after: &Image<'_>,
-    change: &Change,
-    note: Option<FileRange>,
-) -> Result<(), VerifyError> {
+pub fn verify(file: &[u8], plan: Plan, change: &Change) -> Result<Verified, VerifyError> {
+    let other = || VerifyError::OtherFile { planned: plan.old_len, found: len64(file) };
+    compare(&Image::of(file), &Image::planned(file, &plan).ok_or_else(other)?, change)?;
+    Ok(Verified { plan })
+}
+
+fn compare(before: &Image<'_>, after: &Image<'_>, change: &Change) -> Result<(), VerifyError> {
     let old = Shape::parse(before)?;
     let new = Shape::parse(after)?;
     let changed: Vec<FileRange> = before.changed().chain(after.changed()).collect();
+    let notes = cache_notes(&old)?;
     header(&old, &new)?;
     loads(&old, &new)?;
-    memory(&old, &new, &changed, note)?;
+    memory(&old, &new, &changed, &notes)?;
     dynamic_segment(&old, &new)?;
-    other_segments(&old, &new, note)?;
+    other_segments(&old, &new, &notes)?;
     let old_strings = old.strings()?;
     let new_strings = new.strings()?;
     dynamic(&old, &new, &old_strings, &new_strings)?;
     symbols(&old, &new, &changed)?;
     names(&old, &old_strings, &new_strings, &changed)?;
-    sections(&old, &new, &changed, note)?;
+    sections(&old, &new, &changed, &notes)?;
     payload(&old, &new, &changed)?;
-    path(&new, &new_strings, change)
+    path(&new, &new_strings, change)?;
+    cache(&old, &new, &notes, &new_strings, change)
 }
 
 /// Invariant 1: the ELF header is the same but for `e_phnum`, `e_shoff` and `e_phoff`.

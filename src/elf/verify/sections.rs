@@ -2,6 +2,7 @@
 
 use object::elf;
 
+use super::cache_note::CacheNote;
 use super::segments::{compare, pieces};
 use super::shape::{Section, Shape, read};
 use super::{VerifyError, broken};
@@ -13,7 +14,7 @@ pub(super) fn sections(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
     changed: &[FileRange],
-    note: Option<FileRange>,
+    notes: &[CacheNote],
 ) -> Result<(), VerifyError> {
     if old.sections.len() != new.sections.len() {
         return Err(broken(6, "there are as many sections", len64(&new.sections)));
@@ -34,7 +35,7 @@ pub(super) fn sections(
         let touched = FileRange::new(FileOffset::new(before.offset), if before.has_bytes() { before.size } else { 0 })
             .is_some_and(|range| changed.iter().any(|change| change.intersects(range)));
         if before.is_alloc() {
-            loaded_section(old, new, (before, after), touched, note).map_err(|what| broken(6, what, index))?;
+            loaded_section(old, new, (before, after), touched, notes).map_err(|what| broken(6, what, index))?;
         } else if before != after {
             return Err(broken(6, "sections outside the memory image stay where they are", index));
         } else if touched && before.kind == elf::SHT_SYMTAB.0 {
@@ -60,7 +61,7 @@ fn loaded_section(
     new: &Shape<'_, '_>,
     (before, after): (&Section, &Section),
     touched: bool,
-    note: Option<FileRange>,
+    notes: &[CacheNote],
 ) -> Result<(), &'static str> {
     let is_strings = Some(before.address) == old.value(5) && before.kind == elf::SHT_STRTAB.0;
     let is_dynamic = before.kind == elf::SHT_DYNAMIC.0;
@@ -81,7 +82,7 @@ fn loaded_section(
     if is_strings || is_dynamic || !before.has_bytes() || !(moved || touched) {
         return Ok(());
     }
-    let allowed = [note.map(|note| (note.start().get(), note.end().get())).unwrap_or_default()];
+    let allowed: Vec<(u64, u64)> = notes.iter().map(CacheNote::bounds).collect();
     let range = FileRange::new(FileOffset::new(before.offset), before.size);
     for piece in range.into_iter().flat_map(pieces) {
         let within = piece.start().get().saturating_sub(before.offset);

@@ -2,6 +2,7 @@
 
 use object::elf;
 
+use super::cache_note::CacheNote;
 use super::shape::{Segment, Shape, read};
 use super::{VerifyError, broken};
 use crate::elf::units::{FileOffset, FileRange};
@@ -73,9 +74,9 @@ pub(super) fn memory(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
     changed: &[FileRange],
-    note: Option<FileRange>,
+    notes: &[CacheNote],
 ) -> Result<(), VerifyError> {
-    let allowed = allowed(old, new, note);
+    let allowed = allowed(old, new, notes);
     for load in old.segments.iter().filter(|segment| segment.is_load()) {
         let Some(now) = new
             .segments
@@ -113,16 +114,16 @@ pub(super) fn memory(
 }
 
 /// File ranges of the old object whose bytes an edit may change.
-fn allowed(old: &Shape<'_, '_>, new: &Shape<'_, '_>, note: Option<FileRange>) -> [(u64, u64); 7] {
-    [
+fn allowed(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[CacheNote]) -> Vec<(u64, u64)> {
+    let headers = [
         (0, old.header_size),
         (old.table_offset, old.table_offset.saturating_add(old.table_size)),
         (new.table_offset, new.table_offset.saturating_add(new.table_size)),
         (old.dynamic_offset, old.dynamic_offset.saturating_add(old.dynamic_size)),
         (old.section_table_offset, old.section_table_offset.saturating_add(old.section_table_size)),
         strings_range(old).unwrap_or_default(),
-        note.map(|note| (note.start().get(), note.end().get())).unwrap_or_default(),
-    ]
+    ];
+    headers.into_iter().chain(notes.iter().map(CacheNote::bounds)).collect()
 }
 
 /// The file bytes of the dynamic string table.
@@ -178,11 +179,7 @@ pub(super) fn dynamic_segment(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Resul
 }
 
 /// Invariant 4: PT_PHDR names the table; every other program header names the same bytes.
-pub(super) fn other_segments(
-    old: &Shape<'_, '_>,
-    new: &Shape<'_, '_>,
-    note: Option<FileRange>,
-) -> Result<(), VerifyError> {
+pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[CacheNote]) -> Result<(), VerifyError> {
     for segment in new.segments.iter().filter(|segment| segment.kind == elf::PT_PHDR.0) {
         let right = segment.offset == new.table_offset
             && segment.file_size == new.table_size
@@ -194,7 +191,7 @@ pub(super) fn other_segments(
     let has_interpreter = old.segments.iter().any(|segment| segment.kind == elf::PT_INTERP.0);
     let mut rest: Vec<&Segment> = new.segments.iter().filter(|segment| is_plain(segment)).collect();
     for segment in old.segments.iter().filter(|segment| is_plain(segment)) {
-        let found = rest.iter().position(|now| same_segment(old, new, segment, now, note));
+        let found = rest.iter().position(|now| same_segment(old, new, segment, now, notes));
         match found {
             Some(index) => {
                 rest.remove(index);
@@ -223,7 +220,7 @@ fn same_segment(
     new: &Shape<'_, '_>,
     segment: &Segment,
     now: &Segment,
-    note: Option<FileRange>,
+    notes: &[CacheNote],
 ) -> bool {
     let may_move = [elf::PT_NOTE, elf::PT_GNU_PROPERTY, elf::PT_INTERP].iter().any(|kind| kind.0 == segment.kind);
     let same_record = segment.kind == now.kind
@@ -239,8 +236,8 @@ fn same_segment(
     if segment.file_size > 0 && old.offset_of(segment.address, segment.file_size).is_some() && !is_mapped {
         return false;
     }
-    let allowed = note.map(|note| (note.start().get(), note.end().get()));
-    let allowed: Vec<(u64, u64)> = allowed.into_iter().chain(dynamic_part(old, segment)).collect();
+    let allowed = notes.iter().map(CacheNote::bounds);
+    let allowed: Vec<(u64, u64)> = allowed.chain(dynamic_part(old, segment)).collect();
     let range = FileRange::new(FileOffset::new(segment.offset), segment.file_size);
     range.into_iter().flat_map(pieces).all(|piece| {
         let within = piece.start().get().saturating_sub(segment.offset);

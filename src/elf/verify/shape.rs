@@ -209,6 +209,12 @@ impl<'i, 'a> Shape<'i, 'a> {
         })
     }
 
+    /// A 32-bit word at an offset of some bytes.
+    pub(super) fn word(&self, bytes: &[u8], at: usize) -> Option<u32> {
+        let word: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if self.endian == Endianness::Big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
+    }
+
     pub(super) fn machine(&self) -> u64 {
         self.constant_header.1.get(1).copied().unwrap_or(0)
     }

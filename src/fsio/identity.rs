@@ -1,0 +1,54 @@
+//! Which file it is, and in which state.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+/// Which file, and in which state: enough to notice that somebody else changed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Device and inode.
+    pub inode: (u64, u64),
+    /// Size in bytes.
+    pub len: u64,
+    /// Last change of the contents, in seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// Last change of contents or attributes.
+    pub changed: (i64, i64),
+    /// Permissions and type.
+    pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Names of the inode.
+    pub links: u64,
+}
+
+impl Identity {
+    /// Reads an open file's state.
+    ///
+    /// # Errors
+    /// What `fstat` says.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from(file.metadata()?))
+    }
+
+    /// Whether the contents are those of another reading; names and attributes may have changed.
+    #[must_use]
+    pub fn same_contents(&self, other: &Self) -> bool {
+        (self.inode, self.len, self.modified) == (other.inode, other.len, other.modified)
+    }
+}
+
+impl From<Metadata> for Identity {
+    fn from(meta: Metadata) -> Self {
+        Self {
+            inode: (meta.dev(), meta.ino()),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            mode: meta.mode(),
+            owner: (meta.uid(), meta.gid()),
+            links: meta.nlink(),
+        }
+    }
+}
