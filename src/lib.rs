@@ -10,6 +10,7 @@ pub mod cuda;
 pub mod elf;
 pub mod fsio;
 pub mod loader;
+pub mod nix;
 pub mod report;
 pub mod runpath;
 pub mod tree;

@@ -10,6 +10,7 @@ use toml::Table;
 
 use super::finding::Finding;
 use super::rule::{self, Rule};
+use super::rules::files;
 
 /// Year, month, day.
 pub type Date = (u16, u8, u8);
@@ -117,11 +118,9 @@ impl Allowlist {
         for ((number, row), used) in (1_usize..).zip(&self.rows).zip(used) {
             let about = format!("{} {}", row.rule.code, row.path.glob());
             if row.is_expired(today) {
-                let message = format!("row {number} ({about}) is past its date: {}", row.reason);
-                kept.push(Finding::new(&rule::ALLOW_EXPIRED, list, about, message));
+                kept.push(files::row_expired(list, number, about, &row.reason));
             } else if !used {
-                let message = format!("row {number} ({about}) matched nothing");
-                kept.push(Finding::new(&rule::ALLOW_UNUSED, list, about, message));
+                kept.push(files::row_unused(list, number, about));
             }
         }
         (kept, allowed)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::context::Context;
 use super::facts::Facts;
-use super::judge::Judge;
 use crate::cuda::is_libcuda;
-use crate::loader::{End, Outcome, Process, Search, Step};
+use crate::loader::{End, Outcome, Process, Search};
 use crate::runpath::EntryClass;
 
 /// What answers a request.
@@ -59,23 +59,16 @@ impl Answer {
     }
 }
 
-/// The directory that a step looks at.
-pub(super) fn directory_of(step: &Step) -> &BStr {
-    match step.outcome {
-        Outcome::NoDirectory | Outcome::Relative | Outcome::Ignored | Outcome::UnknownToken => step.place.as_bstr(),
-        _ => step.place.rsplit_once_str("/").map_or(step.place.as_bstr(), |(directory, _)| directory.as_bstr()),
-    }
-}
-
-pub(super) fn of(judge: &Judge<'_>, search: &Search, process: &Process, facts: &Facts) -> Answer {
+/// What a search comes to: the first place that answers, or that will on the target.
+pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, facts: &Facts) -> Answer {
     let is_64 = facts.object.is_64;
     for step in &search.steps {
-        let class = judge.class_of(step.written.as_bstr(), directory_of(step), is_64);
+        let class = context.class_of(step.written.as_bstr(), step.directory(), is_64);
         match (&step.outcome, class) {
             (Outcome::Hit, class) => {
                 let found = match &search.end {
-                    End::Found(object, _) => judge.world.facts(object),
-                    End::Loaded(index) => process.maps.get(*index).and_then(|map| judge.world.facts(&map.object)),
+                    End::Found(object, _) => context.world.facts(object),
+                    End::Loaded(index) => process.maps.get(*index).and_then(|map| context.world.facts(&map.object)),
                     End::Interpreter | End::NotFound | End::Fatal => None,
                 };
                 let place = step.place.clone();
@@ -90,7 +83,7 @@ pub(super) fn of(judge: &Judge<'_>, search: &Search, process: &Process, facts: &
             (Outcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
             // A compat directory that is not on this machine has libcuda; of a closure it would be a part.
             (Outcome::NoDirectory, EntryClass::Compat)
-                if !judge.policy.scope.is_closed() && is_libcuda(&search.name.to_str_lossy()) =>
+                if !context.policy.scope.is_closed() && is_libcuda(&search.name.to_str_lossy()) =>
             {
                 return Answer::Compat(step.place.clone());
             }

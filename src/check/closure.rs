@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 use serde_json::Value;
 
+use crate::nix;
+
 /// Store paths, and who refers to whom as far as the list says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closure {
@@ -111,7 +113,7 @@ fn from_json(json: &Value, key: Option<&str>) -> Result<Closure, ClosureError> {
         }
         (Value::Object(attributes), None) => {
             // `nix path-info --json` has the store paths as its keys.
-            if attributes.keys().any(|key| key.contains("/store/")) {
+            if attributes.keys().any(|key| nix::is_in_store(key.as_bytes())) {
                 json
             } else {
                 let graphs: Vec<(&String, &Value)> = attributes.iter().filter(|(_, value)| is_graph(value)).collect();

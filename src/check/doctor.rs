@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::compat::{BOARD_LIBRARIES, driver_version};
-use super::facts::{Facts, World};
+use super::facts::Facts;
 use super::policy::DriverVersion;
+use super::releases::driver_version;
 use super::rule::{self, Rule, Severity};
+use super::world::World;
+use crate::cuda::{Role, of_role};
 use crate::loader::Look;
 use crate::runpath::Directory;
 
@@ -219,7 +221,7 @@ impl Doctor<'_> {
     }
 
     fn board_libraries(&mut self, directory: &BStr) {
-        for name in BOARD_LIBRARIES {
+        for name in of_role(Role::Board) {
             match self.object(directory, name) {
                 Ok(facts) => self.fine("board support", facts.object.path.to_string()),
                 Err(reason) => {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString};
 
-use super::answer::{Answer, directory_of};
+use super::answer::{Answer, answer};
+use super::context::Context;
 use super::facts::Facts;
-use super::finding::Verdict;
-use super::judge::Judge;
-use super::requests;
+use super::finding::{Finding, Verdict};
+use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{Ask, Depth, End, Libc, Loader, MOST_PLACES, Outcome, Process, Search, Source, Step, start};
 use crate::runpath::{Directory, EntryClass};
@@ -45,7 +45,7 @@ pub struct Explained {
     /// Whether that is right, for a driver library that the object asks for.
     pub verdict: Option<Verdict>,
     /// What is wrong with it.
-    pub findings: Vec<super::Finding>,
+    pub findings: Vec<Finding>,
 }
 
 /// All of an explanation.
@@ -59,7 +59,7 @@ pub struct Explanation {
     pub searches: Vec<Explained>,
 }
 
-impl Judge<'_> {
+impl Context<'_> {
     /// Explains what an object asks for, by itself under the path that it is opened under, or in the process of a program
     /// that loads it.
     /// `None` when nothing is known of its machine's loader, or the program does not load it.
@@ -119,9 +119,9 @@ impl Judge<'_> {
         search: Search,
     ) -> Explained {
         let is_64 = facts.object.is_64;
-        let class = |step: &Step| self.class_of(step.written.as_ref(), directory_of(step), is_64);
+        let class = |step: &Step| self.class_of(step.written.as_ref(), step.directory(), is_64);
         let classes = search.steps.iter().map(class).collect();
-        let answer = self.answer(&search, process, facts);
+        let answer = answer(self, &search, process, facts);
         // Driver libraries, compat's and stubs are judged by other rules.
         let kind_of_consumer = kind.filter(|_| !requests::is_provider(self, facts));
         let request = kind_of_consumer.and_then(|kind| {
@@ -155,7 +155,7 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
     while hits.len() < MOST_BEHIND && places > 0 && matches!(last.end, End::Found(..)) {
         let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) else { break };
         let is_searched = !matches!(step.source, Source::Loaded | Source::Path | Source::Cache);
-        let Some(directory) = is_searched.then(|| Directory::new(directory_of(step).to_owned()).ok()).flatten() else {
+        let Some(directory) = is_searched.then(|| Directory::new(step.directory().to_owned()).ok()).flatten() else {
             break;
         };
         hits.push(step.clone());
@@ -165,5 +165,5 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
         places = places.saturating_sub(last.steps.len());
     }
     let behind = last.steps.into_iter().skip(search.steps.len());
-    behind.map(|step| hits.iter().find(|hit| directory_of(hit) == step.place).cloned().unwrap_or(step)).collect()
+    behind.map(|step| hits.iter().find(|hit| hit.directory() == step.place).cloned().unwrap_or(step)).collect()
 }

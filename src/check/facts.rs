@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bstr::BString;
-
 use super::policy::CheckPolicy;
 use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode};
 use crate::elf::contents::Contents;
 use crate::elf::view::{ElfView, NotApplicable};
-use crate::loader::{FileSystem, Object};
+use crate::loader::Object;
 
 /// What is read of a file beyond what the loader reads.
 #[derive(Clone, Copy, Debug)]
@@ -119,21 +117,4 @@ pub struct Item {
     pub shown: PathBuf,
     /// What it is.
     pub inspected: Inspected,
-}
-
-/// A wrapper around a hidden program (Nixpkgs' makeWrapper and makeBinaryWrapper).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrapper {
-    /// The wrapper as it was given.
-    pub shown: PathBuf,
-    /// What it puts into LD_LIBRARY_PATH.
-    pub library_path: Option<BString>,
-}
-
-/// The file system of a check, which knows what is in it.
-pub trait World: FileSystem {
-    /// The facts of an object that a search found.
-    fn facts(&self, object: &Object) -> Option<Arc<Facts>>;
-    /// The wrapper of a hidden program.
-    fn wrapper(&self, object: &Object) -> Option<&Wrapper>;
 }

@@ -6,6 +6,28 @@ use std::path::PathBuf;
 use bstr::{BString, ByteSlice};
 
 use super::rule::{Rule, Severity};
+use crate::nix;
+
+/// When a finding is true, where it is not always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Circumstance {
+    /// LD_LIBRARY_PATH does it.
+    ByLibraryPath,
+    /// In the process of this program.
+    In(PathBuf),
+    /// When this program starts.
+    WhenStarting(PathBuf),
+}
+
+impl fmt::Display for Circumstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByLibraryPath => f.write_str(" (by LD_LIBRARY_PATH)"),
+            Self::In(program) => write!(f, ", in {}", program.display()),
+            Self::WhenStarting(program) => write!(f, " when {} starts", program.display()),
+        }
+    }
+}
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +39,9 @@ pub struct Finding {
     /// The file as it was given; empty for a finding about the whole closure.
     pub path: PathBuf,
     /// The case in one sentence, without the path.
-    pub message: String,
+    pub case: String,
+    /// What must hold beside it, each rendered behind the case.
+    pub circumstances: Vec<Circumstance>,
     /// What the finding is about within the file: a library, an entry, a version. Two findings of one rule in one file
     /// differ in it.
     pub about: BString,
@@ -31,10 +55,30 @@ impl Finding {
         rule: &'static Rule,
         path: &std::path::Path,
         about: impl Into<BString>,
-        message: impl fmt::Display,
+        case: impl fmt::Display,
     ) -> Self {
-        let (severity, fixable) = (rule.severity, rule.fixable);
-        Self { rule, severity, path: path.to_owned(), message: message.to_string(), about: about.into(), fixable }
+        Self {
+            rule,
+            severity: rule.severity,
+            path: path.to_owned(),
+            case: case.to_string(),
+            circumstances: Vec::new(),
+            about: about.into(),
+            fixable: rule.fixable,
+        }
+    }
+
+    /// The same under a circumstance.
+    pub(super) fn only(mut self, circumstance: Circumstance) -> Self {
+        self.circumstances.push(circumstance);
+        self
+    }
+
+    /// The case with its circumstances: what every output format prints.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let circumstances: Vec<String> = self.circumstances.iter().map(ToString::to_string).collect();
+        [self.case.as_str(), &circumstances.concat()].concat()
     }
 
     /// The same, but less bad.
@@ -47,29 +91,9 @@ impl Finding {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let path = std::os::unix::ffi::OsStrExt::as_bytes(self.path.as_os_str());
-        let parts = [path, self.about.as_bytes()].map(without_hashes);
+        let parts = [path, self.about.as_bytes()].map(nix::without_hashes);
         format!("{}:{}:{}", self.rule.code, String::from_utf8_lossy(&parts[0]), String::from_utf8_lossy(&parts[1]))
     }
-}
-
-/// Length of a store path's hash (Nix's base 32 of 160 bits).
-const HASH: usize = 32;
-
-/// `/store/<hash>-name` becomes `/store/name`.
-fn without_hashes(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once_str("/store/") {
-        out.extend_from_slice(before);
-        out.extend_from_slice(b"/store/");
-        let hash = after.get(..HASH).filter(|hash| hash.iter().all(u8::is_ascii_alphanumeric));
-        rest = match hash.and_then(|_| after.get(HASH..)?.strip_prefix(b"-")) {
-            Some(name) => name,
-            None => after,
-        };
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// What a request for a driver library comes to.

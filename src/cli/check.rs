@@ -11,7 +11,7 @@ use bstr::ByteSlice;
 
 use super::args::{ArchWish, CheckArgs, FailOn, Format, Global, PtxWish};
 use super::exit::Status;
-use super::{output, policy, settings};
+use super::{output, paths, policy, settings};
 use crate::check::{
     Allowlist, ArchPolicy, Baseline, Closure, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
 };
@@ -23,7 +23,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
-    let root = policy::root(args.wanted.root.as_deref())?;
+    let root = paths::root(args.wanted.root.as_deref())?;
     let (paths, scope) = inputs(args, root.as_deref())?;
     let within = match &scope {
         Scope::Closure(closure) => Some(closure.paths.clone()),
@@ -45,7 +45,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(machine) = &args.machine {
         policy.machine = Some(settings::machine(machine)?);
     }
-    let exclude = settings::exclude(&args.inputs)?;
+    let exclude = paths::exclude(&args.inputs)?;
     let mut roots = Vec::with_capacity(paths.len());
     for path in &paths {
         let found = Root::resolve(&on_disk(path, root.as_deref())?).map_err(|error| error.source);
@@ -123,7 +123,7 @@ fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>
     }
     let mut paths = args.inputs.paths.clone();
     if let Some(list) = &args.inputs.files_from {
-        paths.extend(settings::read_list(list, args.inputs.null)?);
+        paths.extend(paths::read_list(list, args.inputs.null)?);
     }
     if paths.is_empty() {
         match (&args.inputs.files_from, root) {
@@ -137,7 +137,7 @@ fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>
         return Ok((to_walk(&closure, None), Scope::Closure(closure)));
     }
     let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
-    Ok((paths.iter().map(|path| policy::in_image(path, root)).collect(), scope))
+    Ok((paths.iter().map(|path| paths::in_image(path, root)).collect(), scope))
 }
 
 /// The store paths. What one that is a link leads to is a store path too, or no part of the closure.

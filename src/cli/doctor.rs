@@ -6,13 +6,13 @@ use anyhow::Context;
 
 use super::args::{DoctorArgs, Global, PlatformName};
 use super::exit::Status;
-use super::{output, policy};
+use super::{output, paths, policy};
 use crate::check::{Scope, Severity, Target, Wish, diagnose};
 use crate::report;
 use crate::tree::Machine;
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = policy::root(args.wanted.root.as_deref())?;
+    let root = paths::root(args.wanted.root.as_deref())?;
     let policy = policy::policy(&args.wanted, Scope::Tree)?;
     let wishes = match &args.runtime_list {
         None => Vec::new(),

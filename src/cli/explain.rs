@@ -6,26 +6,26 @@ use bstr::BString;
 
 use super::args::{ExplainArgs, Global};
 use super::exit::Status;
-use super::{cpu, output, policy, settings};
+use super::{cpu, output, paths, policy};
 use crate::check::{Question, Scope};
 use crate::report;
 use crate::tree::{self, Machine};
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = policy::root(args.wanted.root.as_deref())?;
+    let root = paths::root(args.wanted.root.as_deref())?;
     let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
     let policy = policy::policy(&args.wanted, scope)?;
     let mut environment = policy::environment(&args.wanted)?;
     environment.without_compat = args.without_compat;
     if args.without_compat {
-        environment.without = settings::directories("--compat", &args.wanted.compat)?;
+        environment.without = paths::directories("--compat", &args.wanted.compat)?;
     }
     if root.is_none() {
         let here = std::env::current_dir()?;
         environment.working_directory = Some(BString::from(here.as_os_str().as_bytes()));
         environment.cpu = cpu::detect();
     }
-    let in_image = |path: &std::path::PathBuf| policy::in_image(path, root.as_deref());
+    let in_image = |path: &std::path::PathBuf| paths::in_image(path, root.as_deref());
     let question = match &args.soname {
         Some(name) => Question::Name(BString::from(name.as_bytes())),
         None if args.recursive => Question::Everything,

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{FixArgs, Global};
 use super::exit::Status;
-use super::{output, settings};
+use super::{output, paths, settings};
 use crate::fsio::{self, WriteMode};
 use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
 use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
@@ -21,8 +21,8 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         return revert(receipt, &args.build_output, global);
     }
     let fix_settings = settings::fix(args)?;
-    let exclude = settings::exclude(&args.inputs)?;
-    let (mut roots, mut failures) = resolve(settings::roots(&args.inputs)?);
+    let exclude = paths::exclude(&args.inputs)?;
+    let (mut roots, mut failures) = resolve(paths::roots(&args.inputs)?);
     let copied = match &args.output {
         None => None,
         Some(target) => {

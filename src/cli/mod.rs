@@ -11,6 +11,7 @@ mod explain;
 mod fix;
 mod man;
 mod output;
+mod paths;
 mod policy;
 mod rules;
 mod settings;

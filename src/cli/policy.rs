@@ -1,12 +1,10 @@
 //! Arguments of `check`, `explain` and `doctor` that say what is wanted.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, bail};
 use bstr::BString;
 
 use super::args::{CompatWish, PlatformName, Wanted};
-use super::settings;
+use super::{paths, settings};
 use crate::check::{ArchPolicy, CheckPolicy, CompatPolicy, Platform, PtxPolicy, Scope};
 use crate::cuda::DriverLibraries;
 use crate::loader::Environment;
@@ -14,8 +12,8 @@ use crate::runpath::{Actions, Hygiene};
 
 /// Everything that decides about findings.
 pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolicy> {
-    let compat = settings::directories("--compat", &wanted.compat)?;
-    let stubs = settings::directories("--stub", &wanted.stub)?;
+    let compat = paths::directories("--compat", &wanted.compat)?;
+    let stubs = paths::directories("--stub", &wanted.stub)?;
     let actions = Actions::Compose { compat: true, driver: true, stubs: true };
     let (paths_64, paths_32) = settings::policies(compat, &wanted.driver, stubs, actions, &Hygiene::default())?;
     let platform = wanted.platform.map(|name| match name {
@@ -58,24 +56,4 @@ pub(super) fn environment(wanted: &Wanted) -> anyhow::Result<Environment> {
         }
     }
     Ok(environment)
-}
-
-/// The image's root, resolved.
-pub(super) fn root(root: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    let resolve = |root: &Path| {
-        let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
-        if !real.is_dir() {
-            bail!("--root {}: not a directory", root.display());
-        }
-        Ok(real)
-    };
-    root.map(resolve).transpose()
-}
-
-/// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.
-pub(super) fn in_image(path: &Path, root: Option<&Path>) -> PathBuf {
-    let Some(root) = root else { return path.to_owned() };
-    let here = std::path::absolute(path).ok();
-    let below = here.as_deref().and_then(|here| here.strip_prefix(root).ok());
-    Path::new("/").join(below.unwrap_or(path))
 }

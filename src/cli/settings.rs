@@ -1,70 +1,21 @@
 //! Arguments and environment become settings: the only place that reads the environment.
 
-use std::ffi::OsString;
-use std::io::{IsTerminal, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use bstr::BString;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
+use super::args::{FixArgs, Global, Progress, ShowArgs, Tag};
+use super::paths;
 use crate::cuda::{Capability, DriverLibraries};
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{Failure, FixSettings, Listing, Machine, Root, Workers, Writing, discover};
+use crate::tree::{FixSettings, Machine, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
-
-/// The roots of the walk, from arguments and `--files-from`.
-pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
-    let mut paths = inputs.paths.clone();
-    if let Some(list) = &inputs.files_from {
-        paths.extend(read_list(list, inputs.null)?);
-    }
-    if paths.is_empty() && inputs.files_from.is_none() {
-        bail!("no PATH given; name files or directories, or use --files-from");
-    }
-    Ok(paths.iter().map(|path| Root::resolve(path)).collect())
-}
-
-pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
-    let mut text = Vec::new();
-    if list == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
-    } else {
-        text = std::fs::read(list).with_context(|| format!("cannot read the list of files {}", list.display()))?;
-    }
-    let separator = if null { 0 } else { b'\n' };
-    let names = text.split(|byte| *byte == separator).filter(|name| !name.is_empty());
-    Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect())
-}
-
-/// What the arguments lead to, and what of it cannot be read.
-pub(super) fn listing(inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
-    let exclude = exclude(inputs)?;
-    let (mut known, mut failures) = (Vec::new(), Vec::new());
-    for root in roots(inputs)? {
-        match root {
-            Ok(root) => known.push(root),
-            Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
-        }
-    }
-    let mut listing = discover(&known, &exclude, workers);
-    listing.failures.extend(failures);
-    Ok(listing)
-}
-
-/// The globs of `--exclude`.
-pub(super) fn exclude(inputs: &Inputs) -> anyhow::Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for glob in &inputs.exclude {
-        set.add(Glob::new(glob).with_context(|| format!("--exclude {glob:?} is not a glob"))?);
-    }
-    Ok(set.build()?)
-}
 
 /// GPUs by their compute capability, each once.
 pub(super) fn gpus(option: &str, names: &[String]) -> anyhow::Result<Vec<Capability>> {
@@ -84,7 +35,7 @@ pub(super) fn gpus(option: &str, names: &[String]) -> anyhow::Result<Vec<Capabil
 
 /// Everything that decides about a file in `fix`.
 pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
-    let compat = directories("--compat", &args.compat)?;
+    let compat = paths::directories("--compat", &args.compat)?;
     let actions = match &args.actions {
         Some(words) => words.parse().context("--actions")?,
         None => Actions::Compose { compat: !compat.is_empty() && !args.drop_compat, driver: true, stubs: true },
@@ -92,7 +43,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
     if compat.is_empty() && matches!(actions, Actions::Compose { compat: true, driver: false, stubs: false }) {
         bail!("--actions compat needs --compat DIR");
     }
-    let stubs = directories("--stub", &args.stub)?;
+    let stubs = paths::directories("--stub", &args.stub)?;
     let hygiene = Hygiene {
         repeated: args.dedup || args.clean,
         compat: args.drop_compat,
@@ -112,7 +63,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         libraries: DriverLibraries::with(&args.driver_library)?,
-        clean: if args.clean { Some(Machine::new(super::policy::root(args.root.as_deref())?, None)) } else { None },
+        clean: if args.clean { Some(Machine::new(paths::root(args.root.as_deref())?, None)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
@@ -130,7 +81,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
 
 /// The policies that `show` names classes by.
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
-    let compat = directories("--compat", &args.compat)?;
+    let compat = paths::directories("--compat", &args.compat)?;
     let actions = Actions::Compose { compat: false, driver: true, stubs: true };
     policies(compat, &args.driver, Vec::new(), actions, &Hygiene::default())
 }
@@ -142,9 +93,9 @@ pub(super) fn policies(
     actions: Actions,
     hygiene: &Hygiene,
 ) -> anyhow::Result<(Policy, Policy)> {
-    let given = directories("--driver", driver)?;
+    let given = paths::directories("--driver", driver)?;
     let driver_or = |default: &str| {
-        if given.is_empty() { directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
+        if given.is_empty() { paths::directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
     };
     let policy =
         |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, hygiene: hygiene.clone() };
@@ -164,13 +115,6 @@ pub(super) fn machine(name: &str) -> anyhow::Result<&'static str> {
     };
     let found = known.iter().find(|(_, _, _, known)| *known == name);
     found.map(|(.., name)| *name).with_context(|| format!("--machine {name}: no such machine is known"))
-}
-
-pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {
-    let directory = |path: &PathBuf| {
-        Directory::new(path.as_os_str().as_bytes()).with_context(|| format!("{option} {}", path.display()))
-    };
-    paths.iter().map(directory).collect()
 }
 
 /// How many threads to use.

@@ -2,7 +2,7 @@
 
 use super::args::{Global, ShowArgs};
 use super::exit::Status;
-use super::{output, settings};
+use super::{output, paths, settings};
 use crate::cuda::DriverLibraries;
 use crate::report;
 use crate::tree::{self, Failure, FixError, ShowReport, Workers};
@@ -11,7 +11,7 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let (policy_64, policy_32) = settings::show(args)?;
     let libraries = DriverLibraries::with(&[])?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = settings::listing(&args.inputs, &workers)?;
+    let listing = paths::listing(&args.inputs, &workers)?;
     let failed = |failure: Failure| ShowReport { path: failure.shown, facts: Err(FixError::Walk(failure.error)) };
     let mut reports: Vec<ShowReport> = listing.failures.into_iter().map(failed).collect();
     reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, &workers));

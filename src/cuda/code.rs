@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bstr::BString;
 
 use super::capability::{Capability, Variant};
-use super::fatbin::FatbinProblem;
+use super::problem::FatbinProblem;
 
 /// What an entry of a fat binary is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ pub struct Tally {
     /// Entries.
     pub count: u64,
     /// Those of them with neither a kernel nor a variable: nothing is lost without them.
-    pub hollow: u64,
+    pub empty: u64,
     /// Bytes in the file, without headers.
     pub bytes: u64,
     /// Bytes once they are unpacked; the same where they are not compressed.
@@ -78,7 +78,7 @@ impl Tally {
     pub fn plus(self, other: Self) -> Self {
         Self {
             count: self.count.saturating_add(other.count),
-            hollow: self.hollow.saturating_add(other.hollow),
+            empty: self.empty.saturating_add(other.empty),
             bytes: self.bytes.saturating_add(other.bytes),
             unpacked: self.unpacked.saturating_add(other.unpacked),
         }
@@ -115,7 +115,7 @@ pub struct Place {
     pub empty: u64,
     /// What is in them.
     pub code: Tallies,
-    /// How many containers have exactly this code, hollow entries and what has nothing else left out.
+    /// How many containers have exactly this code, empty entries and what has nothing else left out.
     pub sets: BTreeMap<Box<[Code]>, u64>,
     /// The first things that are not understood.
     pub problems: Vec<FatbinProblem>,
@@ -161,7 +161,7 @@ impl GpuCode {
     /// The code in which there is something to run.
     pub fn real(&self) -> impl Iterator<Item = Code> {
         let code = self.places.iter().flat_map(|place| &place.code);
-        code.filter(|(_, tally)| tally.count > tally.hollow).map(|(code, _)| *code)
+        code.filter(|(_, tally)| tally.count > tally.empty).map(|(code, _)| *code)
     }
 
     /// The code that no GPU of a list can use.

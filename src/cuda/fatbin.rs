@@ -8,7 +8,8 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::capability::{Capability, Variant};
 use super::code::{Code, CodeKind, GpuCode, Place, Tally};
-use super::hollow::{Packing, is_hollow};
+use super::empty::{Packing, is_empty};
+use super::problem::FatbinProblem;
 use crate::elf::contents::{Contents, Part};
 use crate::elf::error::ParseError;
 
@@ -37,77 +38,6 @@ const IS_FAMILY: u64 = 0x20_0000;
 
 /// The version of every entry header that was seen.
 const ENTRY_VERSION: u16 = 0x101;
-
-/// Something in a container that is not understood: then nothing is known to be complete.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FatbinProblem {
-    /// A container of another layout.
-    #[error("the container at {at:#x} has version {version} and header_size {header_size}, not 1 and 16")]
-    Container {
-        /// File offset.
-        at: u64,
-        /// The value.
-        version: u16,
-        /// The value.
-        header_size: u16,
-    },
-    /// An entry of another layout.
-    #[error("the entry at {at:#x} has version {version:#x}, not 0x101")]
-    Version {
-        /// File offset.
-        at: u64,
-        /// The value.
-        version: u16,
-    },
-    /// A kind that is not known.
-    #[error("the entry at {at:#x} has kind {kind:#x}, not 1 (PTX), 2 (cubin), 8 (LTO-IR) or 0x100 (several)")]
-    Kind {
-        /// File offset.
-        at: u64,
-        /// The value.
-        kind: u16,
-    },
-    /// A number that cannot be an architecture.
-    #[error("the entry at {at:#x} has architecture {number}, not one such as 87")]
-    Architecture {
-        /// File offset.
-        at: u64,
-        /// The value.
-        number: u32,
-    },
-    /// Something reaches past what holds it.
-    #[error("{field} at {at:#x} is {value:#x}, outside of {least:#x} to {most:#x}")]
-    Bounds {
-        /// What.
-        field: &'static str,
-        /// File offset of the container or entry.
-        at: u64,
-        /// The value.
-        value: u64,
-        /// The least that it can be.
-        least: u64,
-        /// The most that it can be.
-        most: u64,
-    },
-    /// Something else than zeros between containers, in a section that holds nothing else.
-    #[error("the bytes at {at:#x} are in no container, and are not zeros")]
-    Between {
-        /// File offset.
-        at: u64,
-    },
-    /// Made to be looked at again and again.
-    #[error("from {at:#x} on there are too many false containers to look at")]
-    FalseContainers {
-        /// File offset.
-        at: u64,
-    },
-    /// The ELF file contradicts itself.
-    #[error(transparent)]
-    Elf(#[from] ParseError),
-    /// Records of containers, and none to be found.
-    #[error(".nvFatBinSegment has {0} records, but there is no container")]
-    NoContainer(usize),
-}
 
 /// Problems of one section beyond these are only counted.
 const MOST_PROBLEMS: usize = 8;
@@ -175,7 +105,7 @@ fn scan(part: &Part<'_>) -> Place {
         let Some(next) = next else { return place };
         is_end_known = true;
         at = match container(part, next) {
-            Step::Container { entries, end, problem } => {
+            Magic::Container { entries, end, problem } => {
                 place.empty = place.empty.saturating_add(u64::from(entries.is_empty() && problem.is_none()));
                 add(&mut place, entries);
                 if let Some(problem) = problem {
@@ -183,12 +113,12 @@ fn scan(part: &Part<'_>) -> Place {
                 }
                 end
             }
-            Step::Broken(problem) => {
+            Magic::Broken(problem) => {
                 is_end_known = false;
                 note(&mut place, problem);
                 next.saturating_add(CONTAINER)
             }
-            Step::FalseMagic { entries } => {
+            Magic::FalseMagic { entries } => {
                 let Some(rest) = patience.checked_sub(entries) else {
                     note(&mut place, FatbinProblem::FalseContainers { at: part.offset.saturating_add(len(next)) });
                     return place;
@@ -218,16 +148,16 @@ fn note(place: &mut Place, problem: FatbinProblem) {
     }
 }
 
-fn add(place: &mut Place, mut entries: Vec<Entry<'_>>) {
+fn add(place: &mut Place, mut entries: Vec<FatbinEntry<'_>>) {
     place.containers = place.containers.saturating_add(1);
     for entry in &mut entries {
-        let Entry { code, tally, packing, stored } = &entry;
-        let is_hollow = stored.is_some_and(|stored| is_hollow(code.kind, stored, *packing, tally.unpacked));
-        entry.tally.hollow = u64::from(is_hollow);
+        let FatbinEntry { code, tally, packing, stored } = &entry;
+        let is_empty = stored.is_some_and(|stored| is_empty(code.kind, stored, *packing, tally.unpacked));
+        entry.tally.empty = u64::from(is_empty);
         let of_code = place.code.entry(entry.code).or_default();
         *of_code = of_code.plus(entry.tally);
     }
-    let with_code = entries.iter().filter(|entry| entry.tally.hollow == 0);
+    let with_code = entries.iter().filter(|entry| entry.tally.empty == 0);
     let mut set: Vec<Code> = with_code.map(|entry| entry.code).collect();
     if set.is_empty() {
         return;
@@ -239,16 +169,16 @@ fn add(place: &mut Place, mut entries: Vec<Entry<'_>>) {
 }
 
 /// What a magic turns out to be.
-enum Step<'a> {
+enum Magic<'a> {
     /// A container, which ends at `end`; with a problem, entries behind it are not known.
-    Container { entries: Vec<Entry<'a>>, end: usize, problem: Option<FatbinProblem> },
+    Container { entries: Vec<FatbinEntry<'a>>, end: usize, problem: Option<FatbinProblem> },
     /// A container of which nothing is known.
     Broken(FatbinProblem),
     /// The four bytes mean something else, which so many things that look like entries showed.
     FalseMagic { entries: usize },
 }
 
-struct Entry<'a> {
+struct FatbinEntry<'a> {
     code: Code,
     tally: Tally,
     packing: Packing,
@@ -258,22 +188,22 @@ struct Entry<'a> {
 
 /// Machine code and data have the magic by chance or as a template, so it is one in a section for containers, where
 /// containers are in others, or where everything behind it is right.
-fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
+fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
     let place = part.offset.saturating_add(len(at));
     let is_expected = is_for_containers(part) || (place.is_multiple_of(ALIGNMENT) && !part.is_code);
     let rest = part.bytes.get(at..).unwrap_or_default();
     let Some(header) = rest.get(..CONTAINER) else {
         let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
         return match is_for_containers(part) {
-            true => Step::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
-            false => Step::FalseMagic { entries: 0 },
+            true => Magic::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
+            false => Magic::FalseMagic { entries: 0 },
         };
     };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
         return match is_for_containers(part) {
-            true => Step::Broken(FatbinProblem::Container { at: place, version, header_size }),
-            false => Step::FalseMagic { entries: 0 },
+            true => Magic::Broken(FatbinProblem::Container { at: place, version, header_size }),
+            false => Magic::FalseMagic { entries: 0 },
         };
     }
     let start = at.saturating_add(CONTAINER);
@@ -283,18 +213,18 @@ fn container<'a>(part: &Part<'a>, at: usize) -> Step<'a> {
     let Some(payload) = payload else {
         let problem =
             FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_expected { Step::Broken(problem) } else { Step::FalseMagic { entries: 0 } };
+        return if is_expected { Magic::Broken(problem) } else { Magic::FalseMagic { entries: 0 } };
     };
     let end = start.saturating_add(payload.len());
     let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
     if problem.is_some() && !is_expected {
-        return Step::FalseMagic { entries: entries.len() };
+        return Magic::FalseMagic { entries: entries.len() };
     }
-    Step::Container { entries, end, problem }
+    Magic::Container { entries, end, problem }
 }
 
 /// The entries of a payload, up to the first that is not understood; `base` is the payload's file offset.
-fn entries(payload: &[u8], base: u64) -> (Vec<Entry<'_>>, Option<FatbinProblem>) {
+fn entries(payload: &[u8], base: u64) -> (Vec<FatbinEntry<'_>>, Option<FatbinProblem>) {
     let mut found = Vec::new();
     let mut at = 0_usize;
     while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
@@ -307,7 +237,7 @@ fn entries(payload: &[u8], base: u64) -> (Vec<Entry<'_>>, Option<FatbinProblem>)
 }
 
 /// Reads the entry at the start of `rest` and returns its size, header included.
-fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<Entry<'a>>) -> Result<usize, FatbinProblem> {
+fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<FatbinEntry<'a>>) -> Result<usize, FatbinProblem> {
     let bounds = |field, value: u64, least: usize, most: usize| FatbinProblem::Bounds {
         field,
         at,
@@ -346,13 +276,13 @@ fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<Entry<'a>>) -> Result<usiz
     };
     match kind {
         0x100 => several(header, size, at, found)?,
-        _ => found.push(Entry { packing, stored: Some(stored), ..single(header, kind, size, at)? }),
+        _ => found.push(FatbinEntry { packing, stored: Some(stored), ..single(header, kind, size, at)? }),
     }
     Ok(header.len().saturating_add(within))
 }
 
 /// What a header says; `bytes` is what it stands for in the file.
-fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry<'static>, FatbinProblem> {
+fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<FatbinEntry<'static>, FatbinProblem> {
     let kind = match kind {
         1 => CodeKind::Ptx,
         2 => CodeKind::Cubin,
@@ -368,8 +298,8 @@ fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<Entry<'static
     let capability = Capability::of_number(number, variant).ok_or(FatbinProblem::Architecture { at, number })?;
     let packing = packing(flags);
     let unpacked = if packing == Packing::Raw { bytes } else { u64_at(header, 56) };
-    let tally = Tally { count: 1, hollow: 0, bytes, unpacked };
-    Ok(Entry { code: Code { kind, capability }, tally, packing, stored: None })
+    let tally = Tally { count: 1, empty: 0, bytes, unpacked };
+    Ok(FatbinEntry { code: Code { kind, capability }, tally, packing, stored: None })
 }
 
 fn packing(flags: u64) -> Packing {
@@ -382,7 +312,7 @@ fn packing(flags: u64) -> Packing {
 
 /// An entry whose contents were packed together: a row of records behind its header tells them apart, so nothing has to
 /// be unpacked. Each takes its part of the stored bytes.
-fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<Entry<'_>>) -> Result<(), FatbinProblem> {
+fn several(header: &[u8], stored: u64, at: u64, found: &mut Vec<FatbinEntry<'_>>) -> Result<(), FatbinProblem> {
     let bounds = |field, value: u64, least: u64, most: u64| FatbinProblem::Bounds { field, at, value, least, most };
     let (count, size) = (u32_at(header, CONCAT_COUNT), u32_at(header, CONCAT_SIZE));
     let room = header.get(CONCAT_COUNT..).unwrap_or_default();

@@ -1,43 +1,100 @@
 //! The names of the libraries that come with the driver: one table, and one search for all of them.
 
 use aho_corasick::AhoCorasick;
+use bstr::BStr;
 
-/// The libraries that come with the driver (and on a Jetson with its board support), not with the toolkit.
-pub const DRIVER_LIBRARIES: [&str; 19] = [
-    "libcuda.so.1",
-    "libcuda.so",
-    "libnvidia-ml.so.1",
-    "libnvcuvid.so.1",
-    "libnvidia-encode.so.1",
-    "libnvidia-opticalflow.so.1",
-    "libnvoptix.so.1",
-    "libcudadebugger.so.1",
-    "libnvidia-ptxjitcompiler.so.1",
-    "libnvidia-nvvm.so.4",
-    "libnvidia-fbc.so.1",
-    "libEGL_nvidia.so.0",
-    "libGLX_nvidia.so.0",
-    "libnvrm_gpu.so",
-    "libnvrm_mem.so",
-    "libnvdla_runtime.so",
-    "libnvcudla.so",
-    "libnvbufsurface.so",
-    "libgdrapi.so.2",
+/// What a library of the driver is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The driver's interface itself, libcuda.
+    Cuda,
+    /// Speaks to the kernel module, and fits that of its own release only.
+    KernelModule,
+    /// What libcuda loads for itself, of its own release.
+    Companion,
+    /// What else the driver brings: displays, ray tracing, motion estimation.
+    Other,
+    /// A Jetson's board support, packages of their own; compat's libcuda finds it through the driver directory.
+    Board,
+    /// The same, and nothing of compat needs it.
+    BoardExtra,
+}
+
+/// A library that comes with the driver (and on a Jetson with its board support), not with the toolkit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverLibrary {
+    /// The name that is asked for.
+    pub soname: &'static str,
+    /// What it is for.
+    pub role: Role,
+    /// An object works without it: it needs a kernel module of its own and is used only where that is.
+    pub is_optional: bool,
+    /// The names under which link-time stubs of it lie; most stub directories have the unversioned one only.
+    pub stub_names: &'static [&'static str],
+}
+
+const fn library(soname: &'static str, role: Role) -> DriverLibrary {
+    DriverLibrary { soname, role, is_optional: false, stub_names: &[] }
+}
+
+/// All of them, in the order of reports.
+pub const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
+    DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
+    library("libcuda.so", Role::Cuda),
+    DriverLibrary {
+        stub_names: &["libnvidia-ml.so.1", "libnvidia-ml.so"],
+        ..library("libnvidia-ml.so.1", Role::KernelModule)
+    },
+    library("libnvcuvid.so.1", Role::KernelModule),
+    library("libnvidia-encode.so.1", Role::KernelModule),
+    library("libnvidia-opticalflow.so.1", Role::Other),
+    library("libnvoptix.so.1", Role::Other),
+    library("libcudadebugger.so.1", Role::KernelModule),
+    library("libnvidia-ptxjitcompiler.so.1", Role::Companion),
+    library("libnvidia-nvvm.so.4", Role::Companion),
+    library("libnvidia-fbc.so.1", Role::Other),
+    library("libEGL_nvidia.so.0", Role::Other),
+    library("libGLX_nvidia.so.0", Role::Other),
+    library("libnvrm_gpu.so", Role::Board),
+    library("libnvrm_mem.so", Role::Board),
+    library("libnvdla_runtime.so", Role::Board),
+    library("libnvcudla.so", Role::BoardExtra),
+    library("libnvbufsurface.so", Role::BoardExtra),
+    DriverLibrary { is_optional: true, ..library("libgdrapi.so.2", Role::Other) },
 ];
 
-/// What needs a kernel module of its own and is used only where that is: nobody fails without it.
-const OPTIONAL: [&str; 1] = ["libgdrapi.so.2"];
+/// What is known of a name.
+#[must_use]
+pub fn driver_library(soname: &[u8]) -> Option<&'static DriverLibrary> {
+    DRIVER_LIBRARIES.iter().find(|library| library.soname.as_bytes() == soname)
+}
+
+/// The names of a role, in the table's order.
+pub fn of_role(role: Role) -> impl Iterator<Item = &'static str> {
+    DRIVER_LIBRARIES.iter().filter(move |library| library.role == role).map(|library| library.soname)
+}
+
+/// The names under which stubs lie in a stub directory.
+pub fn stub_names() -> impl Iterator<Item = &'static BStr> {
+    DRIVER_LIBRARIES.iter().flat_map(|library| library.stub_names).map(|name| BStr::new(*name))
+}
 
 /// Whether an object works without this library.
 #[must_use]
 pub fn is_optional(soname: &str) -> bool {
-    OPTIONAL.contains(&soname)
+    driver_library(soname.as_bytes()).is_some_and(|library| library.is_optional)
 }
 
 /// The driver library itself, under either of its names.
 #[must_use]
 pub fn is_libcuda(soname: &str) -> bool {
-    matches!(soname, "libcuda.so.1" | "libcuda.so")
+    driver_library(soname.as_bytes()).is_some_and(|library| library.role == Role::Cuda)
+}
+
+/// Whether a library is of a Jetson's board support: its packages have more of these than an object ever asks for.
+#[must_use]
+pub fn is_board_support(soname: &str) -> bool {
+    ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
 }
 
 /// The table, more names, and the searches that are made for all of them at once.
@@ -56,7 +113,7 @@ impl DriverLibraries {
     /// # Errors
     /// What the search says of names that are too long for it.
     pub fn with(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
-        let mut names: Vec<String> = DRIVER_LIBRARIES.map(str::to_owned).to_vec();
+        let mut names: Vec<String> = DRIVER_LIBRARIES.iter().map(|library| library.soname.to_owned()).collect();
         for name in more {
             if !names.contains(name) {
                 names.push(name.clone());

@@ -6,9 +6,10 @@ mod capability;
 mod code;
 mod compat_note;
 mod consumer;
+mod empty;
 mod fatbin;
-mod hollow;
 mod libraries;
+mod problem;
 mod stub;
 mod version;
 
@@ -16,7 +17,11 @@ pub use capability::{Capability, CapabilityError, Variant};
 pub use code::{Code, CodeKind, GpuCode, Place, Runs, Tallies, Tally, add_up, bytes_of};
 pub use compat_note::{CompatNote, CompatNoteError};
 pub use consumer::{Consumer, Request, RequestKind, names_in};
-pub use fatbin::{FatbinProblem, is_fatbin, of_contents, of_fatbin, unparsed};
-pub use libraries::{DRIVER_LIBRARIES, DriverLibraries, is_libcuda, is_optional};
+pub use fatbin::{is_fatbin, of_contents, of_fatbin, unparsed};
+pub use libraries::{
+    DRIVER_LIBRARIES, DriverLibraries, DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional,
+    of_role, stub_names,
+};
+pub use problem::FatbinProblem;
 pub use stub::is_stub;
 pub use version::{Version, VersionError, least_of_soname, of_file_name, of_store_name};

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString};
 
+use super::libc::Libc;
 use super::object::{Object, directory_of};
-use super::search::{Ask, End, Loader, MOST_PLACES, Search};
-use super::system::Libc;
 
 /// An object in a process.
 #[derive(Clone, Debug)]
@@ -121,46 +120,9 @@ impl Process {
     }
 
     /// Notes that a name led to an object.
-    fn name(&mut self, index: usize, name: BString) {
+    pub(super) fn name(&mut self, index: usize, name: BString) {
         if let Some(map) = self.maps.get_mut(index).filter(|map| !map.names.contains(&name)) {
             map.names.push(name);
         }
     }
-}
-
-/// How far [`start`] goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// What the object itself needs.
-    Own,
-    /// And what that needs, to the end.
-    Everything,
-}
-
-/// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
-/// the object that asks (`glibc elf/dl-deps.c`).
-#[must_use]
-pub fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
-    let mut searches = Vec::new();
-    let mut places = MOST_PLACES;
-    let mut next = 0_usize;
-    while let Some(map) = process.maps.get(next) {
-        for name in map.object.needed.clone() {
-            let search = loader.search_within(&process, next, Ask::Needed, name.as_ref(), places);
-            places = places.saturating_sub(search.steps.len());
-            match &search.end {
-                End::Found(object, opened) => {
-                    process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
-                }
-                End::Loaded(index) => process.name(*index, search.expanded.clone()),
-                End::Interpreter | End::NotFound | End::Fatal => {}
-            }
-            searches.push((next, search));
-        }
-        if depth == Depth::Own {
-            break;
-        }
-        next = next.saturating_add(1);
-    }
-    (process, searches)
 }

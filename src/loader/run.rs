@@ -6,17 +6,51 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::expand;
-use super::file_system::{DirectoryState, Look};
+use super::file_system::{DirectoryState, FileSystem, Look};
+use super::libc::Libc;
 use super::object::{Ident, PathTag};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Loader, Outcome, Search, Source, Step, without_slashes};
-use super::system::Libc;
+use super::search::{Ask, End, Environment, MOST_PLACES, Outcome, Search, Source, Step, without_slashes};
+use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
 const MUSL_BUFFER: usize = 2 * 255 + 2;
 
+/// A loader in its surroundings.
+#[derive(Clone, Copy)]
+pub struct Loader<'a> {
+    /// What is where.
+    pub files: &'a dyn FileSystem,
+    /// The loader's configuration.
+    pub system: &'a System,
+    /// What is different this time.
+    pub environment: &'a Environment,
+}
+
+impl Loader<'_> {
+    /// What a process gets when the object at index `by` asks for `name`.
+    #[must_use]
+    pub fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
+        self.search_within(process, by, ask, name, MOST_PLACES)
+    }
+
+    /// The same in so many places at most; a search that is not over by then ends with an error.
+    #[must_use]
+    pub fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
+        Run::search(*self, process, by, ask, name, places)
+    }
+
+    /// The directory that an entry of an object's path stands for; relative ones stay relative.
+    #[must_use]
+    pub fn directory_of_entry(&self, process: &Process, of: usize, entry: &BStr) -> BString {
+        let Some(map) = process.maps.get(of) else { return entry.to_owned() };
+        let expanded = expand::glibc(entry, self.system.tokens(process, map));
+        without_slashes(expanded.as_ref().map_or(entry, |expanded| expanded.as_bstr())).to_owned()
+    }
+}
+
 /// A search that is not over yet.
-pub(super) struct Run<'a> {
+struct Run<'a> {
     loader: Loader<'a>,
     process: &'a Process,
     by: usize,
@@ -47,14 +81,7 @@ impl Next {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn search(
-        loader: Loader<'a>,
-        process: &'a Process,
-        by: usize,
-        ask: Ask,
-        name: &BStr,
-        places: usize,
-    ) -> Search {
+    fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
         let mut search =
             Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
         let Some(asking) = process.maps.get(by) else { return search };
@@ -399,3 +426,7 @@ fn join(directory: &BStr, name: &BStr) -> BString {
     let directory = if directory == "/" { b"".as_bstr() } else { directory };
     BString::from([directory.as_bytes(), b"/", name.as_bytes()].concat())
 }
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::expand;
-use super::file_system::FileSystem;
 use super::object::Object;
-use super::process::Process;
-use super::run::Run;
-use super::system::System;
 use crate::runpath::{Directory, is_recognised_compat};
 
 /// What a CPU can do.
@@ -113,6 +108,17 @@ pub struct Step {
     pub outcome: Outcome,
 }
 
+impl Step {
+    /// The directory that is looked at.
+    #[must_use]
+    pub fn directory(&self) -> &BStr {
+        match self.outcome {
+            Outcome::NoDirectory | Outcome::Relative | Outcome::Ignored | Outcome::UnknownToken => self.place.as_bstr(),
+            _ => self.place.rsplit_once_str("/").map_or(self.place.as_bstr(), |(directory, _)| directory.as_bstr()),
+        }
+    }
+}
+
 /// How a search ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -145,45 +151,8 @@ pub struct Search {
 /// a file of a few kilobytes can ask for billions.
 pub const MOST_PLACES: usize = 1 << 18;
 
-/// A loader in its surroundings.
-#[derive(Clone, Copy)]
-pub struct Loader<'a> {
-    /// What is where.
-    pub files: &'a dyn FileSystem,
-    /// The loader's configuration.
-    pub system: &'a System,
-    /// What is different this time.
-    pub environment: &'a Environment,
-}
-
-impl Loader<'_> {
-    /// What a process gets when the object at index `by` asks for `name`.
-    #[must_use]
-    pub fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
-        self.search_within(process, by, ask, name, MOST_PLACES)
-    }
-
-    /// The same in so many places at most; a search that is not over by then ends with an error.
-    #[must_use]
-    pub fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
-        Run::search(*self, process, by, ask, name, places)
-    }
-
-    /// The directory that an entry of an object's path stands for; relative ones stay relative.
-    #[must_use]
-    pub fn directory_of_entry(&self, process: &Process, of: usize, entry: &BStr) -> BString {
-        let Some(map) = process.maps.get(of) else { return entry.to_owned() };
-        let expanded = expand::glibc(entry, self.system.tokens(process, map));
-        without_slashes(expanded.as_ref().map_or(entry, |expanded| expanded.as_bstr())).to_owned()
-    }
-}
-
 /// A directory as both sides of a comparison write it; `/` stays.
 pub(super) fn without_slashes(directory: &BStr) -> &BStr {
     let trimmed = directory.trim_end_with(|c| c == '/');
     if trimmed.is_empty() && !directory.is_empty() { "/".into() } else { trimmed.into() }
 }
-
-#[cfg(test)]
-#[path = "search_tests.rs"]
-mod tests;

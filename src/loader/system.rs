@@ -9,18 +9,11 @@ use super::cache::{Cache, Wanted};
 use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
 use super::hardware;
+use super::libc::Libc;
 use super::object::{Object, directory_of};
 use super::process::{LinkMap, Process};
 use crate::elf::view::soname_of;
-
-/// The C library whose loader it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Libc {
-    /// GNU libc, and everything that nobody says otherwise of.
-    Glibc,
-    /// musl.
-    Musl,
-}
+use crate::nix;
 
 /// A loader's configuration.
 #[derive(Clone, Debug)]
@@ -223,7 +216,7 @@ impl BuiltIn {
     /// Where the loader itself is not at hand: Nixpkgs' is known by its path, the rest by convention.
     fn usual(interpreter: &BStr, is_64: bool) -> Self {
         let directory = directory_of(interpreter);
-        if directory.contains_str("/store/") {
+        if nix::is_in_store(directory) {
             let prefix = directory_of(directory);
             let cache = BString::from([prefix.as_bytes(), b"/etc/ld.so.cache"].concat());
             return Self { directories: vec![directory.to_owned()], cache, ..Self::recent() };

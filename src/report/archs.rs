@@ -262,7 +262,7 @@ fn entries(name: &BString, tallies: &Tallies) -> Vec<Value> {
         put(&mut value, "capability", &code.capability.to_string());
         put(&mut value, "kind", code.kind.name());
         value.insert("count".to_owned(), tally.count.into());
-        value.insert("withoutKernels".to_owned(), tally.hollow.into());
+        value.insert("withoutKernels".to_owned(), tally.empty.into());
         value.insert("bytes".to_owned(), tally.bytes.into());
         value.insert("unpacked".to_owned(), tally.unpacked.into());
         Value::Object(value)

@@ -92,7 +92,7 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
     for finding in &explained.findings {
         let label = human.out.severity_label(finding.severity);
         write!(out, "     {label} {} {}: ", finding.rule.code, finding.rule.slug)?;
-        human.name(out, BStr::new(&finding.message))?;
+        human.name(out, BStr::new(&finding.message()))?;
         writeln!(out)?;
     }
     Ok(())
@@ -216,7 +216,7 @@ fn search(explained: &Explained) -> Value {
         put(&mut value, "verdict", verdict);
     }
     let findings = explained.findings.iter().map(
-        |finding| json!({"code": finding.rule.code, "severity": finding.severity.name(), "message": finding.message}),
+        |finding| json!({"code": finding.rule.code, "severity": finding.severity.name(), "message": finding.message()}),
     );
     value.insert("findings".to_owned(), findings.collect());
     Value::Object(value)

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use crate::nix;
+
 /// A directory that the policy may write into a search path.
 ///
 /// Absolute or starting with `$ORIGIN`, without `:` and NUL, without trailing slashes: anything else would be read by
@@ -123,7 +125,7 @@ impl EntryClass {
             Self::Origin
         } else if !entry.starts_with(b"/") {
             Self::Relative
-        } else if store_name(entry).is_some() {
+        } else if nix::store_component(entry).is_some() {
             Self::Store
         } else if is_fhs(entry) {
             Self::Fhs
@@ -139,7 +141,7 @@ impl EntryClass {
 /// driver in front.
 #[must_use]
 pub fn is_recognised_compat(entry: &BStr) -> bool {
-    store_name(entry).is_some_and(|name| contains(name, b"cuda_compat"))
+    nix::store_component(entry).is_some_and(|name| contains(name, b"cuda_compat"))
 }
 
 /// Whether an entry's name is that of a link-time stub directory.
@@ -154,16 +156,6 @@ pub fn is_stub_directory(entry: &BStr) -> bool {
         return matches!(parent, b"lib" | b"lib64") || names_cuda(parent) || from_the_end.any(names_cuda);
     }
     last.starts_with(b"lib") && parent.ends_with(b"-stubs") && names_cuda(parent)
-}
-
-/// The component below a directory called `store` (`/nix/store/<hash>-<name>`, also in a private store).
-fn store_name(entry: &BStr) -> Option<&[u8]> {
-    let mut rest = components(entry);
-    if !entry.starts_with(b"/") {
-        return None;
-    }
-    rest.find(|component| *component == b"store")?;
-    rest.next()
 }
 
 fn is_fhs(entry: &BStr) -> bool {
@@ -184,21 +176,13 @@ const BUILD_DIRECTORIES: [&str; 9] =
 /// is: somebody's own one lies below /home.
 #[must_use]
 pub fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
-    if store_name(entry).is_some_and(has_store_hash) {
+    if nix::store_component(entry).is_some_and(nix::has_store_hash) {
         return false;
     }
     let usual = BUILD_DIRECTORIES.iter().map(|known| known.as_bytes());
     usual.chain(more.iter().map(|known| known.as_slice())).any(|known| {
         let known = without_trailing_slashes(known.as_bstr());
         known != b"/" && entry.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    })
-}
-
-/// `<hash>-<name>`, with the 32 letters of Nix's base 32.
-fn has_store_hash(name: &[u8]) -> bool {
-    let hash = name.split_once_str("-").map(|(hash, _)| hash);
-    hash.is_some_and(|hash| {
-        hash.len() == 32 && hash.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     })
 }
 
@@ -211,7 +195,7 @@ fn contains<const LEN: usize>(text: &[u8], wanted: &[u8; LEN]) -> bool {
 /// libraries (`…-gcc-13.3.0-lib/lib`).
 #[must_use]
 pub fn is_host_compiler(entry: &BStr) -> bool {
-    let Some(name) = store_name(entry) else { return false };
+    let Some(name) = nix::store_component(entry) else { return false };
     let Some((_, package)) = name.split_once_str("-") else { return false };
     ["gcc-", "gcc-wrapper-", "clang-", "clang-wrapper-"].iter().any(|compiler| {
         let version = package.strip_prefix(compiler.as_bytes());

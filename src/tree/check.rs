@@ -11,8 +11,8 @@ use super::discover::{Found, Listing};
 use super::run::Workers;
 use super::world::Machine;
 use crate::check::{
-    CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Reading, StaticProgram, Wrapper, hidden_by, library_path,
-    programs_to_ask, sum_up,
+    CheckPolicy, CheckReport, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
+    judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
 };
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{self, FileError, Opened, Sniffed};
@@ -56,14 +56,14 @@ pub fn check(
         _ => None,
     };
     let objects: Vec<Arc<Facts>> = items.iter().filter_map(object).collect();
-    let judge = Judge::new(&machine, policy, environment, &objects);
-    let reports = workers.run(objects, |facts| judge.object(&facts));
+    let context = Context::new(&machine, policy, environment, &objects);
+    let reports = workers.run(objects, |facts| judge_object(&context, &facts));
     let (programs, failing) = programs_to_ask(&reports);
     let programs = workers.run(programs, |program| {
-        let found = judge.in_program(&program, &failing);
+        let found = judge_in_program(&context, &program, &failing);
         (program, found)
     });
-    sum_up(&judge, &items, reports, &programs)
+    sum_up(&context, &items, reports, &programs)
 }
 
 /// The path of the program that a wrapper at this path would hide.

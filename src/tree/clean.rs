@@ -5,7 +5,8 @@ use std::path::Path;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::world::Machine;
-use crate::check::{World, stub_names};
+use crate::check::World;
+use crate::cuda::stub_names;
 use crate::elf::view::ElfView;
 use crate::loader::{FileSystem, Look};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use globset::GlobSet;
 
 use super::run::Workers;
-use super::walk::files_below;
+use super::walk::{Failure, files_below};
 use crate::fsio;
 
 /// One argument, resolved.
@@ -90,15 +90,6 @@ impl Found {
         let separator = if root.ends_with(b"/") { "" } else { "/" };
         PathBuf::from(OsString::from_vec([root, separator.as_bytes(), below].concat()))
     }
-}
-
-/// A path that cannot be walked or is no file.
-#[derive(Debug)]
-pub struct Failure {
-    /// The path below the argument as given.
-    pub shown: PathBuf,
-    /// What the system said.
-    pub error: io::Error,
 }
 
 /// Everything that discovery finds.

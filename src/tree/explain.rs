@@ -9,7 +9,7 @@ use bstr::ByteSlice;
 
 use super::check::{LARGEST_WRAPPER, inspect_one};
 use super::world::{LookError, Machine};
-use crate::check::{CheckPolicy, Explanation, Facts, Inspected, Judge, Question, Wrapper, library_path};
+use crate::check::{CheckPolicy, Context, Explanation, Facts, Inspected, Question, Wrapper, library_path};
 use crate::loader::{Environment, FileSystem};
 
 /// Why nothing can be explained.
@@ -51,9 +51,9 @@ pub fn explain(
     // A relative path is one in the directory where the program is started.
     let here = environment.working_directory.clone().unwrap_or_else(|| "/".into());
     let opened = Path::new(OsStr::from_bytes(&here)).join(path);
-    let judge = Judge::new(machine, policy, environment, &objects);
+    let context = Context::new(machine, policy, environment, &objects);
     let opened = opened.as_os_str().as_bytes().as_bstr();
-    let explanation = judge.explain((&facts, opened), program_facts.as_ref(), question);
+    let explanation = context.explain((&facts, opened), program_facts.as_ref(), question);
     explanation
         .ok_or_else(|| ExplainError::NotLoaded { path: path.to_owned(), program: program.unwrap_or(path).to_owned() })
 }

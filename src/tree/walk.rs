@@ -1,14 +1,23 @@
 //! Every regular file below a directory. Directories of one level are listed at the same time; the result is in the order
 //! in which one walk, names sorted, would come to them.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::discover::Failure;
 use super::run::Workers;
 use crate::fsio::{self, Kind};
 
+/// A path that cannot be walked or is no file.
+#[derive(Debug)]
+pub struct Failure {
+    /// The path below the argument as given.
+    pub shown: PathBuf,
+    /// What the system said.
+    pub error: io::Error,
+}
+
 /// What a directory has that matters.
-enum Entry {
+enum Walked {
     File(PathBuf),
     /// Its place in the list of directories.
     Directory(usize),
@@ -21,21 +30,21 @@ pub(super) fn files_below(
     is_excluded: &(dyn Fn(&Path) -> bool + Sync),
     workers: &Workers,
 ) -> (Vec<PathBuf>, Vec<Failure>) {
-    let mut directories: Vec<Vec<Entry>> = vec![Vec::new()];
+    let mut directories: Vec<Vec<Walked>> = vec![Vec::new()];
     let mut level = vec![(0, root.to_owned())];
     while !level.is_empty() {
         let listed = workers.run(level, |(place, path)| (place, list(path, is_excluded)));
         level = Vec::new();
         for (place, (found, failure)) in listed {
             let mut entries = Vec::with_capacity(found.len());
-            entries.extend(failure.map(Entry::Failed));
+            entries.extend(failure.map(Walked::Failed));
             for (path, kind) in found {
                 entries.push(match kind {
-                    Kind::File => Entry::File(path),
+                    Kind::File => Walked::File(path),
                     Kind::Directory => {
                         level.push((directories.len(), path));
                         directories.push(Vec::new());
-                        Entry::Directory(directories.len().saturating_sub(1))
+                        Walked::Directory(directories.len().saturating_sub(1))
                     }
                 });
             }
@@ -57,15 +66,15 @@ fn list(path: PathBuf, is_excluded: &dyn Fn(&Path) -> bool) -> (Vec<(PathBuf, Ki
     (found, failure)
 }
 
-fn in_order(mut directories: Vec<Vec<Entry>>) -> (Vec<PathBuf>, Vec<Failure>) {
+fn in_order(mut directories: Vec<Vec<Walked>>) -> (Vec<PathBuf>, Vec<Failure>) {
     let (mut files, mut failures) = (Vec::new(), Vec::new());
     let mut take = |place: usize| directories.get_mut(place).map(std::mem::take).unwrap_or_default().into_iter();
     let mut open = vec![take(0)];
     while let Some(entries) = open.last_mut() {
         match entries.next() {
-            Some(Entry::File(path)) => files.push(path),
-            Some(Entry::Failed(failure)) => failures.push(failure),
-            Some(Entry::Directory(place)) => open.push(take(place)),
+            Some(Walked::File(path)) => files.push(path),
+            Some(Walked::Failed(failure)) => failures.push(failure),
+            Some(Walked::Directory(place)) => open.push(take(place)),
             None => {
                 open.pop();
             }

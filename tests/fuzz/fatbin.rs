@@ -13,7 +13,7 @@ pub fn assert_plausible(code: &GpuCode, len: usize) {
     assert!(total.bytes <= len as u64, "{} bytes of code in {len}", total.bytes);
     for place in &code.places {
         assert!(place.containers * 16 <= len as u64 && place.empty <= place.containers);
-        assert!(place.code.values().all(|tally| tally.hollow <= tally.count && tally.count > 0));
+        assert!(place.code.values().all(|tally| tally.empty <= tally.count && tally.count > 0));
         // Sets of codes: together not more than the entries that they were made of.
         let kept: u64 = place.sets.keys().map(|set| set.len() as u64).sum();
         assert!(kept <= total.count && place.sets.values().sum::<u64>() <= place.containers);
@@ -58,6 +58,6 @@ pub fn fatbin(bytes: &[u8]) {
     let more = cuda::of_fatbin(&[bytes, &container([Entry::cubin(87)]).build()].concat());
     assert!(!has_problems(&more), "{more:?}");
     assert_eq!(containers(&more), containers(&code) + 1);
-    assert_eq!(sum(&more), sum(&code).plus(Tally { count: 1, hollow: 0, bytes: 48, unpacked: 48 }));
+    assert_eq!(sum(&more), sum(&code).plus(Tally { count: 1, empty: 0, bytes: 48, unpacked: 48 }));
     assert!(has_problems(&cuda::of_fatbin(&[bytes, b"\x01"].concat())), "{code:?}");
 }

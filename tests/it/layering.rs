@@ -1,10 +1,26 @@
-//! The architecture as a test: imports go one way, and each outside crate has one home.
+//! The architecture as a test: which layers may use which, no circle of files, and one home for each outside crate.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the outermost layer to the innermost; a module may use those behind it.
-const LAYERS: [&str; 9] = ["cli", "report", "tree", "fsio", "check", "loader", "cuda", "elf", "runpath"];
+use crate::imports::{House, circles};
+
+/// Which layers a layer may use.
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("main", &["cli"]),
+    ("lib", &[]),
+    ("cli", &["report", "tree", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("report", &["tree", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("tree", &["fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("fsio", &["elf"]),
+    ("check", &["loader", "cuda", "elf", "runpath", "nix"]),
+    ("loader", &["elf", "runpath", "nix"]),
+    ("cuda", &["elf"]),
+    ("elf", &["runpath"]),
+    ("runpath", &["nix"]),
+    ("nix", &[]),
+];
 
 /// Crates that may be named only in certain layers.
 const HOMES: [(&str, &[&str]); 17] = [
@@ -56,13 +72,119 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn imports_go_one_way() {
+fn layers_use_only_what_they_may() {
+    let house = House::read();
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
+    for (from, to) in house.imports() {
+        let (own, other) = (house.layer(from), house.layer(to));
+        let may_use = allowed.get(own).unwrap_or_else(|| panic!("{own} is no known layer"));
+        let names = house.names(from, to);
+        assert!(own == other || may_use.contains(&other), "{from} must not use {to} ({names})");
+    }
+    for (layer, _) in MAY_USE {
+        assert!(house.files().any(|file| house.layer(file) == layer), "there is no layer {layer} any more");
+    }
+}
+
+#[test]
+fn no_circle_of_files() {
+    let house = House::read();
+    let found = circles(&house.graph());
+    let told: Vec<String> = found.iter().map(|circle| house.tell(circle)).collect();
+    assert!(told.is_empty(), "{} circles:\n{}", told.len(), told.join("\n"));
+}
+
+/// A rule of the reader itself: braces, `self`, `super`, renames, re-exports and paths inside of macros all count.
+#[test]
+fn every_way_to_import_counts() {
+    let house = House::of(&[
+        ("src/lib.rs", "pub mod a; pub mod b;"),
+        ("src/a/mod.rs", "mod one; mod two; pub use one::{One, inner as renamed}; pub use self::two::*;"),
+        ("src/a/one.rs", "use super::two::Two; pub struct One; pub fn inner() {}"),
+        ("src/a/two.rs", "pub struct Two; fn f() { println!(\"{}\", crate::b::deep::value()); }"),
+        ("src/b/mod.rs", "pub mod deep; use crate::{a::{self, One}, b::deep::value}; fn g() { a::renamed() }"),
+        ("src/b/deep.rs", "use super::super::a::One as Other; #[cfg(test)] mod tests { use crate::b::Nothing; }"),
+    ]);
+    let wanted: BTreeSet<(String, String)> = [
+        ("src/a/one.rs", "src/a/two.rs"),
+        ("src/a/two.rs", "src/b/deep.rs"),
+        ("src/b/mod.rs", "src/a/one.rs"),
+        ("src/b/mod.rs", "src/b/deep.rs"),
+        ("src/b/deep.rs", "src/a/one.rs"),
+    ]
+    .map(|(from, to)| (from.to_owned(), to.to_owned()))
+    .into();
+    let found: BTreeSet<(String, String)> =
+        house.imports().map(|(from, to)| (from.to_owned(), to.to_owned())).collect();
+    assert_eq!(found, wanted);
+    assert_eq!(
+        circles(&house.graph()),
+        [["src/a/one.rs", "src/a/two.rs", "src/b/deep.rs"].map(str::to_owned).to_vec()]
+    );
+}
+
+/// One word, one meaning.
+#[test]
+fn no_type_name_stands_twice() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let house = House::read();
+    for (name, file) in house.types() {
+        places.entry(name).or_default().push(file);
+    }
+    let twice: Vec<String> = places
+        .iter()
+        .filter(|(_, files)| files.len() > 1)
+        .map(|(name, files)| format!("{name}: {}", files.join(", ")))
+        .collect();
+    assert!(twice.is_empty(), "{}", twice.join("\n"));
+}
+
+/// From a code's number a newcomer knows the file.
+#[test]
+fn findings_are_raised_in_the_file_of_their_hundred() {
+    const FILES: [(&str, &str); 7] = [
+        ("CRP1", "requests"),
+        ("CRP2", "stubs"),
+        ("CRP3", "search_path"),
+        ("CRP4", "compat"),
+        ("CRP5", "gpu"),
+        ("CRP6", "closure"),
+        ("CRP7", "files"),
+    ];
+    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/check/rule.rs")).unwrap();
+    let codes: Vec<(&str, &str)> = table
+        .lines()
+        .filter_map(|line| line.trim().split_once(" = \"CRP"))
+        .map(|(name, rest)| (name, rest.split('"').next().unwrap()))
+        .collect();
+    assert!(codes.len() > 40, "{codes:?}");
+    let mut raised = BTreeSet::new();
     for (layer, path, text) in sources() {
-        let Some(own) = LAYERS.iter().position(|name| *name == layer) else { continue };
-        for outer in &LAYERS[..own] {
-            let import = format!("crate::{outer}");
-            let line = code(&text).find(|line| line.contains(&import));
-            assert!(line.is_none(), "{}: {layer} must not use {outer}: {}", path.display(), line.unwrap_or_default());
+        let path = path.to_str().unwrap();
+        let Some((_, file)) = path.split_once("/check/rules/").filter(|_| layer == "check") else { continue };
+        for (name, number) in &codes {
+            if code(&text).any(|line| line.contains(&format!("rule::{name}"))) {
+                raised.insert(*name);
+                let code = format!("CRP{number}");
+                let (_, home) = FILES.iter().find(|(start, _)| code.starts_with(start)).unwrap();
+                assert_eq!(file, format!("{home}.rs"), "{code} {name} is raised in {path}");
+            }
+        }
+    }
+    let silent: Vec<&&str> = codes.iter().map(|(name, _)| name).filter(|name| !raised.contains(*name)).collect();
+    assert!(silent.is_empty(), "raised nowhere in src/check/rules: {silent:?}");
+}
+
+/// Comments name the actor: the loader, the kernel, the planner, another process.
+#[test]
+fn comments_name_the_actor() {
+    for (_, path, text) in sources() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let Some((_, comment)) = line.split_once("//") else { continue };
+            let words = comment.to_lowercase();
+            for word in ["nobody", "somebody", "whoever", "anybody", "everybody"] {
+                assert!(!words.contains(word), "{}:{number}: who is {word}? {}", path.display(), line.trim());
+            }
         }
     }
 }

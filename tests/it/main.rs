@@ -28,6 +28,7 @@ mod fleet;
 mod generated;
 mod goldens;
 mod hostile;
+mod imports;
 mod layering;
 mod linkers;
 mod loader;

@@ -65,7 +65,7 @@ fn a_lying_resolution_note_is_refused() {
         let good = plan(&view, &change, Atomicity::Replace).unwrap();
         verify(&bytes, good.clone(), &change).unwrap();
         let at = good.patches.iter().position(|patch| patch.stage == Stage::Note).expect("the note is rewritten");
-        let mut refused = |what: &str, lie: &dyn Fn(&mut Vec<u8>)| {
+        let refused = |what: &str, lie: &dyn Fn(&mut Vec<u8>)| {
             let mut plan = good.clone();
             let Content::Bytes(note) = &mut plan.patches[at].content else { panic!("bytes") };
             lie(note);

@@ -1,8 +1,10 @@
 //! The bytes of a new PT_LOAD behind everything else, and where in the file and in memory it goes.
 
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
-use super::{Content, Patch, Rung, Slot, Stage};
+use super::patch::{Content, Patch, Stage};
+use super::rung::Slot;
 use crate::elf::record::{Segment, dt, pt, sht};
 use crate::elf::units::{Address, Alignment, FileOffset, len64};
 use crate::elf::view::load_delta;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::ground::Ground;
-use super::{Content, Patch, Plan, Stage, Strategy, Warning};
+use super::patch::{Content, Patch, Plan, Stage, Warning};
+use super::rung::Strategy;
 use crate::elf::encode::{self, encode_dynamic, encode_sections, encode_segments};
 use crate::elf::ldcache;
 use crate::elf::record::{DynamicEntry, Section, Segment, dt, pt, sht};
@@ -49,6 +50,9 @@ pub(super) struct Draft<'g> {
     /// Bytes of the old table that the new path takes, which must not be scrubbed.
     pub keep: Option<(StringOffset, u64)>,
 }
+
+/// What a rung answers: a finished draft or one phrase.
+pub(super) type Rung<'g> = Result<Draft<'g>, &'static str>;
 
 impl<'g> Draft<'g> {
     /// A draft that changes nothing yet.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use bstr::ByteSlice;
 
+use super::change::Change;
+use super::error::PlanError;
 use super::slot::SlotPlan;
-use super::{Change, PlanError};
 use crate::elf::record::{Segment, dt, pt};
 use crate::elf::references::References;
 use crate::elf::runs::all_zero;

@@ -1,8 +1,10 @@
 //! Rungs that need no place outside the string table.
 
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
-use super::{Rung, Slot, Stage};
+use super::patch::Stage;
+use super::rung::Slot;
 use crate::elf::references::find_string;
 use crate::elf::units::{StringOffset, len64};
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Rung;
 use super::block::{Block, TABLE_TAGS};
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
 use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::notes::{self, Note};

@@ -2,8 +2,9 @@
 
 use super::block::Block;
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
-use super::{Rung, Warning};
+use super::patch::Warning;
 use crate::elf::record::{Segment, pt};
 use crate::elf::runs::all_zero;
 use crate::elf::units::{Alignment, FileOffset, FileRange};

@@ -3,9 +3,10 @@
 //! No address changes and the program header table keeps its size, so this works for code-first layouts too.
 
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
 use super::in_table::needs_slot;
-use super::{Content, Patch, Rung, Stage};
+use super::patch::{Content, Patch, Stage};
 use crate::elf::record::{Segment, sht};
 use crate::elf::units::{Alignment, FileOffset, FileRange};
 

@@ -1,9 +1,10 @@
 //! Rungs that make a PT_LOAD longer over bytes of the file that nobody uses: no new segment, no growth of the file.
 
 use super::draft::Draft;
+use super::draft::Rung;
 use super::ground::Ground;
 use super::in_table::needs_slot;
-use super::{Rung, Stage};
+use super::patch::Stage;
 use crate::elf::record::Segment;
 use crate::elf::runs::zeros;
 use crate::elf::units::{Alignment, FileOffset, FileRange, len64};

@@ -1,6 +1,7 @@
 //! Which entry of the dynamic section holds the path, decided before where the string goes.
 
-use super::{Change, PathTag, Slot};
+use super::change::{Change, PathTag};
+use super::rung::Slot;
 use crate::elf::record::{DynamicEntry, dt};
 use crate::elf::view::ElfView;
 

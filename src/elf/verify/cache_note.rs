@@ -9,8 +9,8 @@ use bstr::{BStr, ByteSlice};
 use object::elf;
 
 use super::dynamic::text;
+use super::error::{VerifyError, broken};
 use super::shape::{Segment, Shape, read};
-use super::{VerifyError, broken};
 use crate::elf::plan::Change;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
@@ -210,7 +210,9 @@ fn directory(answer: &[u8]) -> Option<&[u8]> {
 
 /// The path that the loader used: DT_RUNPATH, else DT_RPATH.
 fn old_path(old: &Shape<'_, '_>) -> Result<Option<Vec<u8>>, VerifyError> {
-    let Some(offset) = old.value(super::DT_RUNPATH).or_else(|| old.value(super::DT_RPATH)) else { return Ok(None) };
+    let Some(offset) = old.value(super::error::DT_RUNPATH).or_else(|| old.value(super::error::DT_RPATH)) else {
+        return Ok(None);
+    };
     let strings = old.strings()?;
     Ok(text(&strings, offset).map(|text| text.to_vec()))
 }

@@ -3,8 +3,8 @@
 use bstr::{BStr, ByteSlice};
 use object::elf;
 
+use super::error::{DT_RPATH, DT_RUNPATH, VerifyError, broken};
 use super::shape::{Shape, read};
-use super::{DT_RPATH, DT_RUNPATH, VerifyError, broken};
 use crate::elf::runs::agreeing;
 use crate::elf::units::{FileOffset, FileRange};
 

@@ -3,9 +3,9 @@
 use object::elf;
 
 use super::cache_note::CacheNote;
+use super::error::{VerifyError, broken};
 use super::segments::{compare, pieces};
 use super::shape::{Section, Shape, read};
-use super::{VerifyError, broken};
 use crate::elf::runs::all_zero;
 use crate::elf::units::{FileOffset, FileRange, len64};
 

@@ -3,8 +3,8 @@
 use object::elf;
 
 use super::cache_note::CacheNote;
+use super::error::{VerifyError, broken};
 use super::shape::{Segment, Shape, read};
-use super::{VerifyError, broken};
 use crate::elf::units::{FileOffset, FileRange};
 
 /// Large segments are compared piecewise.

@@ -9,7 +9,7 @@ use object::endian::Endianness;
 use object::pod;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 
-use super::VerifyError;
+use super::error::VerifyError;
 use crate::elf::image::Image;
 use crate::elf::units::{FileOffset, FileRange, len64};
 

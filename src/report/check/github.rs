@@ -24,7 +24,7 @@ pub fn print_github(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
         }
         let title = format!("{} {}", finding.rule.code, finding.rule.slug);
         // The log shows no file name, so the message has it too.
-        let message = escaped(finding.message.as_bytes());
+        let message = escaped(finding.message().as_bytes());
         let message = if path.is_empty() { message } else { format!("{path}: {message}") };
         writeln!(out, "title={}::{}", property(&title), data(&message))?;
     }

@@ -25,7 +25,7 @@ pub fn print_human(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Re
         }
         let (label, rule) = (human.out.severity_label(finding.severity), finding.rule);
         write!(out, "  {label} {} {}: ", rule.code, rule.slug)?;
-        human.name(out, finding.message.as_bytes())?;
+        human.name(out, finding.message().as_bytes())?;
         writeln!(out)?;
     }
     if human.detail >= Detail::Verbose {
@@ -34,7 +34,7 @@ pub fn print_human(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Re
             write!(out, "allowed {} ", finding.rule.code)?;
             human.path(out, &finding.path)?;
             write!(out, ": ")?;
-            human.name(out, format!("{} ({})", finding.message, allowed.reason).as_bytes())?;
+            human.name(out, format!("{} ({})", finding.message(), allowed.reason).as_bytes())?;
             writeln!(out)?;
         }
         for object in run.report.objects.iter().filter(|object| !object.requests.is_empty()) {

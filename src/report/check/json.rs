@@ -83,7 +83,7 @@ fn finding(finding: &Finding) -> Map<String, Value> {
     put(&mut value, "slug", finding.rule.slug);
     put(&mut value, "severity", finding.severity.name());
     put_path(&mut value, "path", &finding.path);
-    put(&mut value, "message", &finding.message);
+    put(&mut value, "message", &finding.message());
     put_bytes(&mut value, "about", BStr::new(&finding.about));
     value.insert("fixable".to_owned(), finding.fixable.into());
     put(&mut value, "fingerprint", &finding.fingerprint());

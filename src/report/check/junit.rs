@@ -34,7 +34,7 @@ pub fn print_junit(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, ">")?;
         let errors: Vec<String> = findings.iter().filter(is_error).map(|finding| line(finding)).collect();
         if let Some(first) = findings.iter().find(is_error) {
-            let (code, message) = (first.rule.code, xml(&first.message));
+            let (code, message) = (first.rule.code, xml(&first.message()));
             writeln!(
                 out,
                 "      <failure type=\"{code}\" message=\"{message}\">{}</failure>",
@@ -54,7 +54,7 @@ pub fn print_junit(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn line(finding: &Finding) -> String {
-    format!("{} {} {}: {}", finding.severity.name(), finding.rule.code, finding.rule.slug, finding.message)
+    format!("{} {} {}: {}", finding.severity.name(), finding.rule.code, finding.rule.slug, finding.message())
 }
 
 fn name(path: &Path) -> String {

@@ -56,7 +56,7 @@ fn result(finding: &Finding) -> Value {
         "ruleId": finding.rule.code,
         "ruleIndex": index,
         "level": level(finding.severity),
-        "message": {"text": finding.message},
+        "message": {"text": finding.message()},
         "partialFingerprints": {"cudaRunpath/v1": finding.fingerprint()},
     });
     if let Some(object) = value.as_object_mut().filter(|_| !finding.path.as_os_str().is_empty()) {

@@ -73,7 +73,7 @@ fn of_elf(image: &[u8]) -> (Vec<String>, Vec<String>) {
 
 fn summary(code: &GpuCode) -> (Vec<String>, Vec<String>) {
     let line = |(code, tally): (cuda::Code, cuda::Tally)| {
-        let hollow = if tally.hollow > 0 { format!(" - {}", tally.hollow) } else { String::new() };
+        let hollow = if tally.empty > 0 { format!(" - {}", tally.empty) } else { String::new() };
         format!("{} {} {}{hollow}", code.architecture(), code.kind.name(), tally.count)
     };
     let problems = code.places.iter().flat_map(|place| &place.problems);

@@ -23,12 +23,12 @@ const LARGEST: usize = 8192;
 
 /// Whether there is neither a kernel nor a variable in an entry, of which `stored` are the bytes and `unpacked` the size
 /// once they are unpacked. What cannot be unpacked is taken for code.
-pub(super) fn is_hollow(kind: CodeKind, stored: &[u8], packing: Packing, unpacked: u64) -> bool {
+pub(super) fn is_empty(kind: CodeKind, stored: &[u8], packing: Packing, unpacked: u64) -> bool {
     let Some(len) = usize::try_from(unpacked).ok().filter(|len| *len <= LARGEST) else { return false };
     let mut room = [0_u8; LARGEST];
     let Some(room) = room.get_mut(..len) else { return false };
     let filled = match packing {
-        Packing::Raw => return is_empty(kind, stored),
+        Packing::Raw => return has_nothing(kind, stored),
         Packing::Lz4 => lz4_flex::block::decompress_into(stored, room).ok(),
         Packing::Zstandard => {
             let mut decoder = ruzstd::decoding::FrameDecoder::new();
@@ -37,10 +37,10 @@ pub(super) fn is_hollow(kind: CodeKind, stored: &[u8], packing: Packing, unpacke
             decoder.decode_all(stored, room).ok()
         }
     };
-    filled.and_then(|filled| room.get(..filled)).is_some_and(|contents| is_empty(kind, contents))
+    filled.and_then(|filled| room.get(..filled)).is_some_and(|contents| has_nothing(kind, contents))
 }
 
-fn is_empty(kind: CodeKind, contents: &[u8]) -> bool {
+fn has_nothing(kind: CodeKind, contents: &[u8]) -> bool {
     match kind {
         CodeKind::Cubin => Contents::sections(contents).is_ok_and(|sections| {
             let is_data = |name: &[u8]| name.starts_with(b".nv.global") || name.starts_with(b".nv.constant");

@@ -1,17 +1,18 @@
-//! CRP100 to CRP108, CRP200, CRP400 and CRP401: which library each request for a driver library gets.
+//! CRP100 to CRP109: which library each request for a driver library gets.
 
 use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::answer::{Answer, directory_of};
-use super::compat::Wanted;
-use super::facts::Facts;
-use super::finding::{Finding, Verdict};
-use super::judge::{Judge, RequestReport};
-use super::rule;
-use super::rule::{Rule, Severity};
-use crate::cuda::{Request, RequestKind, is_libcuda, is_optional};
+use super::{compat, stubs};
+use crate::check::answer::{Answer, answer};
+use crate::check::context::Context;
+use crate::check::facts::Facts;
+use crate::check::finding::{Circumstance, Finding, Verdict};
+use crate::check::report::RequestReport;
+use crate::check::rule::{self, Rule, Severity};
+use crate::check::wanted::CompatWanted;
+use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
 use crate::loader::{Ask, Loader, Outcome, PathTag, Process, Search, Source, Step};
 use crate::runpath::{EntryClass, SearchPath};
 
@@ -19,34 +20,34 @@ use crate::runpath::{EntryClass, SearchPath};
 type Started<'s> = (&'s Process, &'s [(usize, Search)]);
 
 /// Judges everything that an object asks of the driver.
-pub(super) fn judge(
-    judge: &Judge<'_>,
+pub(in crate::check) fn judge(
+    context: &Context<'_>,
     loader: &Loader<'_>,
     facts: &Facts,
     process: &Process,
     searches: &[(usize, Search)],
 ) -> Vec<RequestReport> {
-    if is_provider(judge, facts) {
+    if is_provider(context, facts) {
         return Vec::new();
     }
     let consumer = &facts.consumer;
     let mut reports: Vec<RequestReport> =
-        consumer.requests.iter().map(|request| one(judge, loader, facts, request, (process, searches), 0)).collect();
+        consumer.requests.iter().map(|request| one(context, loader, facts, request, (process, searches), 0)).collect();
     let asks = |name: &str| consumer.requests.iter().any(|request| request.soname == name);
     if let Some(unversioned) = reports.iter_mut().find(|report| report.soname == "libcuda.so")
         && !asks("libcuda.so.1")
     {
-        let message = "asks for libcuda.so only: a stub directory in the path would win over the driver";
-        unversioned.findings.push(Finding::new(&rule::UNVERSIONED_DLOPEN, &facts.shown, "libcuda.so", message));
+        let case = "asks for libcuda.so only: a stub directory in the path would win over the driver";
+        unversioned.findings.push(Finding::new(&rule::UNVERSIONED_DLOPEN, &facts.shown, "libcuda.so", case));
     }
     if let Some(first) = reports.first_mut() {
         for path in &consumer.hardcoded {
-            let message = format!("has the absolute path {path} in its data, which no search path can redirect");
-            let finding = Finding::new(&rule::HARDCODED_PATH, &facts.shown, path.clone(), message);
-            first.findings.push(match class_of_path(judge, facts, path.as_bstr()) {
+            let case = format!("has the absolute path {path} in its data, which no search path can redirect");
+            let finding = Finding::new(&rule::HARDCODED_PATH, &facts.shown, path.clone(), case);
+            first.findings.push(match class_of_path(context, facts, path.as_bstr()) {
                 EntryClass::Compat => finding.no_worse_than(Severity::Note),
                 // Nixpkgs writes it into some packages. It passes over compat.
-                EntryClass::Driver if !matches!(judge.wanted, Wanted::Require(_)) => {
+                EntryClass::Driver if !matches!(context.wanted, CompatWanted::Require(_)) => {
                     finding.no_worse_than(Severity::Note)
                 }
                 _ => finding,
@@ -57,16 +58,16 @@ pub(super) fn judge(
 }
 
 /// The role of the directory in a whole path.
-fn class_of_path(judge: &Judge<'_>, facts: &Facts, path: &BStr) -> EntryClass {
+fn class_of_path(context: &Context<'_>, facts: &Facts, path: &BStr) -> EntryClass {
     let directory = path.rsplit_once_str("/").map_or(path, |(directory, _)| directory.as_bstr());
-    judge.policy.paths(facts.object.is_64).classify(directory)
+    context.policy.paths(facts.object.is_64).classify(directory)
 }
 
 /// What an absolute path in the data gives where the search gives nothing: the driver's or compat's library.
-fn in_full(judge: &Judge<'_>, facts: &Facts, soname: &str) -> Option<Answer> {
+fn in_full(context: &Context<'_>, facts: &Facts, soname: &str) -> Option<Answer> {
     facts.consumer.hardcoded.iter().find_map(|path| {
         let (directory, name) = path.rsplit_once_str("/")?;
-        match class_of_path(judge, facts, path.as_bstr()) {
+        match class_of_path(context, facts, path.as_bstr()) {
             _ if name != soname.as_bytes() => None,
             EntryClass::Compat => Some(Answer::Compat(path.clone())),
             EntryClass::Driver => Some(Answer::DriverAtRuntime(directory.into())),
@@ -76,16 +77,17 @@ fn in_full(judge: &Judge<'_>, facts: &Facts, soname: &str) -> Option<Answer> {
 }
 
 /// Driver libraries, compat's and stubs ask for each other; their packages are judged by CRP202, CRP403 and CRP604.
-pub(super) fn is_provider(judge: &Judge<'_>, facts: &Facts) -> bool {
+pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> bool {
     let object = &facts.object;
-    let is_driver_library = object.soname.as_ref().is_some_and(|name| judge.policy.libraries.position(name).is_some());
-    let class = judge.policy.paths(object.is_64).classify(object.directory());
+    let is_driver_library =
+        object.soname.as_ref().is_some_and(|name| context.policy.libraries.position(name).is_some());
+    let class = context.policy.paths(object.is_64).classify(object.directory());
     is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
 /// Judges one request of the object at `index` of a process.
-pub(super) fn one(
-    judge: &Judge<'_>,
+pub(in crate::check) fn one(
+    context: &Context<'_>,
     loader: &Loader<'_>,
     facts: &Facts,
     request: &Request,
@@ -94,32 +96,39 @@ pub(super) fn one(
 ) -> RequestReport {
     let (process, searches) = started;
     let name = BStr::new(&request.soname);
-    // Whoever asked first by DT_NEEDED decides for the whole process.
+    // The first object that asked by DT_NEEDED decides for the whole process.
     let earlier = searches.iter().find(|(_, search)| search.name == name);
     let search = match earlier {
         Some((_, search)) => search.clone(),
         None => loader.search(process, index, how(request.kind), name),
     };
-    let mut answer = judge.answer(&search, process, facts);
-    let by_path = match &answer {
+    let mut found = answer(context, &search, process, facts);
+    let by_path = match &found {
         Answer::Nothing | Answer::Other(_) if request.kind == RequestKind::String => {
-            in_full(judge, facts, &request.soname)
+            in_full(context, facts, &request.soname)
         }
         _ => None,
     };
     let is_by_path = by_path.is_some();
-    answer = by_path.unwrap_or(answer);
-    let context = Context { judge, facts, request, search: &search, answer: &answer, is_by_path };
+    found = by_path.unwrap_or(found);
+    let asked = Asked { context, facts, request, search: &search, answer: &found, is_by_path };
     let (verdict, findings) = match request.kind {
-        RequestKind::Needed => context.verdict(),
-        RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => context.verdict(),
-        RequestKind::Note | RequestKind::String => through_others(&context, loader, process, index),
+        RequestKind::Needed => asked.verdict(),
+        RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => asked.verdict(),
+        RequestKind::Note | RequestKind::String => through_others(&asked, loader, process, index),
     };
-    RequestReport { soname: request.soname.clone(), kind: request.kind, answer, verdict, through: None, findings }
+    RequestReport {
+        soname: request.soname.clone(),
+        kind: request.kind,
+        answer: found,
+        verdict,
+        through: None,
+        findings,
+    }
 }
 
-struct Context<'c, 'j> {
-    judge: &'c Judge<'j>,
+struct Asked<'c, 'j> {
+    context: &'c Context<'j>,
     facts: &'c Facts,
     request: &'c Request,
     search: &'c Search,
@@ -128,11 +137,11 @@ struct Context<'c, 'j> {
     is_by_path: bool,
 }
 
-impl Context<'_, '_> {
-    fn finding(&self, rule: &'static Rule, message: impl std::fmt::Display) -> Finding {
-        let mut finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), message);
+impl Asked<'_, '_> {
+    fn finding(&self, rule: &'static Rule, case: impl std::fmt::Display) -> Finding {
+        let mut finding = Finding::new(rule, &self.facts.shown, self.request.soname.as_str(), case);
         if self.is_by_library_path() {
-            finding.message.push_str(" (by LD_LIBRARY_PATH)");
+            finding = finding.only(Circumstance::ByLibraryPath);
             finding.fixable = false;
         }
         if self.is_by_path {
@@ -141,17 +150,16 @@ impl Context<'_, '_> {
         if is_optional(&self.request.soname) { finding.no_worse_than(Severity::Warning) } else { finding }
     }
 
-    fn fail(&self, rule: &'static Rule, message: impl std::fmt::Display) -> (Verdict, Vec<Finding>) {
+    fn fail(&self, (rule, case): (&'static Rule, String)) -> (Verdict, Vec<Finding>) {
         let verdict = if is_optional(&self.request.soname) { Verdict::Runtime } else { Verdict::Fail };
-        (verdict, vec![self.finding(rule, message)])
+        (verdict, vec![self.finding(rule, case)])
     }
 
     fn verdict(&self) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
         match self.answer {
-            Answer::Compat(place) if is_libcuda(soname) && matches!(self.judge.wanted, Wanted::Forbid(_)) => {
-                let why = self.judge.wanted.why();
-                self.fail(&rule::COMPAT_UNWANTED, format!("{soname} comes from compat ({place}), {why}"))
+            Answer::Compat(place) if is_libcuda(soname) && matches!(self.context.wanted, CompatWanted::Forbid(_)) => {
+                self.fail(compat::unwanted(soname, place.as_bstr(), self.context.wanted.why()))
             }
             Answer::Compat(_) => (Verdict::Pass, Vec::new()),
             Answer::Driver(place) | Answer::DriverAtRuntime(place) if is_libcuda(soname) => {
@@ -162,32 +170,32 @@ impl Context<'_, '_> {
             Answer::Stub(place) => {
                 let asks_versioned = self.facts.consumer.requests.iter().any(|other| other.soname == "libcuda.so.1");
                 if soname == "libcuda.so" && asks_versioned {
-                    let message = format!("{soname}, the unversioned name, leads to the stub {place}");
-                    return (Verdict::Runtime, vec![self.finding(&rule::STUB_IN_RUNPATH, message)]);
+                    let (rule, case) = stubs::unversioned(soname, place.as_bstr());
+                    return (Verdict::Runtime, vec![self.finding(rule, case)]);
                 }
-                self.fail(&rule::STUB_FIRST, format!("{soname} comes from {place}, a link-time stub"))
+                self.fail(stubs::first(soname, place.as_bstr()))
             }
             // On a Jetson the board support's libraries are packages of their own.
             Answer::Other(_) if is_board_support(soname) => (Verdict::Pass, Vec::new()),
             Answer::Other(place) if self.lists(EntryClass::Driver) || self.lists(EntryClass::Compat) => {
-                self.fail(&rule::DRIVER_SHADOWED, format!("{soname} comes from {place}, before the driver directory"))
+                let case = format!("{soname} comes from {place}, before the driver directory");
+                self.fail((&rule::DRIVER_SHADOWED, case))
             }
             Answer::Other(place) => {
-                let message =
-                    format!("{soname} comes from {place}; neither compat nor the driver directory is searched");
-                self.fail(&rule::DRIVER_UNREACHABLE, message)
+                let case = format!("{soname} comes from {place}; neither compat nor the driver directory is searched");
+                self.fail((&rule::DRIVER_UNREACHABLE, case))
             }
-            Answer::Interrupted(place, reason) => self.fail(
-                &rule::DRIVER_SHADOWED,
-                format!("the search for {soname} ends with an error at {place}: {reason}"),
-            ),
+            Answer::Interrupted(place, reason) => {
+                let case = format!("the search for {soname} ends with an error at {place}: {reason}");
+                self.fail((&rule::DRIVER_SHADOWED, case))
+            }
             Answer::Nothing if self.lists(EntryClass::Driver) => self.at_runtime(b"the driver directory".into()),
             Answer::Nothing => {
-                let message = format!(
+                let case = format!(
                     "asks for {soname} ({}), and neither compat nor the driver directory is searched",
                     self.how()
                 );
-                self.fail(&rule::DRIVER_UNREACHABLE, message)
+                self.fail((&rule::DRIVER_UNREACHABLE, case))
             }
         }
     }
@@ -195,21 +203,18 @@ impl Context<'_, '_> {
     /// libcuda from the driver directory.
     fn driver(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
-        if self.compat_is_behind() && !matches!(self.judge.wanted, Wanted::Forbid(_)) {
-            let message = format!("{soname} comes from {place}; the compat directory stands behind it");
-            return self.fail(&rule::COMPAT_AFTER_DRIVER, message);
+        if self.compat_is_behind() && !matches!(self.context.wanted, CompatWanted::Forbid(_)) {
+            return self.fail(compat::after_driver(soname, place));
         }
-        match &self.judge.wanted {
-            Wanted::Require(why) => {
-                self.fail(&rule::COMPAT_MISSING, format!("{soname} comes from {place}, not from compat: {why}"))
-            }
-            Wanted::Prefer | Wanted::Forbid(_) => (Verdict::Pass, Vec::new()),
+        match &self.context.wanted {
+            CompatWanted::Require(why) => self.fail(compat::missing(soname, place, why)),
+            CompatWanted::Prefer | CompatWanted::Forbid(_) => (Verdict::Pass, Vec::new()),
         }
     }
 
     fn at_runtime(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
-        let message = format!("{} ({}) comes from {place}, if the target has it", self.request.soname, self.how());
-        (Verdict::Runtime, vec![self.finding(&rule::DRIVER_AT_RUNTIME, message)])
+        let case = format!("{} ({}) comes from {place}, if the target has it", self.request.soname, self.how());
+        (Verdict::Runtime, vec![self.finding(&rule::DRIVER_AT_RUNTIME, case)])
     }
 
     fn how(&self) -> &'static str {
@@ -224,7 +229,7 @@ impl Context<'_, '_> {
     /// not there.
     fn compat_is_behind(&self) -> bool {
         let object = &self.facts.object;
-        let class = |step: &Step| self.judge.class_of(step.written.as_bstr(), directory_of(step), object.is_64);
+        let class = |step: &Step| self.context.class_of(step.written.as_bstr(), step.directory(), object.is_64);
         let answers = |step: &Step| {
             class(step) == EntryClass::Driver && matches!(step.outcome, Outcome::Hit | Outcome::NoDirectory)
         };
@@ -232,7 +237,7 @@ impl Context<'_, '_> {
         let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
         let mut compat =
-            own.entries().filter(|entry| self.judge.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
+            own.entries().filter(|entry| self.context.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
         compat.any(|entry| !before.iter().any(|step| step.written == *entry))
             || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
@@ -242,7 +247,7 @@ impl Context<'_, '_> {
         let is_answer = |step: &&Step| match step.outcome {
             Outcome::Hit | Outcome::Fatal(_) => true,
             Outcome::NoDirectory => {
-                let class = self.judge.class_of(step.written.as_bstr(), directory_of(step), self.facts.object.is_64);
+                let class = self.context.class_of(step.written.as_bstr(), step.directory(), self.facts.object.is_64);
                 matches!(class, EntryClass::Driver | EntryClass::Compat)
             }
             _ => false,
@@ -254,63 +259,59 @@ impl Context<'_, '_> {
     fn lists(&self, class: EntryClass) -> bool {
         let object = &self.facts.object;
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let paths = self.judge.policy.paths(object.is_64);
+        let paths = self.context.policy.paths(object.is_64);
         own.entries().any(|entry| paths.classify(entry) == class)
-            || self.judge.has_class(self.search, class, object.is_64)
+            || self.context.has_class(self.search, class, object.is_64)
     }
 }
 
 /// How the loader is asked.
-pub(super) fn how(kind: RequestKind) -> Ask {
+pub(in crate::check) fn how(kind: RequestKind) -> Ask {
     match kind {
         RequestKind::Needed => Ask::Needed,
         RequestKind::Note | RequestKind::String => Ask::Dlopen,
     }
 }
 
-fn is_board_support(soname: &str) -> bool {
-    ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
-}
-
 /// A name that the object cannot open itself: whoever it loads and can call dlopen does.
 fn through_others(
-    context: &Context<'_, '_>,
+    asked: &Asked<'_, '_>,
     loader: &Loader<'_>,
     process: &Process,
     index: usize,
 ) -> (Verdict, Vec<Finding>) {
-    let judge = context.judge;
-    let soname = &context.request.soname;
+    let context = asked.context;
+    let soname = &asked.request.soname;
     let openers = process.maps.iter().enumerate().filter(|(at, map)| {
         let is_libc = map.object.soname.as_ref().is_some_and(|name| is_libc(name.as_bstr()));
-        *at != index && !is_libc && judge.world.facts(&map.object).is_some_and(|facts| facts.consumer.imports_dlopen)
+        *at != index && !is_libc && context.world.facts(&map.object).is_some_and(|facts| facts.consumer.imports_dlopen)
     });
     let mut blind: Vec<BString> = Vec::new();
     let mut count = 0_usize;
     for (at, map) in openers {
-        let Some(facts) = judge.world.facts(&map.object) else { continue };
+        let Some(facts) = context.world.facts(&map.object) else { continue };
         count = count.saturating_add(1);
         let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
         let reaches = matches!(
-            judge.answer(&search, process, &facts),
+            answer(context, &search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)
         );
         if !reaches {
             blind.push(map.object.path.clone());
         }
     }
-    let own = context.verdict();
+    let own = asked.verdict();
     if blind.is_empty() && (count > 0 || own.0 == Verdict::Pass) {
         let verdict = if own.0 == Verdict::Fail { Verdict::Pass } else { own.0 };
         return (verdict, Vec::new());
     }
-    let message = match blind.first() {
+    let case = match blind.first() {
         Some(opener) => {
             format!("names {soname} and leaves dlopen to {opener}, which does not search the driver directory")
         }
         None => format!("names {soname} but does not import dlopen: whoever opens it searches a path of its own"),
     };
-    (Verdict::Runtime, vec![context.finding(&rule::DLOPEN_PROXY, message)])
+    (Verdict::Runtime, vec![asked.finding(&rule::DLOPEN_PROXY, case)])
 }
 
 /// Who defines dlopen does not call it for others.
@@ -322,9 +323,9 @@ fn is_libc(soname: &BStr) -> bool {
 }
 
 /// CRP103: a program that has the directory does not lend it to a library.
-pub(super) fn not_inherited(judge: &Judge<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
+pub(in crate::check) fn not_inherited(context: &Context<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
     let has_driver = |facts: &&&Facts| {
-        let paths = judge.policy.paths(facts.object.is_64);
+        let paths = context.policy.paths(facts.object.is_64);
         match &facts.object.path_tag {
             PathTag::Runpath(path, _) => SearchPath::parse(path.as_bstr())
                 .entries()
@@ -333,20 +334,27 @@ pub(super) fn not_inherited(judge: &Judge<'_>, library: &Facts, programs: &[&Fac
         }
     };
     let program = programs.iter().find(has_driver)?;
-    let message = format!(
+    let case = format!(
         "{} has the driver directory in its RUNPATH, but DT_RUNPATH is not inherited by the libraries that it loads",
-        shown(&program.shown)
+        program.shown.display()
     );
-    Some(Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", message))
+    Some(Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", case))
+}
+
+/// CRP102 of what a compat libcuda needs of a Jetson's board support.
+pub(in crate::check) fn board_at_runtime(facts: &Facts, name: &str, place: &BStr) -> Finding {
+    let case = format!("{name} comes from {place}, if the target has it");
+    Finding::new(&rule::DRIVER_AT_RUNTIME, &facts.shown, name, case)
+}
+
+/// CRP109.
+pub(in crate::check) fn no_consumer() -> Finding {
+    Finding::new(&rule::NO_CONSUMER, "".as_ref(), "", "no object asks for a driver library")
 }
 
 /// CRP108.
-pub(super) fn static_consumer(path: &Path, names: &[String]) -> Option<Finding> {
+pub(in crate::check) fn static_consumer(path: &Path, names: &[String]) -> Option<Finding> {
     let first = names.first()?;
-    let message = format!("is statically linked and names {}: no search path can help", names.join(", "));
-    Some(Finding::new(&rule::STATIC_CONSUMER, path, first.as_str(), message))
-}
-
-pub(super) fn shown(path: &Path) -> String {
-    path.display().to_string()
+    let case = format!("is statically linked and names {}: no search path can help", names.join(", "));
+    Some(Finding::new(&rule::STATIC_CONSUMER, path, first.as_str(), case))
 }

@@ -1,50 +1,51 @@
-//! CRP202 and CRP600 to CRP605: what only shows when the whole closure is looked at.
+//! CRP600 to CRP605: what only shows when the whole closure is looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::closure::Closure;
-use super::compat::release_of;
-use super::entries::references;
-use super::facts::Facts;
-use super::finding::Finding;
-use super::judge::Judge;
-use super::policy::Scope;
-use super::{rule, store};
-use crate::cuda::{self, Version};
-use crate::runpath::EntryClass;
+use super::stubs;
+use crate::check::closure::Closure;
+use crate::check::context::Context;
+use crate::check::facts::Facts;
+use crate::check::finding::Finding;
+use crate::check::policy::Scope;
+use crate::check::releases::release_of;
+use crate::check::rule::{self, Rule};
+use crate::cuda::{self, Role, Version, driver_library};
+use crate::nix;
+use crate::runpath::{EntryClass, SearchPath};
 
 /// Judges everything together.
-pub(super) fn judge(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Vec<Finding> {
+pub(in crate::check) fn judge(context: &Context<'_>, objects: &[Arc<Facts>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let graph = graph(judge, objects);
+    let graph = graph(context, objects);
     several_releases(objects, &mut findings);
     package_sets(&graph, &mut findings);
-    frozen_drivers(judge, objects, &mut findings);
-    if judge.policy.scope.is_closed() {
-        stubs(objects, &mut findings);
+    frozen_drivers(context, objects, &mut findings);
+    if context.policy.scope.is_closed() {
+        stubs::in_closure(objects, &mut findings);
     }
-    if judge.policy.scope.is_closed() || judge.policy.machine.is_some() {
-        foreign_machines(judge, objects, &mut findings);
+    if context.policy.scope.is_closed() || context.policy.machine.is_some() {
+        foreign_machines(context, objects, &mut findings);
     }
     findings
 }
 
 /// The closure's references, or those that the objects' own search paths show.
-fn graph(judge: &Judge<'_>, objects: &[Arc<Facts>]) -> Closure {
-    if let Scope::Closure(closure) = &judge.policy.scope
+fn graph(context: &Context<'_>, objects: &[Arc<Facts>]) -> Closure {
+    if let Scope::Closure(closure) = &context.policy.scope
         && !closure.references.is_empty()
     {
         return closure.clone();
     }
-    let mut graph = match &judge.policy.scope {
+    let mut graph = match &context.policy.scope {
         Scope::Closure(closure) => closure.clone(),
         Scope::Tree | Scope::Image => Closure::default(),
     };
     for facts in objects {
-        let Some(own) = store::store_path(facts.object.path.as_bstr()) else { continue };
+        let Some(own) = nix::store_path(facts.object.path.as_bstr()) else { continue };
         graph.paths.insert(own.to_owned());
         let to = graph.references.entry(own.to_owned()).or_default();
         for reference in references(facts).into_iter().filter(|reference| reference != own) {
@@ -85,12 +86,12 @@ fn several_releases(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
         if releases.len() > 1 {
             let list: Vec<String> = releases.iter().map(|(release, path)| format!("{release} ({path})")).collect();
             let about: Vec<&str> = releases.keys().map(String::as_str).collect();
-            let message = format!("has {} releases of {name}: {}", releases.len(), list.join(", "));
+            let case = format!("has {} releases of {name}: {}", releases.len(), list.join(", "));
             findings.push(Finding::new(
                 &rule::SEVERAL_CUDARTS,
                 "".as_ref(),
                 format!("{name} {}", about.join(" ")),
-                message,
+                case,
             ));
         }
     }
@@ -100,20 +101,20 @@ fn several_releases(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
 fn package_sets(graph: &Closure, findings: &mut Vec<Finding>) {
     let mut sets: BTreeMap<Version, Vec<&BString>> = BTreeMap::new();
     for path in &graph.paths {
-        let name = store::package_name(path.as_bstr());
-        if let Some(version) = cuda::of_store_name(store::base_name(path.as_bstr())) {
+        let name = nix::package_name(path.as_bstr());
+        if let Some(version) = cuda::of_store_name(nix::base_name(path.as_bstr())) {
             sets.entry(version).or_default().push(path);
         }
         if name.starts_with(b"cudatoolkit-") || name.starts_with(b"cuda-merged-") {
-            let message = format!("holds the monolithic toolkit {path}{}", way(graph, path));
-            findings.push(Finding::new(&rule::RUNFILE_TOOLKIT, "".as_ref(), path.clone(), message));
+            let case = format!("holds the monolithic toolkit {path}{}", way(graph, path));
+            findings.push(Finding::new(&rule::RUNFILE_TOOLKIT, "".as_ref(), path.clone(), case));
         }
     }
     let most = sets.iter().max_by_key(|(version, paths)| (paths.len(), **version)).map(|(version, _)| *version);
     for (version, paths) in sets.iter().filter(|(version, _)| Some(**version) != most) {
         let (Some(most), Some(first)) = (most, paths.first()) else { continue };
-        let message = format!("has packages of cuda{version} beside cuda{most}: {first}{}", way(graph, first));
-        findings.push(Finding::new(&rule::PACKAGE_SET_LEAK, "".as_ref(), version.to_string(), message));
+        let case = format!("has packages of cuda{version} beside cuda{most}: {first}{}", way(graph, first));
+        findings.push(Finding::new(&rule::PACKAGE_SET_LEAK, "".as_ref(), version.to_string(), case));
     }
 }
 
@@ -123,52 +124,36 @@ fn way(graph: &Closure, path: &BString) -> String {
     if way.len() < 2 {
         return String::new();
     }
-    let names: Vec<String> = way.iter().map(|path| store::package_name(path.as_bstr()).to_string()).collect();
+    let names: Vec<String> = way.iter().map(|path| nix::package_name(path.as_bstr()).to_string()).collect();
     format!(", through {}", names.join(" -> "))
 }
 
 /// CRP604. A Jetson's board support comes as packages that belong to the system, so only the driver proper counts.
-fn frozen_drivers(judge: &Judge<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
+fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     for facts in objects.iter().filter(|facts| !facts.is_stub) {
         let object = &facts.object;
-        let is_driver = object.soname.as_ref().is_some_and(|name| {
-            ["libcuda.so.1", "libnvidia-ml.so.1", "libcudadebugger.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1"]
-                .iter()
-                .any(|known| name == known)
-        });
-        let class = judge.policy.paths(object.is_64).classify(object.directory());
+        let known = object.soname.as_ref().and_then(|name| driver_library(name));
+        let is_driver =
+            known.is_some_and(|library| library.role == Role::KernelModule || library.soname == "libcuda.so.1");
+        let class = context.policy.paths(object.is_64).classify(object.directory());
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
         if is_driver && !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             let soname = object.soname.clone().unwrap_or_default();
-            let message = format!("is a real {soname}, which fits the kernel module of its own release only");
-            findings.push(Finding::new(&rule::FROZEN_DRIVER, &facts.shown, soname, message));
-        }
-    }
-}
-
-/// CRP202, once for each store path or directory.
-fn stubs(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
-    let mut seen = BTreeSet::new();
-    for facts in objects.iter().filter(|facts| facts.is_stub) {
-        let path = facts.object.path.as_bstr();
-        let place = store::store_path(path).unwrap_or(facts.object.directory()).to_owned();
-        if seen.insert(place.clone()) {
-            let soname = facts.object.soname.clone().unwrap_or_default();
-            let message = format!("is a link-time stub of {soname}, reachable at run time");
-            findings.push(Finding::new(&rule::STUB_IN_CLOSURE, &facts.shown, place, message));
+            let case = format!("is a real {soname}, which fits the kernel module of its own release only");
+            findings.push(Finding::new(&rule::FROZEN_DRIVER, &facts.shown, soname, case));
         }
     }
 }
 
 /// CRP605. 32-bit objects of the same family run as well.
-fn foreign_machines(judge: &Judge<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
+fn foreign_machines(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for facts in objects {
         let count = counts.entry(facts.object.machine_name).or_default();
         *count = count.saturating_add(1);
     }
     let most = counts.iter().max_by_key(|(_, count)| **count).map(|(machine, _)| *machine);
-    let Some(own) = judge.policy.machine.or(most) else { return };
+    let Some(own) = context.policy.machine.or(most) else { return };
     let runs = |machine: &str| match own {
         "x86_64" => matches!(machine, "x86_64" | "i686"),
         "aarch64" => matches!(machine, "aarch64" | "armv7l"),
@@ -176,7 +161,19 @@ fn foreign_machines(judge: &Judge<'_>, objects: &[Arc<Facts>], findings: &mut Ve
     };
     for facts in objects.iter().filter(|facts| !runs(facts.object.machine_name)) {
         let machine = facts.object.machine_name;
-        let message = format!("is an object for {machine} among objects for {own}");
-        findings.push(Finding::new(&rule::FOREIGN_MACHINE, &facts.shown, machine, message));
+        let case = format!("is an object for {machine} among objects for {own}");
+        findings.push(Finding::new(&rule::FOREIGN_MACHINE, &facts.shown, machine, case));
     }
+}
+
+/// CRP603 of an entry, and what is said of it.
+pub(super) fn compiler_listed(entry: &BStr) -> (&'static Rule, String) {
+    (&rule::HOST_COMPILER_LEAK, format!("lists {entry}, the compiler behind nvcc"))
+}
+
+/// The store paths that an object's search path names.
+fn references(facts: &Facts) -> Vec<BString> {
+    let path = facts.object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+    let entries = path.entries().map(ToOwned::to_owned).chain(facts.object.interpreter.clone());
+    entries.filter_map(|entry| nix::store_path(entry.as_bstr()).map(ToOwned::to_owned)).collect()
 }

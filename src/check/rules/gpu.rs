@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::compat::newest_cudart;
-use super::facts::Facts;
-use super::finding::Finding;
-use super::policy::{ArchPolicy, CheckPolicy, PtxPolicy};
-use super::rule::{self, Rule, Severity};
+use crate::check::facts::Facts;
+use crate::check::finding::Finding;
+use crate::check::policy::{ArchPolicy, CheckPolicy, PtxPolicy};
+use crate::check::releases::newest_cudart;
+use crate::check::rule::{self, Rule, Severity};
 use crate::cuda::{Capability, Code, CodeKind, GpuCode, Runs, Variant, bytes_of};
 
-/// Judges one file. One without kernels is none of anybody's business.
-pub(super) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
+/// Judges one file. One without kernels has nothing to judge.
+pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
     let finding = |rule: &'static Rule, about: String, message: String| Finding::new(rule, shown, about, message);
     let not_understood = code.places.iter().filter_map(|place| {
         let more = match place.problem_count() {
@@ -158,7 +158,7 @@ fn extra(policy: &CheckPolicy, code: &GpuCode) -> Option<String> {
 }
 
 /// CRP509, about the closure.
-pub(super) fn judge_closure(policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Vec<Finding> {
+pub(in crate::check) fn judge_closure(policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Vec<Finding> {
     let Some((release, at)) = newest_cudart(objects) else { return Vec::new() };
     let outside = policy.gpus.iter().filter_map(|gpu| {
         let (first, last) = gpu.releases()?;

@@ -1,0 +1,127 @@
+//! What judging an object needs beside the object: the world, what is wanted of it, the loaders.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::facts::Facts;
+use super::policy::CheckPolicy;
+use super::wanted::{CompatWanted, wanted};
+use super::world::World;
+use crate::loader::{End, Environment, Hardware, Look, Search, Source, System, interpreter_of, is_of_musl};
+use crate::runpath::EntryClass;
+
+/// Everything that judging one object needs.
+pub struct Context<'a> {
+    pub(super) world: &'a dyn World,
+    pub(super) policy: &'a CheckPolicy,
+    pub(super) wanted: CompatWanted,
+    environment: Environment,
+    systems: BTreeMap<BString, System>,
+    /// The loader that most programs of a machine name.
+    usual: BTreeMap<&'static str, BString>,
+}
+
+impl<'a> Context<'a> {
+    /// Prepares for these objects: reads each loader that they name once.
+    #[must_use]
+    pub fn new(
+        world: &'a dyn World,
+        policy: &'a CheckPolicy,
+        environment: Environment,
+        objects: &[Arc<Facts>],
+    ) -> Self {
+        let cpu = environment.cpu.as_ref();
+        let mut systems = BTreeMap::new();
+        let mut named: BTreeMap<(&'static str, &BStr), usize> = BTreeMap::new();
+        for facts in objects {
+            let object = &facts.object;
+            let interpreter = object.interpreter.clone();
+            if let Some(interpreter) = &object.interpreter {
+                let count = named.entry((object.machine_name, interpreter.as_bstr())).or_default();
+                *count = count.saturating_add(1);
+            }
+            let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
+            systems.entry(interpreter).or_insert_with_key(|interpreter| {
+                let hardware = Hardware {
+                    machine: object.machine,
+                    is_64: object.is_64,
+                    is_big_endian: object.is_big_endian,
+                    name: object.machine_name,
+                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine_name).map(|cpu| cpu.hwcaps.as_slice()),
+                };
+                System::of(interpreter.as_bstr(), hardware, world)
+            });
+        }
+        let mut usual: BTreeMap<&'static str, (usize, BString)> = BTreeMap::new();
+        for ((machine, interpreter), count) in named {
+            let most = usual.entry(machine).or_default();
+            if count > most.0 {
+                *most = (count, interpreter.to_owned());
+            }
+        }
+        let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
+        let wanted = wanted(world, policy, objects);
+        Self { world, policy, wanted, environment, systems, usual }
+    }
+
+    /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.
+    pub(super) fn unresolved(&self, searches: &[(usize, Search)], facts: &Facts) -> Vec<BString> {
+        if !self.policy.scope.is_closed() && !self.knows_machine(facts) {
+            return Vec::new();
+        }
+        let failed =
+            searches.iter().filter(|(by, search)| *by == 0 && matches!(search.end, End::NotFound | End::Fatal));
+        let names = failed.map(|(_, search)| search.name.clone());
+        names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
+    }
+
+    /// Whether this machine's loader and libraries are at hand: without them nothing can be said about what is missing.
+    fn knows_machine(&self, facts: &Facts) -> bool {
+        let Some(system) = self.system_of(facts) else { return false };
+        let (directory, name) = system.interpreter.rsplit_once_str("/").unwrap_or((b"", b""));
+        matches!(self.world.look(directory.as_bstr(), name.as_bstr()), Look::Object(_) | Look::NotLoadable(..))
+    }
+
+    /// LD_LIBRARY_PATH as a wrapper sets it, unless somebody asked for another one.
+    pub(super) fn environment_of(&self, facts: &Facts) -> Environment {
+        let mut environment = self.environment.clone();
+        if environment.library_path.is_none() {
+            environment.library_path =
+                self.world.wrapper(&facts.object).and_then(|wrapper| wrapper.library_path.clone());
+        }
+        environment
+    }
+
+    /// The loader that a program names; for a library the one that the programs around it name, unless it is of another
+    /// libc.
+    pub(super) fn system_of(&self, facts: &Facts) -> Option<&System> {
+        let object = &facts.object;
+        let usual = || self.usual.get(object.machine_name).filter(|_| !is_of_musl(object));
+        let own = object.interpreter.as_ref().or_else(usual);
+        own.and_then(|path| self.systems.get(path)).or_else(|| self.systems.get(&interpreter_of(object)))
+    }
+
+    /// The role of a place, by how it is written and by what it stands for.
+    pub(super) fn class_of(&self, written: &BStr, directory: &BStr, is_64: bool) -> EntryClass {
+        let paths = self.policy.paths(is_64);
+        let by_text = paths.classify(written);
+        if matches!(by_text, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
+            return by_text;
+        }
+        paths.classify(directory)
+    }
+
+    /// Whether the effective search of an object has a directory of this class.
+    pub(super) fn has_class(&self, search: &Search, class: EntryClass, is_64: bool) -> bool {
+        search.steps.iter().any(|step| {
+            let directory = if matches!(step.source, Source::Cache | Source::Path | Source::Loaded) {
+                return false;
+            } else {
+                step.directory()
+            };
+            self.class_of(step.written.as_bstr(), directory, is_64) == class
+        })
+    }
+}

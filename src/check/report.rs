@@ -1,0 +1,101 @@
+//! What a check says of requests, of objects and of everything together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bstr::BString;
+
+use super::answer::Answer;
+use super::facts::Facts;
+use super::finding::{Finding, Verdict};
+use super::rule::Severity;
+use crate::cuda::RequestKind;
+use crate::loader::Object;
+
+/// A request and what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestReport {
+    /// The library.
+    pub soname: String,
+    /// How it is asked for.
+    pub kind: RequestKind,
+    /// What comes first.
+    pub answer: Answer,
+    /// Whether that is right.
+    pub verdict: Verdict,
+    /// The program in which that is so, for a library that has nothing by itself.
+    pub through: Option<PathBuf>,
+    /// What is wrong with it.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// An object's result.
+#[derive(Clone, Debug)]
+pub struct ObjectReport {
+    /// The object.
+    pub facts: Arc<Facts>,
+    /// The wrapper that starts it.
+    pub wrapper: Option<PathBuf>,
+    /// The wrapper sets LD_LIBRARY_PATH.
+    pub(super) has_library_path: bool,
+    /// What it asks of the driver.
+    pub requests: Vec<RequestReport>,
+    /// What is wrong with it, beside its requests.
+    pub(super) findings: Vec<Finding>,
+    /// DT_NEEDED libraries that its own search does not find.
+    pub(super) unresolved: Vec<BString>,
+    /// For a program: what it loads at start.
+    pub(super) loads: Vec<Arc<Object>>,
+}
+
+impl ObjectReport {
+    /// The worst verdict; `None` when it asks for nothing.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.requests.iter().map(|request| request.verdict).max()
+    }
+}
+
+/// What libraries get in one program.
+#[derive(Debug, Default)]
+pub struct InProgram {
+    /// By path: its requests, and DT_NEEDED names that are not found.
+    pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, Vec<BString>)>,
+}
+
+/// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.
+pub type Failing = BTreeMap<BString, Arc<Facts>>;
+
+/// The whole result.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// Regular files that were looked at.
+    pub files: usize,
+    /// ELF files among them.
+    pub elf: usize,
+    /// Objects with a search path or the right to one, in path order.
+    pub objects: Vec<ObjectReport>,
+    /// Everything that was found, in path order, by code.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckReport {
+    /// How many objects that ask for the driver have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.objects.iter().filter(|object| object.verdict() == Some(verdict)).count()
+    }
+
+    /// How many objects ask for the driver.
+    #[must_use]
+    pub fn consumers(&self) -> usize {
+        self.objects.iter().filter(|object| !object.requests.is_empty()).count()
+    }
+
+    /// How many findings are this bad.
+    #[must_use]
+    pub fn severity_count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}

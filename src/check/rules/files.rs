@@ -1,0 +1,40 @@
+//! CRP700 to CRP704: what cannot be read, and the rows of an allowlist.
+
+use std::path::Path;
+
+use crate::check::facts::Facts;
+use crate::check::finding::Finding;
+use crate::check::rule;
+use crate::cuda::CompatNoteError;
+
+/// CRP700.
+pub(in crate::check) fn unreadable(path: &Path, reason: &str) -> Finding {
+    Finding::new(&rule::UNREADABLE_ELF, path, "", reason)
+}
+
+/// CRP701, of an object that is checked.
+pub(in crate::check) fn notes(facts: &Facts, findings: &mut Vec<Finding>) {
+    if facts.consumer.has_bad_note {
+        findings.push(Finding::new(&rule::MALFORMED_NOTE, &facts.shown, "dlopen", ".note.dlopen is cut or no JSON"));
+    }
+    if let Some(Err(error)) = &facts.compat_note {
+        findings.push(compat_note(facts, error));
+    }
+}
+
+/// CRP701.
+pub(in crate::check) fn compat_note(facts: &Facts, error: &CompatNoteError) -> Finding {
+    Finding::new(&rule::MALFORMED_NOTE, &facts.shown, "compat", error)
+}
+
+/// CRP703.
+pub(in crate::check) fn row_unused(list: &Path, number: usize, about: String) -> Finding {
+    let case = format!("row {number} ({about}) matched nothing");
+    Finding::new(&rule::ALLOW_UNUSED, list, about, case)
+}
+
+/// CRP704.
+pub(in crate::check) fn row_expired(list: &Path, number: usize, about: String, reason: &str) -> Finding {
+    let case = format!("row {number} ({about}) is past its date: {reason}");
+    Finding::new(&rule::ALLOW_EXPIRED, list, about, case)
+}

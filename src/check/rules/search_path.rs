@@ -1,0 +1,177 @@
+//! CRP300 to CRP312: what is wrong with a search path, entry by entry, and what it does not lead to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::{closure, stubs};
+use crate::check::context::Context;
+use crate::check::facts::Facts;
+use crate::check::finding::{Circumstance, Finding};
+use crate::check::policy::Scope;
+use crate::check::report::{InProgram, ObjectReport};
+use crate::check::rule::{self, Severity};
+use crate::check::stale::stale_hints;
+use crate::loader::{DirectoryState, Loader, PathTag, Process};
+use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
+
+/// Judges the path of an object.
+pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts: &Facts, findings: &mut Vec<Finding>) {
+    let object = &facts.object;
+    let add = &mut |rule, about: &BStr, case: String| {
+        findings.push(Finding::new(rule, &facts.shown, about.to_owned(), case));
+    };
+    match &object.path_tag {
+        PathTag::Rpath(_) => add(&rule::RPATH_TAG, "DT_RPATH".into(), "has DT_RPATH and no DT_RUNPATH".to_owned()),
+        PathTag::Runpath(_, true) => {
+            add(&rule::RPATH_TAG, "both".into(), "has DT_RPATH, which is ignored, beside DT_RUNPATH".to_owned());
+        }
+        PathTag::None | PathTag::Runpath(_, false) => {}
+    }
+    let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+    let process = Process::of(Arc::clone(&facts.object));
+    // Stubs stand beside each other, and nobody loads them.
+    let is_own_business = context.policy.paths(object.is_64).classify(object.directory()) == EntryClass::Stub;
+    let mut seen: BTreeSet<&BStr> = BTreeSet::new();
+    for entry in list.entries() {
+        if entry.is_empty() {
+            if seen.insert(entry) {
+                add(&rule::EMPTY_ENTRY, entry, "has an empty entry, which is the current directory".to_owned());
+            }
+            continue;
+        }
+        if !seen.insert(entry) {
+            add(&rule::DUPLICATE_ENTRY, entry, format!("lists {entry} twice"));
+            continue;
+        }
+        let place = loader.directory_of_entry(&process, 0, entry);
+        let class = context.class_of(entry, place.as_bstr(), object.is_64);
+        // What somebody named on the command line is where it should be.
+        let is_managed = matches!(class, EntryClass::Compat | EntryClass::Driver);
+        let is_build = !is_managed
+            && is_build_directory(entry, &context.policy.build_directories)
+            && !is_of_closure(context, place.as_bstr())
+            && !is_in_own_home(context, facts, place.as_bstr());
+        // $ORIGIN of an object in /usr/lib goes wherever the object goes: only what is written counts.
+        let is_fhs = !is_managed && context.policy.paths(object.is_64).classify(entry) == EntryClass::Fhs;
+        let lists = |rule, what: &str| (rule, format!("lists {entry}, {what}"));
+        let by_name = [
+            (class == EntryClass::Relative)
+                .then(|| lists(&rule::RELATIVE_ENTRY, "which depends on the current directory")),
+            is_build.then(|| lists(&rule::BUILD_DIR_ENTRY, "a directory of a build")),
+            is_fhs.then(|| lists(&rule::FHS_ENTRY, "which NixOS does not have")),
+            is_host_compiler(entry).then(|| closure::compiler_listed(entry)),
+            (!is_own_business && stubs::is_stub_directory(context, class, place.as_bstr()))
+                .then(|| stubs::listed(entry)),
+        ];
+        let mut is_named = false;
+        for (rule, case) in by_name.into_iter().flatten() {
+            add(rule, entry, case);
+            is_named = true;
+        }
+        if class == EntryClass::Relative {
+            continue;
+        }
+        match context.world.directory(place.as_bstr()) {
+            DirectoryState::Present { world_writable: true, .. } => {
+                add(&rule::WRITABLE_ENTRY, entry, format!("lists {entry}, where everybody can put a library"));
+            }
+            DirectoryState::Missing { anybody_could_make_it: true } if class != EntryClass::Driver => {
+                add(
+                    &rule::WRITABLE_ENTRY,
+                    entry,
+                    format!("lists {entry}, which does not exist and which everybody can make"),
+                );
+            }
+            // What the name tells says more.
+            DirectoryState::Missing { .. } if !is_named && is_expected(context, class) => {
+                let where_ =
+                    if context.policy.scope.is_closed() { "the closure does not have" } else { "does not exist" };
+                add(&rule::DANGLING_ENTRY, entry, format!("lists {entry}, which {where_}"));
+            }
+            DirectoryState::Missing { .. } | DirectoryState::Present { .. } => {}
+        }
+    }
+    stale_note(context, facts, &list, findings);
+}
+
+/// A store may lie anywhere, in a home too: what a closure has is no directory of a build.
+fn is_of_closure(context: &Context<'_>, place: &BStr) -> bool {
+    matches!(context.policy.scope, Scope::Closure(_)) && context.world.directory(place).exists()
+}
+
+/// What is installed in a home has its libraries there.
+fn is_in_own_home(context: &Context<'_>, facts: &Facts, place: &BStr) -> bool {
+    let home = home_of(place);
+    home.is_some() && home == home_of(facts.object.path.as_bstr()) && context.world.directory(place).exists()
+}
+
+/// `/root`, or the folder of one user.
+fn home_of(path: &BStr) -> Option<Vec<&[u8]>> {
+    let mut components = path.split_str("/").filter(|component| !component.is_empty());
+    match components.next()? {
+        root @ b"root" => Some(vec![root]),
+        homes @ (b"home" | b"Users") => Some(vec![homes, components.next()?]),
+        _ => None,
+    }
+}
+
+/// The driver directory is on the target only; a compat directory is a part of every closure.
+fn is_expected(context: &Context<'_>, class: EntryClass) -> bool {
+    match class {
+        EntryClass::Driver => false,
+        EntryClass::Compat => context.policy.scope.is_closed(),
+        _ => true,
+    }
+}
+
+/// CRP311. Answers of entries with tokens depend on where the object lies; those are left out of the comparison.
+fn stale_note(context: &Context<'_>, facts: &Facts, path: &SearchPath, findings: &mut Vec<Finding>) {
+    let Some(hints) = &facts.object.hints else { return };
+    let stale = stale_hints(hints, &facts.object.needed, path, context.policy.paths(facts.object.is_64));
+    findings.extend(stale.map(|(soname, why)| {
+        let case = format!(".note.nixos.ldcache disagrees about {soname}: {why}");
+        Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, soname.to_owned(), case)
+    }));
+}
+
+/// CRP312. A library that nothing here loads may be loaded by something that has the rest in memory already.
+pub(in crate::check) fn missing(
+    report: &ObjectReport,
+    loaders: &[(&Facts, &InProgram)],
+    elsewhere: &BTreeSet<(&str, BString)>,
+    findings: &mut Vec<Finding>,
+) {
+    let facts = &report.facts;
+    for name in &report.unresolved {
+        let failing_in = |(_, found): &&(&Facts, &InProgram)| {
+            found.libraries.get(&facts.object.path).is_some_and(|(_, missing)| missing.contains(name))
+        };
+        let program = loaders.iter().find(failing_in).map(|(program, _)| program.shown.clone());
+        // Every program that loads it here has what it needs.
+        if program.is_none() && !facts.object.is_program() && !loaders.is_empty() {
+            continue;
+        }
+        let is_here = elsewhere.contains(&(facts.object.machine_name, name.clone()));
+        let finding = |case| Finding::new(&rule::NEEDED_UNRESOLVED, &facts.shown, name.clone(), case);
+        findings.push(match program {
+            None if !facts.object.is_program() && is_here => {
+                let case =
+                    format!("needs {name}, which is here but not in its search: something else must load it first");
+                finding(case).no_worse_than(Severity::Warning)
+            }
+            None => finding(format!("needs {name}, which is found nowhere")),
+            Some(program) => {
+                finding(format!("needs {name}, which is found nowhere")).only(Circumstance::WhenStarting(program))
+            }
+        });
+    }
+}
+
+/// Every name that something here could be found under, by machine.
+pub(in crate::check) fn names(objects: &[Arc<Facts>]) -> BTreeSet<(&'static str, BString)> {
+    let own = objects.iter().map(|facts| (facts.object.machine_name, facts.object.file_name().to_owned()));
+    let sonames = objects.iter().filter_map(|facts| Some((facts.object.machine_name, facts.object.soname.clone()?)));
+    own.chain(sonames).collect()
+}

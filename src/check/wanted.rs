@@ -1,0 +1,92 @@
+//! Whether cuda_compat is wanted, and which compat libraries there are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bstr::{BString, ByteSlice};
+
+use super::facts::Facts;
+use super::policy::{CheckPolicy, CompatPolicy, Platform};
+use super::releases::{driver_version, newest_cudart};
+use super::world::World;
+use crate::loader::{DirectoryState, Look};
+use crate::runpath::{EntryClass, SearchPath};
+
+/// Whether compat is wanted, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CompatWanted {
+    /// It must come first.
+    Require(String),
+    /// Where it is listed it must come first.
+    Prefer,
+    /// It must not come first.
+    Forbid(String),
+}
+
+impl CompatWanted {
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Require(why) | Self::Forbid(why) => why,
+            Self::Prefer => "",
+        }
+    }
+}
+
+/// What policy, platform and closure ask for.
+pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> CompatWanted {
+    let newest = newest_cudart(objects);
+    match policy.compat {
+        CompatPolicy::Require => return CompatWanted::Require("--compat-policy require".to_owned()),
+        CompatPolicy::Forbid => return CompatWanted::Forbid("which --compat-policy forbids".to_owned()),
+        CompatPolicy::Prefer => return CompatWanted::Prefer,
+        CompatPolicy::Auto => {}
+    }
+    let newest_compat = || compats(world, policy, objects).iter().filter_map(|facts| driver_version(facts)).max();
+    if let Some(host) = &policy.host_driver
+        && let Some(compat) = newest_compat()
+        && host.is_as_new_as(&compat)
+    {
+        return CompatWanted::Forbid(format!("and the host's driver {host} is as new as compat's {compat} or newer"));
+    }
+    if let (Some(native), Some((cudart, at))) = (policy.platform.and_then(Platform::native_cuda), newest)
+        && cudart > native
+    {
+        return CompatWanted::Require(format!("{at} is of CUDA {cudart}, the platform's own driver of {native}"));
+    }
+    CompatWanted::Prefer
+}
+
+/// A real libcuda that lies in a compat directory.
+pub(super) fn is_compat_libcuda(policy: &CheckPolicy, facts: &Facts) -> bool {
+    let object = &facts.object;
+    let paths = policy.paths(object.is_64);
+    !facts.is_stub
+        && object.soname.as_ref().is_some_and(|name| name == "libcuda.so.1")
+        && paths.classify(object.directory()) == EntryClass::Compat
+}
+
+/// Every compat libcuda that is checked, or that lies in a directory that an option or a search path names.
+pub(super) fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Vec<Arc<Facts>> {
+    let checked = objects.iter().filter(|facts| is_compat_libcuda(policy, facts)).map(Arc::clone);
+    let mut found: Vec<Arc<Facts>> = checked.collect();
+    let mut directories: BTreeSet<BString> =
+        policy.paths_64.compat.iter().map(|directory| directory.as_bstr().to_owned()).collect();
+    for object in objects.iter().map(|facts| &facts.object).filter(|object| object.is_64) {
+        let path = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+        let listed = path.entries().filter(|entry| policy.paths_64.classify(entry) == EntryClass::Compat);
+        directories.extend(listed.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
+    }
+    for directory in &directories {
+        let place = directory.as_bstr();
+        if matches!(world.directory(place), DirectoryState::Missing { .. }) {
+            continue;
+        }
+        if let Look::Object(object) = world.look(place, "libcuda.so.1".into())
+            && let Some(facts) = world.facts(&object)
+            && !found.iter().any(|known| known.object.identity == object.identity)
+        {
+            found.push(facts);
+        }
+    }
+    found
+}

@@ -1,0 +1,89 @@
+//! Paths of the command line: the files to walk, the globs to leave out, directories, an image's root.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::args::Inputs;
+use crate::runpath::Directory;
+use crate::tree::{Failure, Listing, Root, Workers, discover};
+
+/// The roots of the walk, from arguments and `--files-from`.
+pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
+    let mut paths = inputs.paths.clone();
+    if let Some(list) = &inputs.files_from {
+        paths.extend(read_list(list, inputs.null)?);
+    }
+    if paths.is_empty() && inputs.files_from.is_none() {
+        bail!("no PATH given; name files or directories, or use --files-from");
+    }
+    Ok(paths.iter().map(|path| Root::resolve(path)).collect())
+}
+
+pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
+    let mut text = Vec::new();
+    if list == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
+    } else {
+        text = std::fs::read(list).with_context(|| format!("cannot read the list of files {}", list.display()))?;
+    }
+    let separator = if null { 0 } else { b'\n' };
+    let names = text.split(|byte| *byte == separator).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect())
+}
+
+/// What the arguments lead to, and what of it cannot be read.
+pub(super) fn listing(inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
+    let exclude = exclude(inputs)?;
+    let (mut known, mut failures) = (Vec::new(), Vec::new());
+    for root in roots(inputs)? {
+        match root {
+            Ok(root) => known.push(root),
+            Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
+        }
+    }
+    let mut listing = discover(&known, &exclude, workers);
+    listing.failures.extend(failures);
+    Ok(listing)
+}
+
+/// The globs of `--exclude`.
+pub(super) fn exclude(inputs: &Inputs) -> anyhow::Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for glob in &inputs.exclude {
+        set.add(Glob::new(glob).with_context(|| format!("--exclude {glob:?} is not a glob"))?);
+    }
+    Ok(set.build()?)
+}
+
+/// Directories that an option names.
+pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<Directory>> {
+    let directory = |path: &PathBuf| {
+        Directory::new(path.as_os_str().as_bytes()).with_context(|| format!("{option} {}", path.display()))
+    };
+    paths.iter().map(directory).collect()
+}
+
+/// The image's root, resolved.
+pub(super) fn root(root: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    let resolve = |root: &Path| {
+        let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
+        if !real.is_dir() {
+            bail!("--root {}: not a directory", root.display());
+        }
+        Ok(real)
+    };
+    root.map(resolve).transpose()
+}
+
+/// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.
+pub(super) fn in_image(path: &Path, root: Option<&Path>) -> PathBuf {
+    let Some(root) = root else { return path.to_owned() };
+    let here = std::path::absolute(path).ok();
+    let below = here.as_deref().and_then(|here| here.strip_prefix(root).ok());
+    Path::new("/").join(below.unwrap_or(path))
+}
