@@ -7,7 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::context::Context;
 use super::facts::Facts;
 use crate::cuda::is_libcuda;
-use crate::loader::{End, Outcome, Process, Search};
+use crate::loader::{End, Process, Search, StepOutcome};
 use crate::runpath::EntryClass;
 
 /// What answers a request.
@@ -65,7 +65,7 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
     for step in &search.steps {
         let class = context.class_of(step.written.as_bstr(), step.directory(), is_64);
         match (&step.outcome, class) {
-            (Outcome::Hit, class) => {
+            (StepOutcome::Hit, class) => {
                 let found = match &search.end {
                     End::Found(object, _) => context.world.facts(object),
                     End::Loaded(index) => process.maps.get(*index).and_then(|map| context.world.facts(&map.object)),
@@ -79,10 +79,10 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
                     (false, _) => Answer::Other(place),
                 };
             }
-            (Outcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), Arc::clone(reason)),
-            (Outcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
+            (StepOutcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), Arc::clone(reason)),
+            (StepOutcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
             // A compat directory that is not on this machine has libcuda; of a closure it would be a part.
-            (Outcome::NoDirectory, EntryClass::Compat)
+            (StepOutcome::NoDirectory, EntryClass::Compat)
                 if !context.policy.scope.is_closed() && is_libcuda(&search.name.to_str_lossy()) =>
             {
                 return Answer::Compat(step.place.clone());

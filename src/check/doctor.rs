@@ -35,7 +35,7 @@ pub struct Diagnosis {
 
 /// A library that an object wants from the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct RuntimeRequest {
     /// The object that asks.
     pub path: PathBuf,
     /// 32 or 64.
@@ -60,7 +60,7 @@ pub struct Target {
     /// The kernel driver, where the machine cannot be asked.
     pub host_driver: Option<DriverVersion>,
     /// What `check --runtime-list` left open.
-    pub wishes: Vec<Wish>,
+    pub requests: Vec<RuntimeRequest>,
 }
 
 /// A world that can also list a directory.
@@ -78,7 +78,8 @@ pub fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
     let is_jetson = doctor.board();
     let host = doctor.kernel_driver(is_jetson);
     let class_64 = doctor.driver_directories(&target.driver_64, 64);
-    let has_32 = target.wishes.iter().any(|wish| wish.class == 32) || world.names(first(&target.driver_32)).is_some();
+    let has_32 =
+        target.requests.iter().any(|request| request.class == 32) || world.names(first(&target.driver_32)).is_some();
     if has_32 && target.driver_32 != target.driver_64 {
         doctor.driver_directories(&target.driver_32, 32);
     }
@@ -91,7 +92,7 @@ pub fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
     for compat in &target.compat {
         doctor.compat(compat.as_bstr(), host.as_ref());
     }
-    doctor.wishes();
+    doctor.requests();
     doctor.found
 }
 
@@ -255,22 +256,22 @@ impl Doctor<'_> {
     }
 
     /// Closes what `check` left open.
-    fn wishes(&mut self) {
+    fn requests(&mut self) {
         let (mut served, mut optional) = (0_usize, Vec::new());
-        for wish in &self.target.wishes {
-            let directories = if wish.class == 32 { &self.target.driver_32 } else { &self.target.driver_64 };
+        for request in &self.target.requests {
+            let directories = if request.class == 32 { &self.target.driver_32 } else { &self.target.driver_64 };
             let is_there = directories.iter().any(|directory| {
-                let found = self.object(directory.as_bstr(), &wish.soname);
-                found.is_ok_and(|facts| facts.object.class() == wish.class && !facts.is_stub)
+                let found = self.object(directory.as_bstr(), &request.soname);
+                found.is_ok_and(|facts| facts.object.class() == request.class && !facts.is_stub)
             });
             if is_there {
                 served = served.saturating_add(1);
             } else {
-                optional.push(wish);
+                optional.push(request);
             }
         }
-        for wish in optional {
-            let (severity, how) = if wish.is_needed {
+        for request in optional {
+            let (severity, how) = if request.is_needed {
                 (Severity::Error, "needs it to start")
             } else {
                 (Severity::Warning, "asks for it with dlopen")
@@ -278,11 +279,11 @@ impl Doctor<'_> {
             self.say(
                 "runtime list",
                 severity,
-                format!("{} is not in the driver directory; {} {how}", wish.soname, wish.path.display()),
+                format!("{} is not in the driver directory; {} {how}", request.soname, request.path.display()),
             );
         }
-        if !self.target.wishes.is_empty() {
-            self.fine("runtime list", format!("{served} of {} requests are served", self.target.wishes.len()));
+        if !self.target.requests.is_empty() {
+            self.fine("runtime list", format!("{served} of {} requests are served", self.target.requests.len()));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::finding::{Finding, Verdict};
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
-use crate::loader::{Ask, Depth, End, Libc, Loader, MOST_PLACES, Outcome, Process, Search, Source, Step, start};
+use crate::loader::{Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, Source, Step, StepOutcome, start};
 use crate::runpath::{Directory, EntryClass};
 
 /// As many places behind a hit are looked up; a path with more has other problems.
@@ -153,7 +153,7 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
     let mut last = search.clone();
     let mut places = MOST_PLACES;
     while hits.len() < MOST_BEHIND && places > 0 && matches!(last.end, End::Found(..)) {
-        let Some(step) = last.steps.last().filter(|step| step.outcome == Outcome::Hit) else { break };
+        let Some(step) = last.steps.last().filter(|step| step.outcome == StepOutcome::Hit) else { break };
         let is_searched = !matches!(step.source, Source::Loaded | Source::Path | Source::Cache);
         let Some(directory) = is_searched.then(|| Directory::new(step.directory().to_owned()).ok()).flatten() else {
             break;

@@ -77,13 +77,13 @@ impl Facts {
         Self {
             consumer: Consumer::of(view, reading.libraries),
             gpu_code: reading.gpu_code(view.bytes),
-            ..Self::of_outsider(view, shown, object)
+            ..Self::of_found(view, shown, object)
         }
     }
 
     /// Reads what matters of an object that is not checked itself.
     #[must_use]
-    pub fn of_outsider(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
+    pub fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
         Self {
             shown,
             object: Arc::new(object),

@@ -26,7 +26,7 @@ pub use allow::{AllowError, Allowed, Allowlist, Baseline, Date, RowError};
 pub use answer::Answer;
 pub use closure::{Closure, ClosureError};
 pub use context::Context;
-pub use doctor::{Diagnosis, Target, TargetWorld, Wish, diagnose};
+pub use doctor::{Diagnosis, RuntimeRequest, Target, TargetWorld, diagnose};
 pub use explain::{Explained, Explanation, Question};
 pub use facts::{Facts, Inspected, Item, Reading, StaticProgram};
 pub use finding::{Circumstance, Finding, Verdict};

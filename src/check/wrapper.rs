@@ -21,7 +21,7 @@ pub fn hidden_by(name: &BStr) -> BString {
 pub fn library_path(wrapper: &[u8]) -> Option<BString> {
     let mut path: Vec<&BStr> = Vec::new();
     for line in wrapper.split(|byte| matches!(byte, b'\n' | 0)) {
-        let Some(Change { keeps, front, back }) = Change::of(line) else { continue };
+        let Some(Assignment { keeps, front, back }) = Assignment::of(line) else { continue };
         if !keeps {
             path.clear();
         }
@@ -36,14 +36,14 @@ pub fn library_path(wrapper: &[u8]) -> Option<BString> {
 const VARIABLE: &str = "LD_LIBRARY_PATH";
 
 /// What a line does to the variable.
-struct Change<'a> {
+struct Assignment<'a> {
     /// The value so far stays.
     keeps: bool,
     front: Vec<&'a BStr>,
     back: Vec<&'a BStr>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> Assignment<'a> {
     fn of(line: &'a [u8]) -> Option<Self> {
         let (before, after) = line.split_once_str(VARIABLE)?;
         let set = |back| Self { keeps: false, front: Vec::new(), back };

@@ -226,7 +226,7 @@ pub(super) struct ShowArgs {
 
 /// What is wanted of objects, for check and explain.
 #[derive(Debug, Args)]
-pub(super) struct Wanted {
+pub(super) struct TargetArgs {
     /// Directory with cuda_compat's libcuda.so.1 (repeatable); those of store paths named *cuda_compat* are known
     #[arg(long, value_name = "DIR", help_heading = "Policy")]
     pub compat: Vec<PathBuf>,
@@ -240,8 +240,8 @@ pub(super) struct Wanted {
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Policy")]
     pub platform: Option<PlatformName>,
     /// Whether compat must come first; auto asks platform, CUDA release and --host-driver
-    #[arg(long, value_enum, default_value_t = CompatWish::Auto, value_name = "WISH", help_heading = "Policy")]
-    pub compat_policy: CompatWish,
+    #[arg(long, value_enum, default_value_t = CompatPolicyArg::Auto, value_name = "WISH", help_heading = "Policy")]
+    pub compat_policy: CompatPolicyArg,
     /// The target's kernel driver: its branch, such as 540, or its whole version
     #[arg(long, value_name = "VERSION", help_heading = "Policy")]
     pub host_driver: Option<String>,
@@ -271,7 +271,7 @@ pub(super) enum PlatformName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum CompatWish {
+pub(super) enum CompatPolicyArg {
     Require,
     Prefer,
     Forbid,
@@ -279,14 +279,14 @@ pub(super) enum CompatWish {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ArchWish {
+pub(super) enum ArchPolicyArg {
     Exact,
     Family,
     Ptx,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum PtxWish {
+pub(super) enum PtxPolicyArg {
     Require,
     Accept,
     Ignore,
@@ -316,16 +316,16 @@ pub(super) struct CheckArgs {
     pub attrs_key: Option<String>,
 
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub wanted: TargetArgs,
     /// GPUs that it will run on, such as 8.7,11.0 or sm_90a: GPU code is looked at (repeatable, or with commas)
     #[arg(long, value_name = "GPUS", value_delimiter = ',', help_heading = "GPU code")]
     pub arch: Vec<String>,
     /// Which code for them is good enough: for that very architecture, machine code that runs on it, or PTX
-    #[arg(long, value_enum, default_value_t = ArchWish::Family, value_name = "POLICY", help_heading = "GPU code", requires = "arch")]
-    pub arch_policy: ArchWish,
+    #[arg(long, value_enum, default_value_t = ArchPolicyArg::Family, value_name = "POLICY", help_heading = "GPU code", requires = "arch")]
+    pub arch_policy: ArchPolicyArg,
     /// Whether PTX must be there for later GPUs, counts as code, or counts for nothing
-    #[arg(long, value_enum, default_value_t = PtxWish::Accept, value_name = "WISH", help_heading = "GPU code", requires = "arch")]
-    pub ptx: PtxWish,
+    #[arg(long, value_enum, default_value_t = PtxPolicyArg::Accept, value_name = "WISH", help_heading = "GPU code", requires = "arch")]
+    pub ptx: PtxPolicyArg,
     /// The only machine that may be there, such as x86_64 or aarch64
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pub machine: Option<String>,
@@ -396,7 +396,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, help_heading = "Policy")]
     pub without_compat: bool,
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub wanted: TargetArgs,
 }
 
 #[derive(Debug, Args)]
@@ -406,7 +406,7 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "FILE")]
     pub runtime_list: Option<PathBuf>,
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub wanted: TargetArgs,
 }
 
 const DOCTOR_EXIT_CODES: &str = "\

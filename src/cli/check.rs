@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
 
-use super::args::{ArchWish, CheckArgs, FailOn, Format, Global, PtxWish};
+use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg};
 use super::exit::Status;
 use super::{output, paths, policy, settings};
 use crate::check::{
@@ -33,14 +33,14 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     policy.require_consumer = args.require_consumer;
     policy.gpus = settings::gpus("--arch", &args.arch)?;
     policy.arch = match args.arch_policy {
-        ArchWish::Exact => ArchPolicy::Exact,
-        ArchWish::Family => ArchPolicy::Family,
-        ArchWish::Ptx => ArchPolicy::Ptx,
+        ArchPolicyArg::Exact => ArchPolicy::Exact,
+        ArchPolicyArg::Family => ArchPolicy::Family,
+        ArchPolicyArg::Ptx => ArchPolicy::Ptx,
     };
     policy.ptx = match args.ptx {
-        PtxWish::Require => PtxPolicy::Require,
-        PtxWish::Accept => PtxPolicy::Accept,
-        PtxWish::Ignore => PtxPolicy::Ignore,
+        PtxPolicyArg::Require => PtxPolicy::Require,
+        PtxPolicyArg::Accept => PtxPolicy::Accept,
+        PtxPolicyArg::Ignore => PtxPolicy::Ignore,
     };
     if let Some(machine) = &args.machine {
         policy.machine = Some(settings::machine(machine)?);

@@ -7,26 +7,26 @@ use anyhow::Context;
 use super::args::{DoctorArgs, Global, PlatformName};
 use super::exit::Status;
 use super::{output, paths, policy};
-use crate::check::{Scope, Severity, Target, Wish, diagnose};
+use crate::check::{RuntimeRequest, Scope, Severity, Target, diagnose};
 use crate::report;
 use crate::tree::Machine;
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
     let root = paths::root(args.wanted.root.as_deref())?;
     let policy = policy::policy(&args.wanted, Scope::Tree)?;
-    let wishes = match &args.runtime_list {
+    let requests = match &args.runtime_list {
         None => Vec::new(),
         Some(file) => {
             let name = || format!("--runtime-list {}", file.display());
             let text = std::fs::read(file).with_context(name)?;
             let entries = report::read_runtime_list(&text).with_context(name)?.into_iter();
-            let wish = |entry: report::RuntimeEntry| Wish {
+            let request = |entry: report::RuntimeEntry| RuntimeRequest {
                 path: PathBuf::from(entry.path),
                 class: entry.class,
                 soname: entry.soname,
                 is_needed: entry.is_needed,
             };
-            entries.map(wish).collect()
+            entries.map(request).collect()
         }
     };
     let is_jetson =
@@ -37,7 +37,7 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
         compat: policy.paths_64.compat.clone(),
         is_jetson,
         host_driver: policy.host_driver.clone(),
-        wishes,
+        requests,
     };
     let found = diagnose(&Machine::new(root, None), &target);
     let mut out = output::stdout();

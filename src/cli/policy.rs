@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use bstr::BString;
 
-use super::args::{CompatWish, PlatformName, Wanted};
+use super::args::{CompatPolicyArg, PlatformName, TargetArgs};
 use super::{paths, settings};
 use crate::check::{ArchPolicy, CheckPolicy, CompatPolicy, Platform, PtxPolicy, Scope};
 use crate::cuda::DriverLibraries;
@@ -11,7 +11,7 @@ use crate::loader::Environment;
 use crate::runpath::{Actions, Hygiene};
 
 /// Everything that decides about findings.
-pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolicy> {
+pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckPolicy> {
     let compat = paths::directories("--compat", &wanted.compat)?;
     let stubs = paths::directories("--stub", &wanted.stub)?;
     let actions = Actions::Compose { compat: true, driver: true, stubs: true };
@@ -26,10 +26,10 @@ pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolic
     Ok(CheckPolicy {
         platform,
         compat: match wanted.compat_policy {
-            CompatWish::Require => CompatPolicy::Require,
-            CompatWish::Prefer => CompatPolicy::Prefer,
-            CompatWish::Forbid => CompatPolicy::Forbid,
-            CompatWish::Auto => CompatPolicy::Auto,
+            CompatPolicyArg::Require => CompatPolicy::Require,
+            CompatPolicyArg::Prefer => CompatPolicy::Prefer,
+            CompatPolicyArg::Forbid => CompatPolicy::Forbid,
+            CompatPolicyArg::Auto => CompatPolicy::Auto,
         },
         paths_64,
         paths_32,
@@ -46,7 +46,7 @@ pub(super) fn policy(wanted: &Wanted, scope: Scope) -> anyhow::Result<CheckPolic
 }
 
 /// What `--env` says.
-pub(super) fn environment(wanted: &Wanted) -> anyhow::Result<Environment> {
+pub(super) fn environment(wanted: &TargetArgs) -> anyhow::Result<Environment> {
     let mut environment = Environment::default();
     for assignment in &wanted.env {
         match assignment.split_once('=') {

@@ -114,7 +114,7 @@ impl Capability {
     /// The CUDA releases that can generate code for it: the first, and the last where there is one.
     #[must_use]
     pub fn releases(self) -> Option<(Version, Option<Version>)> {
-        let is_own = |row: &&Row| row.0 == self.number() && row.1.contains(&self.variant);
+        let is_own = |row: &&KnownCapability| row.0 == self.number() && row.1.contains(&self.variant);
         RELEASES.iter().find(is_own).map(|(.., first, last)| (*first, *last))
     }
 
@@ -162,12 +162,12 @@ impl FromStr for Capability {
 }
 
 /// A row: the number in `sm_87`, the variants, the first and the last release.
-type Row = (u32, &'static [Variant], Version, Option<Version>);
+type KnownCapability = (u32, &'static [Variant], Version, Option<Version>);
 
 /// Which releases can make code that is of use for a capability: what their assemblers accept (`ptxas --help` of 11.7 to
 /// 13.4, release notes before). 12.3 to 12.9 accept sm_72 as well, but the newest driver of its devices, through
 /// cuda_compat, runs 12.2.
-const RELEASES: &[Row] = {
+const RELEASES: &[KnownCapability] = {
     use Variant::{Common, Exact, Family};
     const ALL: &[Variant] = &[Common, Exact, Family];
     &[

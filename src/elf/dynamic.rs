@@ -108,14 +108,40 @@ impl PathTags {
         }
     }
 
+    /// The tags alone.
+    #[must_use]
+    pub fn set(self) -> TagSet {
+        match self {
+            Self::None => TagSet::None,
+            Self::Runpath(_) => TagSet::Runpath,
+            Self::Rpath(_) => TagSet::Rpath,
+            Self::Both(_) => TagSet::Both,
+        }
+    }
+}
+
+/// Which of the two search path tags there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagSet {
+    /// Neither.
+    None,
+    /// DT_RUNPATH only.
+    Runpath,
+    /// DT_RPATH only.
+    Rpath,
+    /// Both: glibc and musl ignore DT_RPATH then.
+    Both,
+}
+
+impl TagSet {
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Runpath(_) => "runpath",
-            Self::Rpath(_) => "rpath",
-            Self::Both(_) => "both",
+            Self::Runpath => "runpath",
+            Self::Rpath => "rpath",
+            Self::Both => "both",
         }
     }
 }

@@ -21,7 +21,7 @@ const MOST_LINKS: usize = 40;
 
 /// A directory's contents and who may change them.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct DirectoryListing {
     /// Names of everything in it.
     pub names: Vec<OsString>,
     /// Everybody may add a file.
@@ -32,10 +32,10 @@ pub struct Listing {
 ///
 /// # Errors
 /// What the system says; a file is no directory.
-pub fn list(directory: &Path) -> io::Result<Listing> {
+pub fn list(directory: &Path) -> io::Result<DirectoryListing> {
     let names = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<_>>()?;
-    Ok(Listing { names, world_writable: is_world_writable(directory) })
+    Ok(DirectoryListing { names, world_writable: is_world_writable(directory) })
 }
 
 /// What a walk goes on with.

@@ -17,7 +17,7 @@ mod writes;
 
 pub use commit::{commit, revert, take_back};
 pub use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
-pub use disk::{Kind, Listing, host_path, is_world_writable, list, read_small, resolve, walk_into};
+pub use disk::{DirectoryListing, Kind, host_path, is_world_writable, list, read_small, resolve, walk_into};
 pub use edit::{Committed, Durability, EditError, How, Remark, WriteMode};
 pub use error::FileError;
 pub use identity::Identity;

@@ -23,7 +23,7 @@ const LONGEST_PATH: usize = 4096;
 
 /// Which entries a loader takes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct AcceptedEntries {
     /// The kind of object.
     pub(super) flags: u32,
     /// `glibc-hwcaps` folders, best first.
@@ -63,7 +63,7 @@ impl Cache {
     }
 
     /// The path noted for a name: from the best of the named folders, else the first that is usable.
-    pub(super) fn lookup(&self, name: &BStr, wanted: &Wanted) -> Option<&BStr> {
+    pub(super) fn lookup(&self, name: &BStr, wanted: &AcceptedEntries) -> Option<&BStr> {
         let table = &self.table;
         let first = self.entries.partition_point(|at| table.name(*at) < Some(name));
         let noted = self.entries.iter().skip(first).take_while(|at| table.name(**at) == Some(name));
@@ -96,7 +96,7 @@ impl Table {
     }
 
     /// How good an entry is for a loader, 0 being best; `None` when it is not for it.
-    fn rank(&self, entry: usize, wanted: &Wanted) -> Option<usize> {
+    fn rank(&self, entry: usize, wanted: &AcceptedEntries) -> Option<usize> {
         if self.encoding.u32_at(&self.bytes, entry)? != wanted.flags {
             return None;
         }

@@ -56,18 +56,18 @@ fn cache(entries: &[Entry<'_>], is_big_endian: bool) -> Vec<u8> {
     bytes
 }
 
-fn wanted(flags: u32, hwcaps: &[&str], legacy: u64) -> Wanted {
-    Wanted { flags, hwcaps: hwcaps.iter().map(|name| BString::from(*name)).collect(), legacy }
+fn wanted(flags: u32, hwcaps: &[&str], legacy: u64) -> AcceptedEntries {
+    AcceptedEntries { flags, hwcaps: hwcaps.iter().map(|name| BString::from(*name)).collect(), legacy }
 }
 
-fn found(bytes: &[u8], name: &str, wanted: &Wanted) -> Option<String> {
+fn found(bytes: &[u8], name: &str, wanted: &AcceptedEntries) -> Option<String> {
     Some(Cache::parse(bytes.to_vec(), false)?.lookup(name.into(), wanted)?.to_string())
 }
 
 #[test]
 fn the_best_usable_entry_answers() {
     let bytes = cache(&ENTRIES, false);
-    let x = |wanted: Wanted| found(&bytes, "libx.so", &wanted);
+    let x = |wanted: AcceptedEntries| found(&bytes, "libx.so", &wanted);
     assert_eq!(x(wanted(X86_64, &["x86-64-v3", "x86-64-v2"], 0)).unwrap(), "/a/glibc-hwcaps/x86-64-v3/libx.so");
     assert_eq!(x(wanted(X86_64, &["x86-64-v2"], 0)).unwrap(), "/a/glibc-hwcaps/x86-64-v2/libx.so");
     assert_eq!(x(wanted(X86_64, &[], 1 << 50)).unwrap(), "/a/haswell/libx.so");

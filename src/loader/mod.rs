@@ -17,9 +17,9 @@ mod system;
 
 pub use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
 pub use libc::Libc;
-pub use object::{CacheHint, Ident, Object, PathTag, hints};
+pub use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub use process::{LinkMap, Process};
 pub use run::Loader;
-pub use search::{Ask, Cpu, End, Environment, MOST_PLACES, Outcome, Search, Source, Step};
+pub use search::{Ask, Cpu, End, Environment, MOST_PLACES, Search, Source, Step, StepOutcome};
 pub use start::{Depth, start};
 pub use system::{Hardware, System, interpreter_of, is_of_musl};

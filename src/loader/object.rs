@@ -9,7 +9,7 @@ use crate::elf::view::{ElfView, has_magic, machine_name};
 
 /// The search path of an object under the tag that the loader honours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathTag {
+pub enum TaggedPath {
     /// Neither tag.
     None,
     /// DT_RPATH without DT_RUNPATH: what it loads inherits it.
@@ -18,7 +18,7 @@ pub enum PathTag {
     Runpath(BString, bool),
 }
 
-impl PathTag {
+impl TaggedPath {
     /// The path, whatever the tag.
     #[must_use]
     pub fn path(&self) -> Option<&BStr> {
@@ -90,7 +90,7 @@ pub struct Object {
     /// DT_NEEDED, in order.
     pub needed: Vec<BString>,
     /// DT_RPATH or DT_RUNPATH.
-    pub path_tag: PathTag,
+    pub path_tag: TaggedPath,
     /// DF_1_NODEFLIB: neither cache nor default directories.
     pub no_default_directories: bool,
     /// ET_EXEC or DF_1_PIE: no library.
@@ -110,10 +110,10 @@ impl Object {
     pub fn of(view: &ElfView<'_>, path: BString, identity: (u64, u64), mode: u32) -> Self {
         let search_path = view.search_path().map(BStr::to_owned).unwrap_or_default();
         let path_tag = match view.path_tags() {
-            PathTags::None => PathTag::None,
-            PathTags::Rpath(_) => PathTag::Rpath(search_path),
-            PathTags::Runpath(_) => PathTag::Runpath(search_path, false),
-            PathTags::Both(_) => PathTag::Runpath(search_path, true),
+            PathTags::None => TaggedPath::None,
+            PathTags::Rpath(_) => TaggedPath::Rpath(search_path),
+            PathTags::Runpath(_) => TaggedPath::Runpath(search_path, false),
+            PathTags::Both(_) => TaggedPath::Runpath(search_path, true),
         };
         let flags = view.dynamic.value(dt::DT_FLAGS_1).unwrap_or(0);
         let interpreter = view.interpreter().map(BStr::to_owned);

@@ -8,9 +8,9 @@ use bstr::{BStr, BString, ByteSlice};
 use super::expand;
 use super::file_system::{DirectoryState, FileSystem, Look};
 use super::libc::Libc;
-use super::object::{Ident, PathTag};
+use super::object::{Ident, TaggedPath};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Environment, MOST_PLACES, Outcome, Search, Source, Step, without_slashes};
+use super::search::{Ask, End, Environment, MOST_PLACES, Search, Source, Step, StepOutcome, without_slashes};
 use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
@@ -107,19 +107,19 @@ impl<'a> Run<'a> {
             Some(expanded) if !expanded.is_empty() => return Ok(expanded.clone()),
             _ => "empty dynamic string token substitution",
         };
-        let outcome = Outcome::Fatal(Arc::from(error));
+        let outcome = StepOutcome::Fatal(Arc::from(error));
         Err(Step { source: Source::Path, written: name.to_owned(), place: name.to_owned(), outcome })
     }
 
     fn run(&mut self, ask: Ask) -> End {
         let system = self.loader.system;
         if system.is_itself(self.name) {
-            self.step(Source::Loaded, b"".into(), system.interpreter.clone(), Outcome::Hit);
+            self.step(Source::Loaded, b"".into(), system.interpreter.clone(), StepOutcome::Hit);
             return End::Interpreter;
         }
         if let Some(index) = self.process.loaded_as(self.name, system.libc) {
             let place = self.process.maps.get(index).map(|map| map.opened.clone()).unwrap_or_default();
-            self.step(Source::Loaded, b"".into(), place, Outcome::Hit);
+            self.step(Source::Loaded, b"".into(), place, StepOutcome::Hit);
             return End::Loaded(index);
         }
         let end = if self.name.contains(&b'/') {
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
 
     /// `glibc elf/dl-load.c`, `_dl_map_object`.
     fn glibc(&mut self) -> Option<End> {
-        if !matches!(self.asking.object.path_tag, PathTag::Runpath(..))
+        if !matches!(self.asking.object.path_tag, TaggedPath::Runpath(..))
             && let Some(end) = self.rpath_chain()
         {
             return Some(end);
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         if let Some(end) = self.library_path() {
             return Some(end);
         }
-        if let PathTag::Runpath(path, _) = &self.asking.object.path_tag {
+        if let TaggedPath::Runpath(path, _) = &self.asking.object.path_tag {
             let source = Source::Runpath(self.asking.object.path.clone());
             if let Some(end) = self.entries(&source, path.as_bstr(), self.asking) {
                 return Some(end);
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
         }
         for index in chain {
             let Some(map) = self.process.maps.get(index) else { continue };
-            if let PathTag::Rpath(path) = &map.object.path_tag {
+            if let TaggedPath::Rpath(path) = &map.object.path_tag {
                 let source = Source::Rpath(map.object.path.clone());
                 if let Some(end) = self.entries(&source, path.as_bstr(), map) {
                     return Some(end);
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
             let expanded = match expand::glibc(entry, tokens) {
                 Some(expanded) if entry.is_empty() || !expanded.is_empty() => expanded,
                 _ => {
-                    self.step(source.clone(), entry, entry.to_owned(), Outcome::UnknownToken);
+                    self.step(source.clone(), entry, entry.to_owned(), StepOutcome::UnknownToken);
                     continue;
                 }
             };
@@ -249,7 +249,7 @@ impl<'a> Run<'a> {
         let is_below =
             |directory: &BString| found.strip_prefix(directory.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
         if self.asking.object.no_default_directories && system.default_directories.iter().any(is_below) {
-            self.step(Source::Cache, b"".into(), found, Outcome::Refused);
+            self.step(Source::Cache, b"".into(), found, StepOutcome::Refused);
             return None;
         }
         // A stale entry is no error: the default directories follow.
@@ -270,15 +270,15 @@ impl<'a> Run<'a> {
         for index in chain {
             let Some(map) = self.process.maps.get(index) else { continue };
             let source = match &map.object.path_tag {
-                PathTag::None => continue,
-                PathTag::Rpath(_) => Source::Rpath(map.object.path.clone()),
-                PathTag::Runpath(..) => Source::Runpath(map.object.path.clone()),
+                TaggedPath::None => continue,
+                TaggedPath::Rpath(_) => Source::Rpath(map.object.path.clone()),
+                TaggedPath::Runpath(..) => Source::Runpath(map.object.path.clone()),
             };
             let path = map.object.path_tag.path().unwrap_or_default();
             // Who starts a program with more rights chooses the path that it is started under.
             let is_unsafe = index == 0 && self.process.is_secure() && path.contains(&b'$');
             let Some(expanded) = expand::musl(path, map.origin.as_bstr()).filter(|_| !is_unsafe) else {
-                self.step(source, path, path.to_owned(), Outcome::UnknownToken);
+                self.step(source, path, path.to_owned(), StepOutcome::UnknownToken);
                 continue;
             };
             if let Some(end) = self.musl_list(&source, path, expanded.as_bstr()) {
@@ -304,21 +304,21 @@ impl<'a> Run<'a> {
     /// A directory and the folders for better hardware in it, which come first.
     fn directory(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
         if self.steps.len() >= self.places {
-            let outcome = Outcome::Fatal("too many places to search".into());
+            let outcome = StepOutcome::Fatal("too many places to search".into());
             self.step(source.clone(), written, directory.to_owned(), outcome);
             return Next::Done(End::Fatal);
         }
         if self.loader.environment.ignores(directory) {
-            self.step(source.clone(), written, directory.to_owned(), Outcome::Ignored);
+            self.step(source.clone(), written, directory.to_owned(), StepOutcome::Ignored);
             return Next::Place;
         }
         let Some(absolute) = self.absolute(directory) else {
-            self.step(source.clone(), written, directory.to_owned(), Outcome::Relative);
+            self.step(source.clone(), written, directory.to_owned(), StepOutcome::Relative);
             return Next::Place;
         };
         match self.loader.files.directory(absolute.as_bstr()) {
             DirectoryState::Missing { .. } => {
-                self.step(source.clone(), written, directory.to_owned(), Outcome::NoDirectory);
+                self.step(source.clone(), written, directory.to_owned(), StepOutcome::NoDirectory);
                 return Next::Place;
             }
             DirectoryState::Present { has_hardware_folders: true, .. } => {
@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
 
     fn file(&mut self, source: &Source, written: &BStr, path: BString) -> Next {
         let Some(path) = self.absolute(path.as_bstr()) else {
-            self.step(source.clone(), written, path, Outcome::Relative);
+            self.step(source.clone(), written, path, StepOutcome::Relative);
             return Next::Place;
         };
         let (directory, name) = path.rsplit_once_str("/").unwrap_or((b"", path.as_bytes()));
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&mut self, source: &Source, written: &BStr, place: BString, look: Look) -> Next {
-        let fatal = |reason: Arc<str>| (Outcome::Fatal(reason), Next::Done(End::Fatal));
+        let fatal = |reason: Arc<str>| (StepOutcome::Fatal(reason), Next::Done(End::Fatal));
         let ident = match &look {
             Look::Object(found) => Some(found.ident()),
             Look::NotLoadable(ident, _) => *ident,
@@ -367,10 +367,10 @@ impl<'a> Run<'a> {
         };
         let (outcome, next) = match (ident.and_then(|ident| self.passes_over(ident)), look) {
             (Some(answer), _) => answer,
-            (None, Look::Missing) => (Outcome::Miss, Next::Place),
-            (None, Look::Forbidden) => (Outcome::Forbidden, Next::Place),
+            (None, Look::Missing) => (StepOutcome::Miss, Next::Place),
+            (None, Look::Forbidden) => (StepOutcome::Forbidden, Next::Place),
             (None, Look::Broken(reason)) => (
-                Outcome::Broken(reason),
+                StepOutcome::Broken(reason),
                 match self.loader.system.libc {
                     Libc::Glibc => Next::List,
                     Libc::Musl => Next::Done(End::NotFound),
@@ -381,8 +381,8 @@ impl<'a> Run<'a> {
                 fatal("cannot dynamically load an executable".into())
             }
             (None, Look::Object(found)) => match self.process.map_of(found.identity) {
-                Some(index) => (Outcome::Hit, Next::Done(End::Loaded(index))),
-                None => (Outcome::Hit, Next::Done(End::Found(found, place.clone()))),
+                Some(index) => (StepOutcome::Hit, Next::Done(End::Loaded(index))),
+                None => (StepOutcome::Hit, Next::Done(End::Found(found, place.clone()))),
             },
         };
         self.step(source.clone(), written, place, outcome);
@@ -391,24 +391,24 @@ impl<'a> Run<'a> {
 
     /// `glibc elf/dl-load.c`, `open_verify`: a file of another class or machine is passed over, one of another byte order is
     /// an error. musl takes the first file that it can open, and for any of these that is an error.
-    fn passes_over(&self, found: Ident) -> Option<(Outcome, Next)> {
+    fn passes_over(&self, found: Ident) -> Option<(StepOutcome, Next)> {
         let own = self.asking.object.ident();
         let next = match self.loader.system.libc {
             Libc::Glibc => Next::Place,
             Libc::Musl => Next::Done(End::Fatal),
         };
         if found.class != own.class {
-            Some((Outcome::OtherClass, next))
+            Some((StepOutcome::OtherClass, next))
         } else if found.data != own.data {
             let order = if own.data == 2 { "big" } else { "little" };
             let reason = format!("ELF file data encoding not {order}-endian");
-            Some((Outcome::Fatal(reason.into()), Next::Done(End::Fatal)))
+            Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
         } else {
-            (found.machine != own.machine).then_some((Outcome::OtherMachine(found.machine_name()), next))
+            (found.machine != own.machine).then_some((StepOutcome::OtherMachine(found.machine_name()), next))
         }
     }
 
-    fn step(&mut self, source: Source, written: &BStr, place: BString, outcome: Outcome) {
+    fn step(&mut self, source: Source, written: &BStr, place: BString, outcome: StepOutcome) {
         self.steps.push(Step { source, written: written.to_owned(), place, outcome });
     }
 

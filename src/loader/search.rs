@@ -68,7 +68,7 @@ pub enum Source {
 
 /// What came of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// The search ends here, with this object.
     Hit,
     /// No such file.
@@ -105,7 +105,7 @@ pub struct Step {
     /// The directory or file that it stands for.
     pub place: BString,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
 }
 
 impl Step {
@@ -113,7 +113,9 @@ impl Step {
     #[must_use]
     pub fn directory(&self) -> &BStr {
         match self.outcome {
-            Outcome::NoDirectory | Outcome::Relative | Outcome::Ignored | Outcome::UnknownToken => self.place.as_bstr(),
+            StepOutcome::NoDirectory | StepOutcome::Relative | StepOutcome::Ignored | StepOutcome::UnknownToken => {
+                self.place.as_bstr()
+            }
             _ => self.place.rsplit_once_str("/").map_or(self.place.as_bstr(), |(directory, _)| directory.as_bstr()),
         }
     }

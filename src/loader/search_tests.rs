@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::loader::{DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, PathTag, Process, System};
+use crate::loader::{DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Process, System, TaggedPath};
 
 /// Paths, and what is there; directories are those of the paths.
 #[derive(Default)]
@@ -43,7 +43,7 @@ fn object(path: &str) -> Object {
         interpreter: None,
         soname: None,
         needed: Vec::new(),
-        path_tag: PathTag::None,
+        path_tag: TaggedPath::None,
         no_default_directories: false,
         is_executable: false,
         is_secure: false,
@@ -51,19 +51,19 @@ fn object(path: &str) -> Object {
     }
 }
 
-fn program(path: &str, path_tag: PathTag) -> Object {
+fn program(path: &str, path_tag: TaggedPath) -> Object {
     Object { interpreter: Some(GLIBC.into()), path_tag, ..object(path) }
 }
 
 const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
 const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-fn rpath(path: &str) -> PathTag {
-    PathTag::Rpath(path.into())
+fn rpath(path: &str) -> TaggedPath {
+    TaggedPath::Rpath(path.into())
 }
 
-fn runpath(path: &str) -> PathTag {
-    PathTag::Runpath(path.into(), false)
+fn runpath(path: &str) -> TaggedPath {
+    TaggedPath::Runpath(path.into(), false)
 }
 
 fn list(paths: &[&str]) -> List {

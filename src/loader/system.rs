@@ -5,7 +5,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::cache::{Cache, Wanted};
+use super::cache::{AcceptedEntries, Cache};
 use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
 use super::hardware;
@@ -35,7 +35,7 @@ pub struct System {
     /// The names by which the loader knows itself.
     names: Vec<BString>,
     pub(super) cache: Option<Cache>,
-    pub(super) cached: Wanted,
+    pub(super) cached: AcceptedEntries,
 }
 
 /// The loader that programs of a machine name, for libraries that no program is known of.
@@ -115,7 +115,7 @@ impl System {
             cache_path: built_in.cache,
             subdirectories,
             names: vec![interpreter.to_owned(), own],
-            cached: Wanted {
+            cached: AcceptedEntries {
                 flags: hardware::cache_flags(hardware.machine, hardware.is_64),
                 hwcaps,
                 legacy: if built_in.has_legacy_subdirectories { hardware::legacy_bits(hardware.name) } else { 0 },
@@ -166,7 +166,7 @@ impl System {
             subdirectories: Vec::new(),
             names: vec![interpreter.to_owned()],
             cache: None,
-            cached: Wanted::default(),
+            cached: AcceptedEntries::default(),
         }
     }
 }

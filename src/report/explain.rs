@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::json::{SCHEMA, print, put, put_bytes, put_path};
 use super::{Detail, Human};
 use crate::check::{Answer, Explained, Explanation, Verdict};
-use crate::loader::{End, Libc, Outcome, Source, Step};
+use crate::loader::{End, Libc, Source, Step, StepOutcome};
 use crate::runpath::EntryClass;
 
 /// Prints the searches for people; with `-v` the places that exist nowhere too.
@@ -48,9 +48,9 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
             write!(out, "  [{role}]")?;
         }
         match &step.outcome {
-            Outcome::OtherMachine(machine) => writeln!(out, "  an object for {machine}")?,
-            Outcome::Broken(reason) => writeln!(out, "  {reason}")?,
-            Outcome::Fatal(reason) => writeln!(out, "  {reason}")?,
+            StepOutcome::OtherMachine(machine) => writeln!(out, "  an object for {machine}")?,
+            StepOutcome::Broken(reason) => writeln!(out, "  {reason}")?,
+            StepOutcome::Fatal(reason) => writeln!(out, "  {reason}")?,
             _ => writeln!(out)?,
         }
     }
@@ -100,7 +100,7 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
 
 /// The default directories say little unless they have something.
 fn is_dull(step: &Step) -> bool {
-    matches!(step.source, Source::Default) && matches!(step.outcome, Outcome::Miss | Outcome::NoDirectory)
+    matches!(step.source, Source::Default) && matches!(step.outcome, StepOutcome::Miss | StepOutcome::NoDirectory)
 }
 
 /// The entry as it is written and, where that differs, what it stands for.
@@ -148,20 +148,20 @@ fn source_word(source: &Source) -> &'static str {
     }
 }
 
-fn outcome_word(outcome: &Outcome) -> &'static str {
+fn outcome_word(outcome: &StepOutcome) -> &'static str {
     match outcome {
-        Outcome::Hit => "HIT",
-        Outcome::Miss => "miss",
-        Outcome::NoDirectory => "absent",
-        Outcome::Relative => "relative",
-        Outcome::Ignored => "ignored",
-        Outcome::Refused => "refused",
-        Outcome::Forbidden => "forbidden",
-        Outcome::Broken(_) => "broken",
-        Outcome::OtherClass => "class",
-        Outcome::OtherMachine(_) => "machine",
-        Outcome::Fatal(_) => "ERROR",
-        Outcome::UnknownToken => "token",
+        StepOutcome::Hit => "HIT",
+        StepOutcome::Miss => "miss",
+        StepOutcome::NoDirectory => "absent",
+        StepOutcome::Relative => "relative",
+        StepOutcome::Ignored => "ignored",
+        StepOutcome::Refused => "refused",
+        StepOutcome::Forbidden => "forbidden",
+        StepOutcome::Broken(_) => "broken",
+        StepOutcome::OtherClass => "class",
+        StepOutcome::OtherMachine(_) => "machine",
+        StepOutcome::Fatal(_) => "ERROR",
+        StepOutcome::UnknownToken => "token",
     }
 }
 
@@ -232,8 +232,8 @@ fn step_object(step: &Step) -> Map<String, Value> {
     put_bytes(&mut value, "place", &step.place);
     put(&mut value, "outcome", &outcome_word(&step.outcome).to_ascii_lowercase());
     match &step.outcome {
-        Outcome::Fatal(reason) => put(&mut value, "reason", reason),
-        Outcome::Broken(reason) => put(&mut value, "reason", reason),
+        StepOutcome::Fatal(reason) => put(&mut value, "reason", reason),
+        StepOutcome::Broken(reason) => put(&mut value, "reason", reason),
         _ => {}
     }
     value

@@ -10,7 +10,8 @@ use bstr::{BString, ByteSlice};
 use super::summary::{FixRun, Mode, RevertReport, Summary};
 use super::text::{self, Escape};
 use crate::check::{Severity, Verdict};
-use crate::tree::{Change, Facts, FileReport, FixError, Outcome, ShowReport, Skip};
+use crate::elf::dynamic::TagSet;
+use crate::tree::{FileReport, FixError, Outcome, PathChange, ShowReport, ShownObject, Skip};
 
 /// The styles of one stream: none where nobody sees colours, so that a pipe gets every byte as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -159,7 +160,7 @@ impl Human {
         }
     }
 
-    fn change(&self, path: &Path, change: &Change, mode: Mode, out: &mut dyn Write) -> io::Result<()> {
+    fn change(&self, path: &Path, change: &PathChange, mode: Mode, out: &mut dyn Write) -> io::Result<()> {
         if mode == Mode::Diff {
             return self.difference(path, change, out);
         }
@@ -168,12 +169,12 @@ impl Human {
         write!(out, "{good}{verb}{good:#} ")?;
         self.path(out, path)?;
         let (before, after) = (change.tag_before, change.tag_after);
-        let first = if matches!(before, "none" | "both") { after } else { before };
-        write!(out, ": {} ", first.to_uppercase())?;
+        let first = if matches!(before, TagSet::None | TagSet::Both) { after } else { before };
+        write!(out, ": {} ", first.name().to_uppercase())?;
         self.search_path(out, change.before.as_ref())?;
         write!(out, " -> ")?;
-        if first != after && after != "none" {
-            write!(out, "{} ", after.to_uppercase())?;
+        if first != after && after != TagSet::None {
+            write!(out, "{} ", after.name().to_uppercase())?;
         }
         self.search_path(out, change.after.as_ref())?;
         writeln!(out)?;
@@ -193,7 +194,7 @@ impl Human {
     }
 
     /// One line for each tag, as `diff -u` would show a listing of the tags.
-    fn difference(&self, path: &Path, change: &Change, out: &mut dyn Write) -> io::Result<()> {
+    fn difference(&self, path: &Path, change: &PathChange, out: &mut dyn Write) -> io::Result<()> {
         let Palette { good, bad, title, .. } = self.out;
         for (mark, style) in [("---", title), ("+++", title)] {
             write!(out, "{style}{mark} ")?;
@@ -204,7 +205,7 @@ impl Human {
             [("-", bad, change.tag_before, &change.before), ("+", good, change.tag_after, &change.after)]
         {
             if let Some(path) = path {
-                write!(out, "{style}{mark}{} ", tag.to_uppercase())?;
+                write!(out, "{style}{mark}{} ", tag.name().to_uppercase())?;
                 text::name(out, path, self.escape_out)?;
                 writeln!(out, "{style:#}")?;
             }
@@ -305,7 +306,7 @@ impl Human {
         writeln!(err, ": {}", text::with_sources(error))
     }
 
-    fn facts(&self, path: &Path, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    fn facts(&self, path: &Path, facts: &ShownObject, out: &mut dyn Write) -> io::Result<()> {
         if self.detail == Detail::Quiet {
             return Ok(());
         }
@@ -322,9 +323,9 @@ impl Human {
             }
         }
         let tag = match facts.tag {
-            "none" => "no search path".to_owned(),
-            "both" => "RUNPATH (and DT_RPATH, which is ignored)".to_owned(),
-            tag => tag.to_uppercase(),
+            TagSet::None => "no search path".to_owned(),
+            TagSet::Both => "RUNPATH (and DT_RPATH, which is ignored)".to_owned(),
+            tag => tag.name().to_uppercase(),
         };
         writeln!(out, "  {tag}")?;
         for entry in &facts.entries {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::summary::{FixRun, RevertReport, Summary};
 use super::text::{escaped, with_sources};
-use crate::tree::{Facts, FileReport, FixError, Outcome, ShowReport, Skip};
+use crate::tree::{FileReport, FixError, Outcome, ShowReport, ShownObject, Skip};
 
 /// Rises when a field goes or changes its meaning; new fields do not change it.
 pub(super) const SCHEMA: &str = "cuda-runpath/1";
@@ -106,8 +106,8 @@ fn fix_file(report: &FileReport) -> Value {
     match &report.outcome {
         Outcome::Changed(change) => {
             put(&mut file, "outcome", if change.how.is_some() { "fixed" } else { "would-fix" });
-            put(&mut file, "tagBefore", change.tag_before);
-            put(&mut file, "tagAfter", change.tag_after);
+            put(&mut file, "tagBefore", change.tag_before.name());
+            put(&mut file, "tagAfter", change.tag_after.name());
             put_optional(&mut file, "before", change.before.as_ref().map(|path| path.as_slice()));
             put_optional(&mut file, "after", change.after.as_ref().map(|path| path.as_slice()));
             put(&mut file, "strategy", change.strategy.name());
@@ -126,8 +126,8 @@ fn fix_file(report: &FileReport) -> Value {
         }
         Outcome::Conforms { path, tag } => {
             put(&mut file, "outcome", "conforms");
-            put(&mut file, "tagBefore", tag);
-            put(&mut file, "tagAfter", tag);
+            put(&mut file, "tagBefore", tag.name());
+            put(&mut file, "tagAfter", tag.name());
             for key in ["before", "after"] {
                 put_optional(&mut file, key, path.as_ref().map(|path| path.as_slice()));
             }
@@ -172,7 +172,7 @@ fn show_file(report: &ShowReport) -> Value {
     file.into()
 }
 
-fn put_facts(file: &mut Map<String, Value>, facts: &Facts) {
+fn put_facts(file: &mut Map<String, Value>, facts: &ShownObject) {
     put(file, "outcome", "shown");
     file.insert("class".to_owned(), facts.object.class.into());
     put(file, "machine", facts.object.machine);
@@ -180,7 +180,7 @@ fn put_facts(file: &mut Map<String, Value>, facts: &Facts) {
     put(file, "type", facts.kind);
     put_optional(file, "interpreter", facts.interpreter.as_ref().map(|name| name.as_slice()));
     put_optional(file, "soname", facts.soname.as_ref().map(|name| name.as_slice()));
-    put(file, "tag", facts.tag);
+    put(file, "tag", facts.tag.name());
     put_optional(file, "searchPath", facts.path.as_ref().map(|path| path.as_slice()));
     let entries = facts.entries.iter().map(|shown| {
         let mut entry = Map::new();

@@ -8,7 +8,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::clean;
 use super::discover::Found;
-use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
+use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
 use super::world::Machine;
 use crate::check::stale_hints;
@@ -59,7 +59,7 @@ pub struct FixSettings {
 }
 
 /// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
-enum Step {
+enum FirstLook {
     Done(FileReport),
     Linked(Found, (u64, u64)),
 }
@@ -73,7 +73,7 @@ pub fn fix(
 ) -> Vec<FileReport> {
     let steps = workers.run(files, |found| {
         let step = first_look(found, settings);
-        if let Step::Done(report) = &step {
+        if let FirstLook::Done(report) = &step {
             done(report);
         }
         step
@@ -81,8 +81,8 @@ pub fn fix(
     // Names of one inode must be done one after the other: the first one in path order stands for all.
     let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let finish = |step| match step {
-        Step::Done(report) => report,
-        Step::Linked(found, inode) => match first_names.get(&inode) {
+        FirstLook::Done(report) => report,
+        FirstLook::Linked(found, inode) => match first_names.get(&inode) {
             Some(first) => report(found.shown, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 first_names.insert(inode, found.shown.clone());
@@ -98,22 +98,22 @@ pub fn fix(
     steps.into_iter().map(finish).collect()
 }
 
-fn first_look(found: Found, settings: &FixSettings) -> Step {
+fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     if found.is_temporary() {
-        return Step::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
+        return FirstLook::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
     }
     match fsio::sniff(found.to_open()) {
-        Err(error) => Step::Done(report(found.shown, None, failed(error))),
+        Err(error) => FirstLook::Done(report(found.shown, None, failed(error))),
         Ok(Sniffed::NotElf) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
-            Step::Done(report(found.shown, None, Outcome::Skipped(skip)))
+            FirstLook::Done(report(found.shown, None, Outcome::Skipped(skip)))
         }
-        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => Step::Linked(found, opened.identity.inode),
-        Ok(Sniffed::Elf(opened)) => Step::Done(fix_opened(found, opened, settings)),
+        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
+        Ok(Sniffed::Elf(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
     }
 }
 
-fn report(path: PathBuf, object: Option<Object>, outcome: Outcome) -> FileReport {
+fn report(path: PathBuf, object: Option<ObjectBrief>, outcome: Outcome) -> FileReport {
     FileReport { path, object, outcome }
 }
 
@@ -131,14 +131,14 @@ fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileRepor
 struct Planned {
     change: plan::Change,
     plan: Plan,
-    report: Change,
+    report: PathChange,
 }
 
 fn fix_object(
     found: &Found,
     opened: Opened,
     settings: &FixSettings,
-    object: &mut Option<Object>,
+    object: &mut Option<ObjectBrief>,
 ) -> Result<Outcome, FixError> {
     let is_interrupted = opened.is_interrupted();
     let opened = if is_interrupted { take_back(found, opened, settings)? } else { opened };
@@ -177,13 +177,13 @@ fn plan_object(
     found: &Found,
     opened: &Opened,
     settings: &FixSettings,
-    object: &mut Option<Object>,
+    object: &mut Option<ObjectBrief>,
 ) -> Result<Result<Planned, Outcome>, FixError> {
     let view = match Subject::parse(opened.bytes())? {
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
-    let seen = object.insert(Object {
+    let seen = object.insert(ObjectBrief {
         class: if view.encoding.is_64 { 64 } else { 32 },
         machine: view.machine_name(),
         is_consumer: None,
@@ -208,7 +208,7 @@ fn plan_object(
     let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));
     let Some(change) = change else {
         let path = view.search_path().map(ToOwned::to_owned);
-        return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().name() }));
+        return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().set() }));
     };
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
@@ -264,18 +264,14 @@ fn renames_tags(policy: &Policy, tag: TagPolicy) -> bool {
     tag == TagPolicy::Rpath || matches!(policy.actions, Actions::Compose { compat, driver, .. } if compat || driver)
 }
 
-fn describe(real: PathBuf, view: &ElfView<'_>, change: &plan::Change, plan: &Plan) -> Change {
+fn describe(real: PathBuf, view: &ElfView<'_>, change: &plan::Change, plan: &Plan) -> PathChange {
     let range = |patch: &plan::Patch| patch.range().map(|range| (patch.stage, range.start().get(), range.len()));
-    Change {
+    PathChange {
         real,
         before: view.search_path().map(ToOwned::to_owned),
         after: change.path().map(ToOwned::to_owned),
-        tag_before: view.path_tags().name(),
-        tag_after: match change {
-            plan::Change::Set { tag: PathTag::Runpath, .. } => "runpath",
-            plan::Change::Set { tag: PathTag::Rpath, .. } => "rpath",
-            plan::Change::Remove => "none",
-        },
+        tag_before: view.path_tags().set(),
+        tag_after: change.tags(),
         strategy: plan.strategy,
         slot: plan.slot,
         patches: plan.patches.iter().filter_map(range).collect(),

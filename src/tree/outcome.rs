@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
+use crate::elf::dynamic::TagSet;
 use crate::elf::error::ParseError;
-use crate::elf::plan::{PlanError, Slot, Stage, Strategy};
+use crate::elf::plan::{DynamicSlot, PlanError, Stage, Strategy};
 use crate::elf::verify::VerifyError;
 use crate::elf::view::NotApplicable;
 use crate::fsio::{EditError, FileError, How, StoreRefusal, Undo};
@@ -17,14 +18,14 @@ pub struct FileReport {
     /// The path below the argument as given.
     pub path: PathBuf,
     /// What kind of object it is, as far as that was read.
-    pub object: Option<Object>,
+    pub object: Option<ObjectBrief>,
     /// What became of it.
     pub outcome: Outcome,
 }
 
 /// What an object is, before anything else about it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct ObjectBrief {
     /// 32 or 64.
     pub class: u8,
     /// The machine's conventional name.
@@ -37,13 +38,13 @@ pub struct Object {
 #[derive(Debug)]
 pub enum Outcome {
     /// Its path was changed, or would be.
-    Changed(Box<Change>),
+    Changed(Box<PathChange>),
     /// Its path is what it should be.
     Conforms {
         /// The path; `None` without a tag.
         path: Option<BString>,
         /// The path tags that it has.
-        tag: &'static str,
+        tag: TagSet,
     },
     /// It is not for this program.
     Skipped(Skip),
@@ -53,7 +54,7 @@ pub enum Outcome {
 
 /// A changed path.
 #[derive(Debug)]
-pub struct Change {
+pub struct PathChange {
     /// The canonical path of the file.
     pub real: PathBuf,
     /// The path before; `None` without a tag.
@@ -61,13 +62,13 @@ pub struct Change {
     /// The path after; `None` when the tag went.
     pub after: Option<BString>,
     /// The path tags before.
-    pub tag_before: &'static str,
+    pub tag_before: TagSet,
     /// The path tag after.
-    pub tag_after: &'static str,
+    pub tag_after: TagSet,
     /// Where the string went.
     pub strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: Slot,
+    pub slot: DynamicSlot,
     /// The writes: stage, file offset and bytes.
     pub patches: Vec<(Stage, u64, u64)>,
     /// Bytes written.

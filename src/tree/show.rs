@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use bstr::{BString, ByteSlice};
 
 use super::discover::Found;
-use super::outcome::{FixError, Object, Skip};
+use super::outcome::{FixError, ObjectBrief, Skip};
 use super::run::Workers;
 use crate::cuda::{Consumer, DriverLibraries, Request};
+use crate::elf::dynamic::TagSet;
 use crate::elf::ldcache;
-use crate::elf::plan::{self, Atomicity, Slot, Strategy};
+use crate::elf::plan::{self, Atomicity, DynamicSlot, Strategy};
 use crate::elf::view::{ElfView, NotApplicable, Subject};
 use crate::fsio::{self, Sniffed};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
@@ -20,14 +21,14 @@ pub struct ShowReport {
     /// The path below the argument as given.
     pub path: PathBuf,
     /// The facts, why there are none, or what is wrong with the file.
-    pub facts: Result<Result<Box<Facts>, Skip>, FixError>,
+    pub facts: Result<Result<Box<ShownObject>, Skip>, FixError>,
 }
 
 /// What an object says about its search.
 #[derive(Debug)]
-pub struct Facts {
+pub struct ShownObject {
     /// Class and machine.
-    pub object: Object,
+    pub object: ObjectBrief,
     /// Most significant byte first.
     pub is_big_endian: bool,
     /// ET_EXEC, ET_DYN with or without PT_INTERP.
@@ -37,7 +38,7 @@ pub struct Facts {
     /// DT_SONAME.
     pub soname: Option<BString>,
     /// Which path tags there are.
-    pub tag: &'static str,
+    pub tag: TagSet,
     /// The path that the loader uses.
     pub path: Option<BString>,
     /// Its entries.
@@ -67,7 +68,7 @@ pub struct Room {
     /// Where the string goes.
     pub strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: Slot,
+    pub slot: DynamicSlot,
     /// Bytes that the file would grow by.
     pub growth: u64,
     /// Bytes that would be written.
@@ -91,7 +92,7 @@ fn show_one(
     found: &Found,
     policies: (&Policy, &Policy),
     libraries: &DriverLibraries,
-) -> Result<Result<Box<Facts>, Skip>, FixError> {
+) -> Result<Result<Box<ShownObject>, Skip>, FixError> {
     if found.is_temporary() {
         return Ok(Err(Skip::Temporary));
     }
@@ -108,13 +109,13 @@ fn show_one(
     }
 }
 
-fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> Facts {
+fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> ShownObject {
     let path = view.search_path();
     let requests = Consumer::of(view, libraries).requests;
     let entries = path.map(SearchPath::parse).unwrap_or_default();
     let entries = entries.entries().map(|entry| ShownEntry { entry: entry.to_owned(), class: policy.classify(entry) });
-    Facts {
-        object: Object {
+    ShownObject {
+        object: ObjectBrief {
             class: if view.encoding.is_64 { 64 } else { 32 },
             machine: view.machine_name(),
             is_consumer: Some(!requests.is_empty()),
@@ -123,7 +124,7 @@ fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> Fa
         kind: view.kind(),
         interpreter: view.interpreter().map(ToOwned::to_owned),
         soname: view.soname().map(ToOwned::to_owned),
-        tag: view.path_tags().name(),
+        tag: view.path_tags().set(),
         path: path.map(ToOwned::to_owned),
         entries: entries.collect(),
         needed: view.needed().map(ToOwned::to_owned).collect(),

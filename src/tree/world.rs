@@ -147,7 +147,7 @@ impl Machine {
         let shown = path.to_owned();
         let key = BString::from(path.as_os_str().as_bytes());
         let object = Object::of(&view, key.clone(), opened.identity.inode, opened.identity.mode);
-        let facts = self.facts.put(key, Arc::new(Facts::of_outsider(&view, shown, object)));
+        let facts = self.facts.put(key, Arc::new(Facts::of_found(&view, shown, object)));
         Look::Object(Arc::clone(&facts.object))
     }
 

@@ -13,7 +13,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, Outcome, PathTag, Process, Search, Source, Step};
+use crate::loader::{Ask, Loader, Process, Search, Source, Step, StepOutcome, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -231,7 +231,7 @@ impl Asked<'_, '_> {
         let object = &self.facts.object;
         let class = |step: &Step| self.context.class_of(step.written.as_bstr(), step.directory(), object.is_64);
         let answers = |step: &Step| {
-            class(step) == EntryClass::Driver && matches!(step.outcome, Outcome::Hit | Outcome::NoDirectory)
+            class(step) == EntryClass::Driver && matches!(step.outcome, StepOutcome::Hit | StepOutcome::NoDirectory)
         };
         let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
         let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
@@ -245,8 +245,8 @@ impl Asked<'_, '_> {
     /// Whether LD_LIBRARY_PATH, which no search path of an object can overrule, gives the answer.
     fn is_by_library_path(&self) -> bool {
         let is_answer = |step: &&Step| match step.outcome {
-            Outcome::Hit | Outcome::Fatal(_) => true,
-            Outcome::NoDirectory => {
+            StepOutcome::Hit | StepOutcome::Fatal(_) => true,
+            StepOutcome::NoDirectory => {
                 let class = self.context.class_of(step.written.as_bstr(), step.directory(), self.facts.object.is_64);
                 matches!(class, EntryClass::Driver | EntryClass::Compat)
             }
@@ -327,10 +327,10 @@ pub(in crate::check) fn not_inherited(context: &Context<'_>, library: &Facts, pr
     let has_driver = |facts: &&&Facts| {
         let paths = context.policy.paths(facts.object.is_64);
         match &facts.object.path_tag {
-            PathTag::Runpath(path, _) => SearchPath::parse(path.as_bstr())
+            TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
                 .entries()
                 .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
-            PathTag::None | PathTag::Rpath(_) => false,
+            TaggedPath::None | TaggedPath::Rpath(_) => false,
         }
     };
     let program = programs.iter().find(has_driver)?;

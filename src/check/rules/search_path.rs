@@ -13,7 +13,7 @@ use crate::check::policy::Scope;
 use crate::check::report::{InProgram, ObjectReport};
 use crate::check::rule::{self, Severity};
 use crate::check::stale::stale_hints;
-use crate::loader::{DirectoryState, Loader, PathTag, Process};
+use crate::loader::{DirectoryState, Loader, Process, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
 
 /// Judges the path of an object.
@@ -23,11 +23,11 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
         findings.push(Finding::new(rule, &facts.shown, about.to_owned(), case));
     };
     match &object.path_tag {
-        PathTag::Rpath(_) => add(&rule::RPATH_TAG, "DT_RPATH".into(), "has DT_RPATH and no DT_RUNPATH".to_owned()),
-        PathTag::Runpath(_, true) => {
+        TaggedPath::Rpath(_) => add(&rule::RPATH_TAG, "DT_RPATH".into(), "has DT_RPATH and no DT_RUNPATH".to_owned()),
+        TaggedPath::Runpath(_, true) => {
             add(&rule::RPATH_TAG, "both".into(), "has DT_RPATH, which is ignored, beside DT_RUNPATH".to_owned());
         }
-        PathTag::None | PathTag::Runpath(_, false) => {}
+        TaggedPath::None | TaggedPath::Runpath(_, false) => {}
     }
     let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(Arc::clone(&facts.object));

@@ -2,9 +2,9 @@
 
 use super::draft::Draft;
 use super::draft::Rung;
-use super::ground::Ground;
+use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
-use super::rung::Slot;
+use super::rung::DynamicSlot;
 use crate::elf::record::{Segment, dt, pt, sht};
 use crate::elf::units::{Address, Alignment, FileOffset, len64};
 use crate::elf::view::load_delta;
@@ -24,26 +24,26 @@ pub(super) struct Block {
 impl Block {
     /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first
     /// PT_LOAD is (ldconfig before glibc 2.31 maps every address with that difference, sourceware BZ#25087).
-    pub(super) fn behind_everything(ground: &Ground<'_>) -> Result<Self, &'static str> {
-        Self::place(ground, PADDING.max(ground.file_len >> 4), true)
+    pub(super) fn behind_everything(layout: &Layout<'_>) -> Result<Self, &'static str> {
+        Self::place(layout, PADDING.max(layout.file_len >> 4), true)
     }
 
     /// As [`Block::behind_everything`], but with the first PT_LOAD's difference whatever padding that costs (up to
     /// `most` bytes of hole): kernels before 5.18 find the program header table that way.
-    pub(super) fn at_first_delta(ground: &Ground<'_>, most: u64) -> Result<Self, &'static str> {
-        Self::place(ground, most, false)
+    pub(super) fn at_first_delta(layout: &Layout<'_>, most: u64) -> Result<Self, &'static str> {
+        Self::place(layout, most, false)
     }
 
-    fn place(ground: &Ground<'_>, most_padding: u64, may_differ: bool) -> Result<Self, &'static str> {
-        if ground.has_payload() {
+    fn place(layout: &Layout<'_>, most_padding: u64, may_differ: bool) -> Result<Self, &'static str> {
+        if layout.has_payload() {
             return Err("the file carries a payload behind the ELF object, which must stay at its end");
         }
         const TOO_FAR: &str = "the addresses leave no room for another segment";
-        let loads = ground.view.segments.iter().filter(|segment| segment.is_load());
+        let loads = layout.view.segments.iter().filter(|segment| segment.is_load());
         let end = loads.filter_map(Segment::memory_end).max().ok_or("there is no PT_LOAD")?;
-        let free_address = ground.page.up(end).ok_or(TOO_FAR)?;
-        let free_offset = Alignment::SIXTEEN.up(ground.file_len).ok_or(TOO_FAR)?;
-        let delta = load_delta(&ground.view.segments).filter(|delta| ground.page.remainder(*delta) == 0);
+        let free_address = layout.page.up(end).ok_or(TOO_FAR)?;
+        let free_offset = Alignment::SIXTEEN.up(layout.file_len).ok_or(TOO_FAR)?;
+        let delta = load_delta(&layout.view.segments).filter(|delta| layout.page.remainder(*delta) == 0);
         let like_first = delta.and_then(|delta| {
             let offset = free_offset.max(free_address.saturating_sub(delta));
             let padding = offset.checked_sub(free_offset)?;
@@ -53,7 +53,7 @@ impl Block {
         let (offset, address) = match like_first {
             Some(place) => place,
             None if may_differ => {
-                (free_offset, free_address.checked_add(ground.page.remainder(free_offset)).ok_or(TOO_FAR)?)
+                (free_offset, free_address.checked_add(layout.page.remainder(free_offset)).ok_or(TOO_FAR)?)
             }
             None => return Err("the first PT_LOAD's distance between address and offset cannot be kept"),
         };
@@ -81,13 +81,13 @@ impl Block {
 
     /// Moves the dynamic section here when it needs one more entry; keeps one spare.
     pub(super) fn take_dynamic(&mut self, draft: &mut Draft<'_>) -> Result<(), &'static str> {
-        let ground = draft.ground;
-        if ground.slot.slot != Slot::Moved {
+        let layout = draft.layout;
+        if layout.slot.slot != DynamicSlot::Moved {
             return Ok(());
         }
-        let view = ground.view;
+        let view = layout.view;
         let encoding = view.encoding;
-        let slots = u64::try_from(ground.slot.entries.len()).ok().and_then(|entries| entries.checked_add(2));
+        let slots = u64::try_from(layout.slot.entries.len()).ok().and_then(|entries| entries.checked_add(2));
         let size = slots
             .and_then(|slots| slots.checked_mul(encoding.dynamic_size()))
             .ok_or("the dynamic section is too large")?;
@@ -129,7 +129,7 @@ impl Block {
         draft.place_table(offset, address, table_size);
         let size = len64(&self.bytes).checked_add(table_size).ok_or("the new segment would be too large")?;
         let end = self.address.plus(size).ok_or("an address does not fit")?;
-        if end.get() > draft.ground.view.encoding.highest() {
+        if end.get() > draft.layout.view.encoding.highest() {
             return Err("the addresses leave no room for another segment");
         }
         let load = Segment {
@@ -140,7 +140,7 @@ impl Block {
             physical: Address::new(self.address.get()),
             file_size: size,
             memory_size: size,
-            align: draft.ground.page.get(),
+            align: draft.layout.page.get(),
         };
         let behind = draft.segments.iter().rposition(Segment::is_load).and_then(|last| last.checked_add(1));
         draft.segments.insert(behind.ok_or("there is no PT_LOAD")?, load);

@@ -2,6 +2,8 @@
 
 use bstr::{BStr, BString};
 
+use crate::elf::dynamic::TagSet;
+
 /// The tag that holds the search path afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathTag {
@@ -32,6 +34,16 @@ impl Change {
         match self {
             Self::Set { path, .. } => Some(path.as_ref()),
             Self::Remove => None,
+        }
+    }
+
+    /// The path tags that the object has afterwards.
+    #[must_use]
+    pub fn tags(&self) -> TagSet {
+        match self {
+            Self::Set { tag: PathTag::Runpath, .. } => TagSet::Runpath,
+            Self::Set { tag: PathTag::Rpath, .. } => TagSet::Rpath,
+            Self::Remove => TagSet::None,
         }
     }
 }

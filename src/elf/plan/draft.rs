@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ground::Ground;
+use super::layout::Layout;
 use super::patch::{Content, Patch, Plan, Stage, Warning};
 use super::rung::Strategy;
 use crate::elf::encode::{self, encode_dynamic, encode_sections, encode_segments};
@@ -23,7 +23,7 @@ pub(super) struct TablePlace {
 
 /// The new state of an object while a rung works on it.
 pub(super) struct Draft<'g> {
-    pub ground: &'g Ground<'g>,
+    pub layout: &'g Layout<'g>,
     pub segments: Vec<Segment>,
     pub sections: Vec<Section>,
     pub table_offset: FileOffset,
@@ -56,11 +56,11 @@ pub(super) type Rung<'g> = Result<Draft<'g>, &'static str>;
 
 impl<'g> Draft<'g> {
     /// A draft that changes nothing yet.
-    pub(super) fn new(ground: &'g Ground<'g>) -> Self {
-        let view = ground.view;
+    pub(super) fn new(layout: &'g Layout<'g>) -> Self {
+        let view = layout.view;
         let slots = view.dynamic.file_range(view.encoding).map_or(0, FileRange::len);
         Self {
-            ground,
+            layout,
             segments: view.segments.clone(),
             sections: view.sections.clone(),
             table_offset: FileOffset::new(view.header.e_phoff),
@@ -73,7 +73,7 @@ impl<'g> Draft<'g> {
             copied: Vec::new(),
             moved_sections: BTreeMap::new(),
             patches: Vec::new(),
-            new_len: ground.file_len,
+            new_len: layout.file_len,
             prefix_safe: true,
             interim_without: None,
             warnings: Vec::new(),
@@ -100,8 +100,8 @@ impl<'g> Draft<'g> {
     ///
     /// A large table is copied from the file itself: it can have tens of megabytes.
     pub(super) fn write_table(&mut self, offset: FileOffset) -> Result<u64, &'static str> {
-        let ground = self.ground;
-        let table = ground.table_without_old_tail();
+        let layout = self.layout;
+        let table = layout.table_without_old_tail();
         let kept = len64(table);
         if kept <= ONE_WRITE {
             let mut copy = table.to_vec();
@@ -110,16 +110,16 @@ impl<'g> Draft<'g> {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 copy.iter_mut().skip(start).take(len).for_each(|byte| *byte = 0);
             }
-            copy.extend_from_slice(&ground.wanted);
+            copy.extend_from_slice(&layout.wanted);
             self.path = StringOffset::new(kept);
             self.add_content(offset, copy)?;
-            return ground.new_table_size().ok_or("the table would be too large");
+            return layout.new_table_size().ok_or("the table would be too large");
         }
-        let old = FileRange::new(ground.view.strings.range.start(), kept).ok_or("an offset does not fit")?;
+        let old = FileRange::new(layout.view.strings.range.start(), kept).ok_or("an offset does not fit")?;
         self.patches.push(Patch { stage: Stage::Content, offset, content: Content::CopyOf(old) });
         self.path = StringOffset::new(kept);
         let end = offset.plus(kept).ok_or("an offset does not fit")?;
-        self.add_content(end, ground.wanted.clone())?;
+        self.add_content(end, layout.wanted.clone())?;
         for (scrubbed, len) in self.scrub_runs() {
             let len = len.min(kept.saturating_sub(scrubbed.get()));
             let at = offset.plus(scrubbed.get()).ok_or("an offset does not fit")?;
@@ -128,13 +128,13 @@ impl<'g> Draft<'g> {
                 self.add_content(at, vec![0; zeros])?;
             }
         }
-        ground.new_table_size().ok_or("the table would be too large")
+        layout.new_table_size().ok_or("the table would be too large")
     }
 
     /// Says where the copy of the string table is.
     pub(super) fn place_table(&mut self, offset: FileOffset, address: Address, size: u64) {
         self.strings = TablePlace { address, size };
-        if let Some(index) = self.ground.view.strings.section {
+        if let Some(index) = self.layout.view.strings.section {
             self.move_section(index, offset, address);
         }
     }
@@ -162,12 +162,12 @@ impl<'g> Draft<'g> {
         };
         let mut runs: Vec<(StringOffset, u64)> = Vec::new();
         let mut done = 0;
-        for (offset, len) in &self.ground.old_paths {
+        for (offset, len) in &self.layout.old_paths {
             // One path can be the tail of another.
             for at in offset.get().max(done)..offset.get().saturating_add(*len) {
                 let byte = StringOffset::new(at);
                 done = at.saturating_add(1);
-                if kept(byte) || !self.ground.references.is_free(byte, 1) {
+                if kept(byte) || !self.layout.references.is_free(byte, 1) {
                     continue;
                 }
                 match runs.last_mut() {
@@ -181,9 +181,9 @@ impl<'g> Draft<'g> {
 
     /// The dynamic entries with everything filled in.
     fn new_entries(&self) -> Vec<DynamicEntry> {
-        let view = self.ground.view;
-        let mut entries = self.ground.slot.entries.clone();
-        for index in &self.ground.slot.path_at {
+        let view = self.layout.view;
+        let mut entries = self.layout.slot.entries.clone();
+        for index in &self.layout.slot.path_at {
             if let Some(entry) = entries.get_mut(*index) {
                 entry.value = self.path.get();
             }
@@ -218,7 +218,7 @@ impl<'g> Draft<'g> {
 
     /// The new address of a section that started at an old one and moved.
     fn new_address(&self, old: u64) -> Option<u64> {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let moved = self.moved_sections.iter().find(|(index, _)| {
             let section = view.sections.get(**index);
             section.is_some_and(|s| s.address.get() == old && Some(**index) != view.strings.section)
@@ -228,8 +228,8 @@ impl<'g> Draft<'g> {
 
     /// Turns the differences into patches.
     pub(super) fn into_plan(mut self, strategy: Strategy) -> Result<Plan, &'static str> {
-        let ground = self.ground;
-        let view = ground.view;
+        let layout = self.layout;
+        let view = layout.view;
         if let Some(index) = view.strings.section
             && let Some(section) = self.sections.get_mut(index)
         {
@@ -244,24 +244,24 @@ impl<'g> Draft<'g> {
         self.patches.sort_by_key(|patch| patch.stage);
         let tag_changed = view.dynamic.value(dt::DT_RUNPATH).is_none()
             && view.dynamic.value(dt::DT_RPATH).is_some()
-            && ground.slot.entries.iter().any(|entry| entry.tag == dt::DT_RUNPATH);
+            && layout.slot.entries.iter().any(|entry| entry.tag == dt::DT_RUNPATH);
         if tag_changed {
             self.warnings.push(Warning::TagChanged);
         }
         Ok(Plan {
             strategy,
-            slot: ground.slot.slot,
+            slot: layout.slot.slot,
             patches: self.patches,
-            old_len: ground.file_len,
+            old_len: layout.file_len,
             new_len: self.new_len,
             prefix_safe: self.prefix_safe,
-            has_payload: ground.has_payload(),
+            has_payload: layout.has_payload(),
             warnings: self.warnings,
         })
     }
 
     fn patch_header_and_table(&mut self) -> Result<(), &'static str> {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let encoding = view.encoding;
         let header_range = FileRange::new(FileOffset::new(0), encoding.header_size()).ok_or("no ELF header")?;
         let old_header = header_range.of(view.bytes).ok_or("no ELF header")?;
@@ -275,7 +275,7 @@ impl<'g> Draft<'g> {
         let header = encode::patch_header(encoding, old_header, counts).ok_or("an offset does not fit")?;
         let table = encode_segments(encoding, &self.segments).ok_or("an offset does not fit")?;
         let table_range = FileRange::new(self.table_offset, len64(&table)).ok_or("an offset does not fit")?;
-        if table_range.end().get() > self.ground.file_len {
+        if table_range.end().get() > self.layout.file_len {
             // The table moved behind the old end: it is new content, and one write of the header switches to it.
             self.patches.push(Patch {
                 stage: Stage::Content,
@@ -321,7 +321,7 @@ impl<'g> Draft<'g> {
     /// The table with the new PT_LOAD and without one other entry, so that it is as long as the old one.
     fn interim_table(&self) -> Result<Option<Vec<u8>>, &'static str> {
         let Some(without) = self.interim_without else { return Ok(None) };
-        let view = self.ground.view;
+        let view = self.layout.view;
         let mut interim = self.segments.clone();
         if without < interim.len() {
             interim.remove(without);
@@ -336,7 +336,7 @@ impl<'g> Draft<'g> {
     }
 
     fn patch_section_table(&mut self) -> Result<(), &'static str> {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let encoding = view.encoding;
         if self.sections.is_empty() {
             return Ok(());
@@ -365,7 +365,7 @@ impl<'g> Draft<'g> {
 
     /// Symbols in `.symtab` that name a moved section or lie in it follow it, so that debuggers and `elflint` agree.
     fn patch_symbols(&mut self) {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let encoding = view.encoding;
         let only_table = self.moved_sections.keys().all(|index| Some(*index) == view.strings.section);
         if self.moved_sections.is_empty() {
@@ -408,7 +408,7 @@ impl<'g> Draft<'g> {
     }
 
     fn patch_dynamic(&mut self) -> Result<(), &'static str> {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let encoding = view.encoding;
         let entries = self.new_entries();
         let mut bytes =
@@ -432,9 +432,9 @@ impl<'g> Draft<'g> {
     }
 
     fn patch_cache_note(&mut self) -> Result<(), &'static str> {
-        let view = self.ground.view;
+        let view = self.layout.view;
         let Some(note) = ldcache::find(view) else { return Ok(()) };
-        let new_path = self.ground.wanted.split_last().map(|(_, path)| path.into());
+        let new_path = self.layout.wanted.split_last().map(|(_, path)| path.into());
         let old = note.range.of(view.bytes).ok_or("the note is outside the file")?;
         let bytes = ldcache::rewrite(view, note, view.search_path(), new_path).ok_or("the note is outside the file")?;
         if bytes == old {
@@ -464,7 +464,7 @@ impl<'g> Draft<'g> {
 
     /// Nix scans outputs for store paths: what nobody reads any more must not keep one alive.
     fn patch_old_path(&mut self) -> Result<(), &'static str> {
-        let table = self.ground.view.strings.range;
+        let table = self.layout.view.strings.range;
         for (offset, len) in self.scrub_runs() {
             let at = table.start().plus(offset.get()).ok_or("an offset does not fit")?;
             let range = FileRange::new(at, len).ok_or("an offset does not fit")?;

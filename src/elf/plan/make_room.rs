@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::block::{Block, TABLE_TAGS};
 use super::draft::Draft;
 use super::draft::Rung;
-use super::ground::Ground;
+use super::layout::Layout;
 use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::notes::{self, Note};
 use crate::elf::record::{Section, dt, pt, sht};
@@ -18,14 +18,14 @@ use crate::elf::units::{Address, Alignment, FileRange};
 /// No more than this much is moved for the sake of editors that come after this one.
 const COURTESY: u64 = 64 * 1024;
 
-pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    if ground.view.sections.is_empty() {
+pub(super) fn make_room<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    if layout.view.sections.is_empty() {
         return Err("without section headers nobody can tell what lies behind the table");
     }
-    let entry = entry_behind_table(ground)?;
-    match room_for_others(ground, entry).and_then(|room| move_away(ground, entry, room)) {
+    let entry = entry_behind_table(layout)?;
+    match room_for_others(layout, entry).and_then(|room| move_away(layout, entry, room)) {
         Ok(draft) if draft.prefix_safe => Ok(draft),
-        _ => move_away(ground, entry, entry),
+        _ => move_away(layout, entry, entry),
     }
 }
 
@@ -34,29 +34,29 @@ pub(super) fn make_room<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
 /// patchelf before 0.19 makes room for one more header, and one for each note, by moving sections from the first one on
 /// until it meets one that does not lie behind the table. A section that went to the end of the file ends that search,
 /// and the table grows over what is in use.
-fn room_for_others(ground: &Ground<'_>, entry: FileRange) -> Result<FileRange, &'static str> {
+fn room_for_others(layout: &Layout<'_>, entry: FileRange) -> Result<FileRange, &'static str> {
     const TOO_MUCH: &str = "there is no room for more than one header";
-    let notes = ground.view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE).count();
+    let notes = layout.view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE).count();
     let entries = u64::try_from(notes).ok().and_then(|notes| notes.checked_add(2));
     let room = entries.and_then(|entries| entries.checked_mul(entry.len())).ok_or(TOO_MUCH)?;
     let room = FileRange::new(entry.start(), room).ok_or(TOO_MUCH)?;
-    let moving = sections_to_move(ground, room)?;
-    let sizes = moving.iter().filter_map(|index| ground.view.sections.get(*index)).map(|section| section.size);
+    let moving = sections_to_move(layout, room)?;
+    let sizes = moving.iter().filter_map(|index| layout.view.sections.get(*index)).map(|section| section.size);
     if sizes.fold(0, u64::saturating_add) > COURTESY { Err(TOO_MUCH) } else { Ok(room) }
 }
 
 /// Moves everything out of `room`, the first part of which the table grows into.
-fn move_away<'g>(ground: &'g Ground<'g>, entry: FileRange, room: FileRange) -> Rung<'g> {
-    let view = ground.view;
-    let moving = sections_to_move(ground, room)?;
+fn move_away<'g>(layout: &'g Layout<'g>, entry: FileRange, room: FileRange) -> Rung<'g> {
+    let view = layout.view;
+    let moving = sections_to_move(layout, room)?;
     if moving.is_empty() {
         return Err("nothing that may move lies behind the table");
     }
-    check_rest_is_padding(ground, room, &moving)?;
-    check_nobody_points_inside(ground, &moving)?;
+    check_rest_is_padding(layout, room, &moving)?;
+    check_nobody_points_inside(layout, &moving)?;
 
-    let mut draft = Draft::new(ground);
-    let mut block = Block::behind_everything(ground)?;
+    let mut draft = Draft::new(layout);
+    let mut block = Block::behind_everything(layout)?;
     block.lead()?;
     block.take_dynamic(&mut draft)?;
     for index in &moving {
@@ -68,7 +68,7 @@ fn move_away<'g>(ground: &'g Ground<'g>, entry: FileRange, room: FileRange) -> R
         draft.copied.push((old, offset));
         draft.move_section(*index, offset, address);
     }
-    move_headers(ground, &mut draft, &moving)?;
+    move_headers(layout, &mut draft, &moving)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
     let is_under_entry = |section: &&Section| section.file_range().is_some_and(|range| range.intersects(entry));
@@ -92,8 +92,8 @@ fn is_read_by_tag(section: &Section) -> bool {
 const OWNERS_OF_MOVABLE_NOTES: [&str; 4] = ["GNU", "NixOS", "FDO", "Go"];
 
 /// The sections under the new header, with everything that must stay beside them.
-fn sections_to_move(ground: &Ground<'_>, entry: FileRange) -> Result<BTreeSet<usize>, &'static str> {
-    let view = ground.view;
+fn sections_to_move(layout: &Layout<'_>, entry: FileRange) -> Result<BTreeSet<usize>, &'static str> {
+    let view = layout.view;
     let mut moving = BTreeSet::new();
     for (index, section) in view.sections.iter().enumerate() {
         if section.file_range().is_some_and(|range| range.intersects(entry)) {
@@ -117,15 +117,15 @@ fn sections_to_move(ground: &Ground<'_>, entry: FileRange) -> Result<BTreeSet<us
     }
     for index in &moving {
         let section = view.sections.get(*index).ok_or("no such section")?;
-        if !may_move(ground, section) {
+        if !may_move(layout, section) {
             return Err("what follows the program header table must keep its address");
         }
     }
     Ok(moving)
 }
 
-fn may_move(ground: &Ground<'_>, section: &Section) -> bool {
-    let view = ground.view;
+fn may_move(layout: &Layout<'_>, section: &Section) -> bool {
+    let view = layout.view;
     if !section.is_alloc() || section.is_writable_or_executable() || section.is_tls() {
         return false;
     }
@@ -153,11 +153,11 @@ fn may_move(ground: &Ground<'_>, section: &Section) -> bool {
     }
 }
 
-fn check_rest_is_padding(ground: &Ground<'_>, entry: FileRange, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
-    let view = ground.view;
+fn check_rest_is_padding(layout: &Layout<'_>, entry: FileRange, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+    let view = layout.view;
     let moved: Vec<FileRange> = moving.iter().filter_map(|index| view.sections.get(*index)?.file_range()).collect();
     let named = |used: &FileRange| moved.iter().any(|section| section.intersects(*used));
-    let strange = ground.occupied.iter().any(|used| used.intersects(entry) && !named(used));
+    let strange = layout.occupied.iter().any(|used| used.intersects(entry) && !named(used));
     if strange {
         return Err("something without a section lies behind the table");
     }
@@ -172,8 +172,8 @@ fn check_rest_is_padding(ground: &Ground<'_>, entry: FileRange, moving: &BTreeSe
 }
 
 /// Anything that holds an address inside a moving section would read the old bytes, some of which are gone.
-fn check_nobody_points_inside(ground: &Ground<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
-    let view = ground.view;
+fn check_nobody_points_inside(layout: &Layout<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+    let view = layout.view;
     let ranges: Vec<(u64, u64)> = moving
         .iter()
         .filter_map(|index| view.sections.get(*index))
@@ -202,13 +202,13 @@ fn check_nobody_points_inside(ground: &Ground<'_>, moving: &BTreeSet<usize>) -> 
 }
 
 /// PT_NOTE, PT_GNU_PROPERTY and PT_INTERP follow what they name; nothing else may name any of it.
-fn move_headers(ground: &Ground<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
+fn move_headers(layout: &Layout<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
     for segment in &mut draft.segments {
         if matches!(segment.kind, pt::PT_NULL | pt::PT_LOAD | pt::PT_PHDR) || segment.file_size == 0 {
             continue;
         }
         let range = segment.file_range().ok_or("an offset does not fit")?;
-        let place = |index: &usize| ground.view.sections.get(*index).and_then(Section::file_range);
+        let place = |index: &usize| layout.view.sections.get(*index).and_then(Section::file_range);
         let may_follow = matches!(segment.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY | pt::PT_INTERP);
         let covered = |index: &&usize| may_follow && place(index).is_some_and(|section| range.covers(section));
         let mut inside = moving.iter().filter(covered);
@@ -219,7 +219,7 @@ fn move_headers(ground: &Ground<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<us
             continue;
         };
         let last = inside.next_back().unwrap_or(first);
-        let (old, first) = (ground.view.sections.get(*first), draft.sections.get(*first));
+        let (old, first) = (layout.view.sections.get(*first), draft.sections.get(*first));
         let (old, first) = old.zip(first).ok_or("no such section")?;
         let last = draft.sections.get(*last).ok_or("no such section")?;
         if old.offset != segment.offset {

@@ -8,8 +8,8 @@ mod block;
 mod change;
 mod draft;
 mod error;
-mod ground;
 mod in_table;
+mod layout;
 mod make_room;
 mod new_segment;
 mod patch;
@@ -21,14 +21,14 @@ mod slot;
 pub use self::change::{Change, PathTag};
 pub use self::error::PlanError;
 pub use self::patch::{Atomicity, Content, Patch, Plan, Stage, Warning};
-pub use self::rung::{Slot, Strategy};
+pub use self::rung::{DynamicSlot, Strategy};
 
 use self::draft::Rung;
-use self::ground::Ground;
+use self::layout::Layout;
 use super::view::{ElfView, Subject};
 
 /// One rung.
-type Attempt = for<'g> fn(&'g Ground<'g>) -> Rung<'g>;
+type Attempt = for<'g> fn(&'g Layout<'g>) -> Rung<'g>;
 
 /// The rungs, from the cheapest to the most intrusive.
 const LADDER: [(Strategy, Attempt); 11] = [
@@ -49,8 +49,8 @@ const LADDER: [(Strategy, Attempt); 11] = [
 #[must_use]
 pub fn has_payload(file: &[u8]) -> bool {
     let Ok(Subject::Object(view)) = Subject::parse(file) else { return true };
-    let end = ground::content_end(&ground::occupied(&view), &ground::loads(&view));
-    ground::has_payload(file, end, ground::page(view.header.e_machine))
+    let end = layout::content_end(&layout::occupied(&view), &layout::loads(&view));
+    layout::has_payload(file, end, layout::page(view.header.e_machine))
 }
 
 /// Plans an edit. The same object and change always give the same plan.
@@ -65,14 +65,14 @@ pub fn plan(view: &ElfView<'_>, change: &Change, atomicity: Atomicity) -> Result
             return Err(PlanError::BadPath(path.into()));
         }
     }
-    let ground = Ground::survey(view, change)?;
+    let layout = Layout::of(view, change)?;
     if change.path().is_none() {
-        let draft = in_table::tag_only(&ground).and_then(|draft| draft.into_plan(Strategy::TagOnly));
+        let draft = in_table::tag_only(&layout).and_then(|draft| draft.into_plan(Strategy::TagOnly));
         return draft.map_err(|why| PlanError::NoPlace(vec![(Strategy::TagOnly, why)]));
     }
     let mut attempts = Vec::new();
     for (strategy, attempt) in LADDER {
-        match attempt(&ground).and_then(|draft| draft.into_plan(strategy)) {
+        match attempt(&layout).and_then(|draft| draft.into_plan(strategy)) {
             Ok(plan) if plan.prefix_safe || atomicity == Atomicity::Replace => return Ok(plan),
             Ok(_) => attempts.push((strategy, "is not safe in a file that cannot be replaced as a whole")),
             Err(why) => attempts.push((strategy, why)),

@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::draft::Draft;
 use super::draft::Rung;
-use super::ground::Ground;
+use super::layout::Layout;
 use super::patch::Warning;
 use crate::elf::record::{Segment, pt};
 use crate::elf::runs::all_zero;
@@ -13,21 +13,21 @@ use crate::elf::units::{Alignment, FileOffset, FileRange};
 const LARGEST_HOLE: u64 = 1 << 30;
 
 /// f: the program header table keeps its size; an entry that nobody needs makes place.
-pub(super) fn slot<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    let view = ground.view;
-    let found = view.segments.iter().position(|segment| is_dispensable(ground, segment));
+pub(super) fn slot<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    let view = layout.view;
+    let found = view.segments.iter().position(|segment| is_dispensable(layout, segment));
     let index = found.ok_or("every program header is needed")?;
-    let mut draft = Draft::new(ground);
+    let mut draft = Draft::new(layout);
     draft.segments.remove(index);
-    let mut block = Block::behind_everything(ground)?;
+    let mut block = Block::behind_everything(layout)?;
     block.take_dynamic(&mut draft)?;
     block.close(draft)
 }
 
 /// PT_GNU_STACK, RELRO, EH_FRAME, TLS and the build-id's PT_NOTE never are: glibc 2.41 refuses to dlopen an object
 /// without PT_GNU_STACK, for one.
-fn is_dispensable(ground: &Ground<'_>, segment: &Segment) -> bool {
-    let view = ground.view;
+fn is_dispensable(layout: &Layout<'_>, segment: &Segment) -> bool {
+    let view = layout.view;
     match segment.kind {
         pt::PT_NULL => true,
         // glibc and musl find a library's table by e_phoff; a program's base comes from PT_PHDR.
@@ -46,14 +46,14 @@ fn is_dispensable(ground: &Ground<'_>, segment: &Segment) -> bool {
 }
 
 /// g: a gap behind the program header table is as large as an entry.
-pub(super) fn gap<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    let view = ground.view;
+pub(super) fn gap<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    let view = layout.view;
     if view.sections.is_empty() {
         return Err("without section headers nobody can tell a gap from data");
     }
-    let gap = entry_behind_table(ground)?;
+    let gap = entry_behind_table(layout)?;
     let section_table = view.section_table_range().ok_or("an offset does not fit")?;
-    if ground.occupied.iter().any(|used| *used != section_table && used.intersects(gap)) {
+    if layout.occupied.iter().any(|used| *used != section_table && used.intersects(gap)) {
         return Err("what follows the program header table is in use");
     }
     // Where only the section header table is in the way, which nothing loads, that goes to the end.
@@ -64,8 +64,8 @@ pub(super) fn gap<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
     if !is_filler(filler) {
         return Err("what follows the program header table is not padding");
     }
-    let mut draft = Draft::new(ground);
-    let mut block = Block::behind_everything(ground)?;
+    let mut draft = Draft::new(layout);
+    let mut block = Block::behind_everything(layout)?;
     block.take_dynamic(&mut draft)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
@@ -77,10 +77,10 @@ pub(super) fn gap<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
 }
 
 /// k: the table itself moves into the new segment. Programs that look for it behind the ELF header break.
-pub(super) fn move_table<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    let view = ground.view;
-    let mut draft = Draft::new(ground);
-    let mut block = Block::at_first_delta(ground, LARGEST_HOLE)?;
+pub(super) fn move_table<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    let view = layout.view;
+    let mut draft = Draft::new(layout);
+    let mut block = Block::at_first_delta(layout, LARGEST_HOLE)?;
     block.lead()?;
     let entries = u64::from(view.header.e_phnum).saturating_add(1);
     let size = view.encoding.segment_size().checked_mul(entries).ok_or("the table would be too large")?;
@@ -101,12 +101,12 @@ pub(super) fn move_table<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
 }
 
 /// The bytes that one more program header would take; they must be mapped wherever the table is.
-pub(super) fn entry_behind_table(ground: &Ground<'_>) -> Result<FileRange, &'static str> {
-    let view = ground.view;
+pub(super) fn entry_behind_table(layout: &Layout<'_>) -> Result<FileRange, &'static str> {
+    let view = layout.view;
     let table = view.table_range().ok_or("an offset does not fit")?;
     let entry = FileRange::new(table.end(), view.encoding.segment_size()).ok_or("an offset does not fit")?;
-    let with_table: Vec<&FileRange> = ground.loads.iter().filter(|load| load.covers(table)).collect();
-    if with_table.is_empty() && ground.loads.iter().any(|load| load.intersects(entry)) {
+    let with_table: Vec<&FileRange> = layout.loads.iter().filter(|load| load.covers(table)).collect();
+    if with_table.is_empty() && layout.loads.iter().any(|load| load.intersects(entry)) {
         return Err("a PT_LOAD starts behind the table");
     }
     if !with_table.is_empty() && !with_table.iter().any(|load| load.covers(entry)) {
@@ -117,7 +117,7 @@ pub(super) fn entry_behind_table(ground: &Ground<'_>) -> Result<FileRange, &'sta
 
 /// PT_PHDR describes the whole table.
 pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
-    let size = draft.ground.view.encoding.segment_size();
+    let size = draft.layout.view.encoding.segment_size();
     for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
         segment.file_size = segment.file_size.checked_add(size).ok_or("the table would be too large")?;
         segment.memory_size = segment.memory_size.checked_add(size).ok_or("the table would be too large")?;

@@ -1,6 +1,6 @@
 //! A plan as data: ordered positional writes, and what should be told of them.
 
-use super::rung::{Slot, Strategy};
+use super::rung::{DynamicSlot, Strategy};
 use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// When a patch is written. Every prefix of the sequence is a file that loads, unless the plan says otherwise.
@@ -114,7 +114,7 @@ pub struct Plan {
     /// Where the string goes.
     pub strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: Slot,
+    pub slot: DynamicSlot,
     /// The writes, in order.
     pub patches: Vec<Patch>,
     /// The file's size before, in bytes.

@@ -4,8 +4,8 @@
 
 use super::draft::Draft;
 use super::draft::Rung;
-use super::ground::Ground;
 use super::in_table::needs_slot;
+use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
 use crate::elf::record::{Segment, sht};
 use crate::elf::units::{Alignment, FileOffset, FileRange};
@@ -16,19 +16,19 @@ const SMALL: u64 = 64 * 1024;
 const LARGE: u64 = 256 << 20;
 
 /// h: a last PT_LOAD of at most 64 KiB or a sixteenth of the file.
-pub(super) fn small<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    reimage(ground, SMALL.max(ground.file_len >> 4))
+pub(super) fn small<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    reimage(layout, SMALL.max(layout.file_len >> 4))
 }
 
 /// j: a last PT_LOAD of at most 256 MiB.
-pub(super) fn large<'g>(ground: &'g Ground<'g>) -> Rung<'g> {
-    reimage(ground, LARGE)
+pub(super) fn large<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
+    reimage(layout, LARGE)
 }
 
-fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
-    needs_slot(ground)?;
-    let view = ground.view;
-    if ground.has_payload() {
+fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
+    needs_slot(layout)?;
+    let view = layout.view;
+    if layout.has_payload() {
         return Err("the file carries a payload behind the ELF object, which must stay at its end");
     }
     let index = view.segments.iter().rposition(Segment::is_load).ok_or("there is no PT_LOAD")?;
@@ -46,7 +46,7 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
         // What lies there would count from the copy for some and from the original for others.
         return Err("another PT_LOAD maps bytes of the last one");
     }
-    let table_size = ground.new_table_size().ok_or("the table would be too large")?;
+    let table_size = layout.new_table_size().ok_or("the table would be too large")?;
     let size = load.memory_size.checked_add(table_size).ok_or("the segment would be too large")?;
     if size > most {
         return Err("the last PT_LOAD is too large to be copied");
@@ -55,12 +55,12 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
     if end.get() > view.encoding.highest() {
         return Err("the addresses leave no room behind the last PT_LOAD");
     }
-    let alignment = alignment(ground, index, load);
-    let free = Alignment::SIXTEEN.up(ground.file_len).ok_or("an offset does not fit")?;
+    let alignment = alignment(layout, index, load);
+    let free = Alignment::SIXTEEN.up(layout.file_len).ok_or("an offset does not fit")?;
     let new_offset = alignment.up_congruent(free, load.address.get()).ok_or("an offset does not fit")?;
     let new_offset = FileOffset::new(new_offset);
 
-    let mut draft = Draft::new(ground);
+    let mut draft = Draft::new(layout);
     draft.copied.push((old, new_offset));
     // A segment without bytes in the file may name an offset behind its end.
     if !old.is_empty() {
@@ -83,11 +83,11 @@ fn reimage<'g>(ground: &'g Ground<'g>, most: u64) -> Rung<'g> {
 }
 
 /// The segment's own alignment, unless only padding asks for it: two MiB would cost as much of the file.
-fn alignment(ground: &Ground<'_>, index: usize, load: &Segment) -> Alignment {
+fn alignment(layout: &Layout<'_>, index: usize, load: &Segment) -> Alignment {
     let own = load.alignment();
-    let mut others = ground.view.segments.iter().enumerate().filter(|(other, s)| *other != index && s.is_load());
+    let mut others = layout.view.segments.iter().enumerate().filter(|(other, s)| *other != index && s.is_load());
     let kept_by_another = others.any(|(_, other)| other.alignment() >= own);
-    if kept_by_another { own.min(ground.page) } else { own }
+    if kept_by_another { own.min(layout.page) } else { own }
 }
 
 /// Program headers that name a part of the segment (PT_DYNAMIC, PT_TLS, PT_GNU_RELRO, …) follow it.
@@ -100,7 +100,7 @@ fn shift_segments(draft: &mut Draft<'_>, index: usize, old: FileRange, new: File
         let within = segment.offset.since(old.start()).ok_or("an offset does not fit")?;
         segment.offset = new.plus(within).ok_or("an offset does not fit")?;
     }
-    draft.dynamic_offset = draft.ground.view.dynamic.offset;
+    draft.dynamic_offset = draft.layout.view.dynamic.offset;
     Ok(())
 }
 

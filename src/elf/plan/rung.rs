@@ -57,7 +57,7 @@ impl fmt::Display for Strategy {
 
 /// Which entry of the dynamic section holds the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
+pub enum DynamicSlot {
     /// One that has the tag already.
     Existing,
     /// The other path tag's, renamed.
@@ -74,7 +74,7 @@ pub enum Slot {
     Dropped,
 }
 
-impl Slot {
+impl DynamicSlot {
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! Which entry of the dynamic section holds the path, decided before where the string goes.
 
 use super::change::{Change, PathTag};
-use super::rung::Slot;
+use super::rung::DynamicSlot;
 use crate::elf::record::{DynamicEntry, dt};
 use crate::elf::view::ElfView;
 
@@ -9,7 +9,7 @@ use crate::elf::view::ElfView;
 #[derive(Clone, Debug)]
 pub(super) struct SlotPlan {
     /// Which entry was taken.
-    pub slot: Slot,
+    pub slot: DynamicSlot,
     /// The entries before DT_NULL.
     pub entries: Vec<DynamicEntry>,
     /// Indices of the entries whose value is the path's string offset.
@@ -27,23 +27,23 @@ impl SlotPlan {
             Change::Set { tag: PathTag::Rpath, .. } => dt::DT_RPATH,
             Change::Remove => {
                 entries.retain(|entry| !is_path_tag(entry.tag));
-                return Self { slot: Slot::Dropped, entries, path_at: Vec::new() };
+                return Self { slot: DynamicSlot::Dropped, entries, path_at: Vec::new() };
             }
         };
         let slot = if entries.iter().any(|entry| entry.tag == tag) {
-            Slot::Existing
+            DynamicSlot::Existing
         } else if rename(&mut entries, is_path_tag, tag) {
-            Slot::Retagged
+            DynamicSlot::Retagged
         } else if view.dynamic.spare > 0 {
             entries.push(DynamicEntry { tag, value: 0 });
-            Slot::Spare
+            DynamicSlot::Spare
         } else if !view.has_interpreter() && rename(&mut entries, |old| old == dt::DT_DEBUG, tag) {
-            Slot::Debug
+            DynamicSlot::Debug
         } else if rename(&mut entries, |old| old == dt::DT_RELACOUNT || old == dt::DT_RELCOUNT, tag) {
-            Slot::RelativeCount
+            DynamicSlot::RelativeCount
         } else {
             entries.push(DynamicEntry { tag, value: 0 });
-            Slot::Moved
+            DynamicSlot::Moved
         };
         // The loader ignores one of two path tags; what it ignores would go stale.
         entries.retain(|entry| entry.tag == tag || !is_path_tag(entry.tag));

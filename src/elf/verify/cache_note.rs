@@ -10,7 +10,7 @@ use object::elf;
 
 use super::dynamic::text;
 use super::error::{VerifyError, broken};
-use super::shape::{Segment, Shape, read};
+use super::shape::{RawSegment, Shape, read};
 use crate::elf::plan::Change;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
@@ -31,7 +31,7 @@ pub(super) struct CacheNote {
     /// Where it starts in its segment, bytes.
     within: u64,
     /// The PT_NOTE that it is found through.
-    segment: Segment,
+    segment: RawSegment,
 }
 
 impl CacheNote {
@@ -70,10 +70,10 @@ struct Read {
 }
 
 /// The note at so many bytes behind the start of a segment; none where it reaches past the end.
-fn next(shape: &Shape<'_, '_>, bytes: &[u8], at: u64, segment: &Segment) -> Option<Read> {
+fn next(shape: &Shape<'_, '_>, bytes: &[u8], at: u64, segment: &RawSegment) -> Option<Read> {
     let rest = bytes.get(usize::try_from(at).ok()?..).filter(|rest| !rest.is_empty())?;
     let [name_len, descriptor_len, kind] = [0, 4, 8].map(|field| shape.word(rest, field));
-    // gABI "Note Section": four bytes, and eight where the segment says so.
+    // gABI "Note RawSection": four bytes, and eight where the segment says so.
     let padding: u64 = if segment.align == 8 { 8 } else { 4 };
     let name_end = HEADER.checked_add(u64::from(name_len?))?;
     let start = name_end.checked_next_multiple_of(padding)?;
@@ -136,11 +136,11 @@ pub(super) fn cache(
 
 /// The file offsets at which a note can be now: at the same distance in a segment like the one that it was in.
 fn places<'s>(new: &'s Shape<'_, '_>, note: &'s CacheNote) -> impl Iterator<Item = u64> {
-    let like = |now: &&Segment| {
+    let like = |now: &&RawSegment| {
         let was = &note.segment;
         (now.kind, now.file_size, now.align) == (was.kind, was.file_size, was.align)
     };
-    let all: Vec<&Segment> = new.segments.iter().filter(like).collect();
+    let all: Vec<&RawSegment> = new.segments.iter().filter(like).collect();
     // Where several moved, each is compared with what it was by invariant 4.
     let stays = all.iter().any(|now| now.offset == note.segment.offset);
     let here = all.into_iter().filter(move |now| !stays || now.offset == note.segment.offset);

@@ -5,7 +5,7 @@ use object::elf;
 use super::cache_note::CacheNote;
 use super::error::{VerifyError, broken};
 use super::segments::{compare, pieces};
-use super::shape::{Section, Shape, read};
+use super::shape::{RawSection, Shape, read};
 use crate::elf::runs::all_zero;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
@@ -45,7 +45,7 @@ pub(super) fn sections(
         }
     }
     let (address, size) = (new.value(5), new.value(10));
-    let describes = |section: &&Section| {
+    let describes = |section: &&RawSection| {
         section.kind == elf::SHT_STRTAB.0 && section.is_alloc() && Some(section.address) == address
     };
     if new.sections.len() > 1 && !new.sections.iter().filter(describes).any(|section| Some(section.size) == size) {
@@ -59,7 +59,7 @@ pub(super) fn sections(
 fn loaded_section(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
-    (before, after): (&Section, &Section),
+    (before, after): (&RawSection, &RawSection),
     touched: bool,
     notes: &[CacheNote],
 ) -> Result<(), &'static str> {
@@ -98,7 +98,7 @@ fn loaded_section(
 fn static_symbols(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
-    section: &Section,
+    section: &RawSection,
     changed: &[FileRange],
 ) -> Result<(), &'static str> {
     const UNREADABLE: &str = "every symbol can be read";
@@ -133,7 +133,7 @@ fn symbol_records(old: &Shape<'_, '_>, new: &Shape<'_, '_>, offset: u64, len: u6
     Ok(())
 }
 
-fn is_mapped(shape: &Shape<'_, '_>, section: &Section) -> bool {
+fn is_mapped(shape: &Shape<'_, '_>, section: &RawSection) -> bool {
     shape.offset_of(section.address, section.size) == Some(section.offset)
 }
 

@@ -4,7 +4,7 @@ use object::elf;
 
 use super::cache_note::CacheNote;
 use super::error::{VerifyError, broken};
-use super::shape::{Segment, Shape, read};
+use super::shape::{RawSegment, Shape, read};
 use crate::elf::units::{FileOffset, FileRange};
 
 /// Large segments are compared piecewise.
@@ -15,11 +15,11 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 pub(super) fn loads(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
     let page = page(new);
     let mut end = 0;
-    let mut before: Option<&Segment> = None;
+    let mut before: Option<&RawSegment> = None;
     for load in new.segments.iter().filter(|segment| segment.is_load()) {
         let was = old.segments.iter().find(|o| o.is_load() && o.address == load.address);
         let align = load.align.max(1);
-        let grew = |now: &Segment| {
+        let grew = |now: &RawSegment| {
             let old = old.segments.iter().find(|o| o.is_load() && o.address == now.address);
             old.is_some_and(|old| now.memory_size > old.memory_size)
         };
@@ -56,7 +56,7 @@ pub(super) fn loads(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), Veri
     Ok(())
 }
 
-fn holds_dynamic(load: &Segment, shape: &Shape<'_, '_>) -> bool {
+fn holds_dynamic(load: &RawSegment, shape: &Shape<'_, '_>) -> bool {
     let dynamic = &shape.dynamic_segment;
     load.address <= dynamic.address && dynamic.memory_end() <= load.memory_end()
 }
@@ -162,7 +162,7 @@ pub(super) fn dynamic_segment(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Resul
     let count = |shape: &Shape<'_, '_>| shape.segments.iter().filter(|s| s.kind == elf::PT_DYNAMIC.0).count();
     let moved = was.address != now.address;
     let size_is_right = if moved { now.memory_size == now.file_size } else { now.memory_size == was.memory_size };
-    let flags = |shape: &Shape<'_, '_>, segment: &Segment| {
+    let flags = |shape: &Shape<'_, '_>, segment: &RawSegment| {
         shape.load_at(segment.address, segment.file_size).map(|load| load.flags & elf::PF_W.0)
     };
     let right = count(new) == 1
@@ -189,7 +189,7 @@ pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[
         }
     }
     let has_interpreter = old.segments.iter().any(|segment| segment.kind == elf::PT_INTERP.0);
-    let mut rest: Vec<&Segment> = new.segments.iter().filter(|segment| is_plain(segment)).collect();
+    let mut rest: Vec<&RawSegment> = new.segments.iter().filter(|segment| is_plain(segment)).collect();
     for segment in old.segments.iter().filter(|segment| is_plain(segment)) {
         let found = rest.iter().position(|now| same_segment(old, new, segment, now, notes));
         match found {
@@ -211,15 +211,15 @@ pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[
 }
 
 /// Not one of those that this edit is about.
-fn is_plain(segment: &Segment) -> bool {
+fn is_plain(segment: &RawSegment) -> bool {
     ![elf::PT_LOAD, elf::PT_PHDR, elf::PT_DYNAMIC, elf::PT_NULL].iter().any(|kind| kind.0 == segment.kind)
 }
 
 fn same_segment(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
-    segment: &Segment,
-    now: &Segment,
+    segment: &RawSegment,
+    now: &RawSegment,
     notes: &[CacheNote],
 ) -> bool {
     let may_move = [elf::PT_NOTE, elf::PT_GNU_PROPERTY, elf::PT_INTERP].iter().any(|kind| kind.0 == segment.kind);
@@ -248,7 +248,7 @@ fn same_segment(
 }
 
 /// PT_GNU_RELRO and others may hold the dynamic section and the string table, which change.
-fn dynamic_part(old: &Shape<'_, '_>, segment: &Segment) -> Vec<(u64, u64)> {
+fn dynamic_part(old: &Shape<'_, '_>, segment: &RawSegment) -> Vec<(u64, u64)> {
     let dynamic = (old.dynamic_offset, old.dynamic_offset.saturating_add(old.dynamic_size));
     let mut parts: Vec<(u64, u64)> = [dynamic].into_iter().chain(strings_range(old)).collect();
     parts.retain(|(from, to)| *from < segment.file_end() && segment.offset < *to);
@@ -256,8 +256,8 @@ fn dynamic_part(old: &Shape<'_, '_>, segment: &Segment) -> Vec<(u64, u64)> {
 }
 
 /// Program headers whose place a PT_LOAD may take: an empty note, or one that PT_GNU_PROPERTY names too.
-fn is_dispensable(old: &Shape<'_, '_>, segment: &Segment) -> bool {
-    let is_property = |other: &Segment| {
+fn is_dispensable(old: &Shape<'_, '_>, segment: &RawSegment) -> bool {
+    let is_property = |other: &RawSegment| {
         other.kind == elf::PT_GNU_PROPERTY.0 && other.offset == segment.offset && other.file_size == segment.file_size
     };
     segment.kind == elf::PT_NOTE.0 && (segment.file_size == 0 || old.segments.iter().any(is_property))

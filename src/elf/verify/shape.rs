@@ -15,7 +15,7 @@ use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// A program header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(super) struct RawSegment {
     pub kind: u32,
     pub flags: u32,
     pub offset: u64,
@@ -25,7 +25,7 @@ pub(super) struct Segment {
     pub align: u64,
 }
 
-impl Segment {
+impl RawSegment {
     pub(super) fn is_load(&self) -> bool {
         self.kind == elf::PT_LOAD.0
     }
@@ -59,7 +59,7 @@ impl Versions {
 
 /// A section header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Section {
+pub(super) struct RawSection {
     pub name: u32,
     pub kind: u32,
     pub flags: u64,
@@ -72,7 +72,7 @@ pub(super) struct Section {
     pub entry_size: u64,
 }
 
-impl Section {
+impl RawSection {
     pub(super) fn is_alloc(&self) -> bool {
         self.flags & elf::SHF_ALLOC.0 != 0
     }
@@ -93,11 +93,11 @@ pub(super) struct Shape<'i, 'a> {
     pub table_size: u64,
     pub section_table_offset: u64,
     pub section_table_size: u64,
-    pub segments: Vec<Segment>,
-    pub sections: Vec<Section>,
+    pub segments: Vec<RawSegment>,
+    pub sections: Vec<RawSection>,
     /// (tag, value) up to DT_NULL.
     pub dynamic: Vec<(u64, u64)>,
-    pub dynamic_segment: Segment,
+    pub dynamic_segment: RawSegment,
     pub dynamic_offset: u64,
     /// The whole of PT_DYNAMIC in the file.
     pub dynamic_size: u64,
@@ -180,7 +180,7 @@ impl<'i, 'a> Shape<'i, 'a> {
     }
 
     /// The PT_LOAD whose file part holds an address range.
-    pub(super) fn load_at(&self, address: u64, len: u64) -> Option<&Segment> {
+    pub(super) fn load_at(&self, address: u64, len: u64) -> Option<&RawSegment> {
         self.segments.iter().filter(|segment| segment.is_load()).find(|load| {
             let within = address.checked_sub(load.address);
             within.and_then(|within| within.checked_add(len)).is_some_and(|end| end <= load.file_size)
@@ -344,7 +344,7 @@ impl<'i, 'a> Shape<'i, 'a> {
             self.table_offset.saturating_add(self.table_size),
             self.section_table_offset.saturating_add(self.section_table_size),
         ];
-        let segments = self.segments.iter().map(Segment::file_end);
+        let segments = self.segments.iter().map(RawSegment::file_end);
         let sections = self.sections.iter().filter(|s| s.has_bytes()).map(|s| s.offset.saturating_add(s.size));
         tables.into_iter().chain(segments).chain(sections).max().unwrap_or(0)
     }
@@ -383,8 +383,8 @@ fn records<T: pod::Pod, R>(
     Ok(records.iter().map(parse).collect())
 }
 
-fn parse_segment<P: ProgramHeader<Endian = Endianness>>(segment: &P, endian: Endianness) -> Segment {
-    Segment {
+fn parse_segment<P: ProgramHeader<Endian = Endianness>>(segment: &P, endian: Endianness) -> RawSegment {
+    RawSegment {
         kind: segment.p_type(endian).0,
         flags: segment.p_flags(endian).0,
         offset: segment.p_offset(endian).into(),
@@ -395,8 +395,8 @@ fn parse_segment<P: ProgramHeader<Endian = Endianness>>(segment: &P, endian: End
     }
 }
 
-fn parse_section<S: SectionHeader<Endian = Endianness>>(section: &S, endian: Endianness) -> Section {
-    Section {
+fn parse_section<S: SectionHeader<Endian = Endianness>>(section: &S, endian: Endianness) -> RawSection {
+    RawSection {
         name: section.sh_name(endian),
         kind: section.sh_type(endian).0,
         flags: section.sh_flags(endian).0,

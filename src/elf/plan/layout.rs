@@ -15,7 +15,7 @@ use crate::elf::view::ElfView;
 use goblin::elf::header;
 
 /// An object with everything that is true of it whatever the rung.
-pub(super) struct Ground<'g> {
+pub(super) struct Layout<'g> {
     pub view: &'g ElfView<'g>,
     /// Which bytes of the string table somebody other than the path tags reads.
     pub references: References,
@@ -35,8 +35,8 @@ pub(super) struct Ground<'g> {
     pub loads: Vec<FileRange>,
 }
 
-impl<'g> Ground<'g> {
-    pub(super) fn survey(view: &'g ElfView<'g>, change: &Change) -> Result<Self, PlanError> {
+impl<'g> Layout<'g> {
+    pub(super) fn of(view: &'g ElfView<'g>, change: &Change) -> Result<Self, PlanError> {
         let references = References::collect(view)?;
         let path_tags = view.dynamic.entries.iter().filter(|entry| matches!(entry.tag, dt::DT_RUNPATH | dt::DT_RPATH));
         let offsets: BTreeSet<StringOffset> = path_tags.map(|entry| StringOffset::new(entry.value)).collect();
