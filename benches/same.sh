@@ -8,7 +8,7 @@
 # Run: benches/same.sh [--quick] OLD NEW TREE...
 #   OLD, NEW  two programs
 #   TREE      a folder; nothing in it is written. `fix` edits copies, of ELF files of up to 64 MiB, 600 MB for a tree.
-#             A tree with more than 300 MB of ELF files gets fewer commands.
+#             A tree with more than 700 MB of ELF files gets fewer commands.
 #             A folder with a file scenes.jsonl holds recorded calls instead, each with a tree of its own: lines of
 #             {"arguments": [...], "folder": DIR, "environment": {...}, "texts": [...], "tree": NAME}, where @TREE@
 #             stands for the copy of trees/NAME, also in its links and in the files that "texts" lists.
@@ -72,7 +72,7 @@ QUICK = os.environ["QUICK"] == "1"
 WORK = os.environ["WORK"]
 LARGEST_COPY = 64 << 20
 ALL_COPIES = 600 << 20
-LARGE_TREE = 300 << 20
+LARGE_TREE = 700 << 20
 SHOWN = 160
 
 COMPAT = "/nix/store/00000000000000000000000000000000-cuda12.8-cuda_compat-12.8.39/compat"
@@ -782,14 +782,15 @@ def copied(scope):
 def edits(work, scope):
     master = f"{scope.place}/master"
     copy(scope.tree, master, copied(scope))
-    choices = EDITS[:2] if QUICK else EDITS[:4] if scope.large else EDITS
+    choices = EDITS[:1] if QUICK else EDITS[:3] if scope.large else EDITS
     number = 0
-    for words in choices:
-        for mode in ([], ["--in-place"]):
+    for index, words in enumerate(choices):
+        # The first two in both write modes, the others in turn.
+        for mode in ([], ["--in-place"]) if index < 2 else ([[], ["--in-place"]][index % 2],):
             number += 1
             label = label_of(["fix", *mode, *words, f"(copy of {scope.tree})"])
             work.add(label, edit, label, master, f"{scope.place}/edit{number}", ["fix", "-v", *mode, *words], True)
-    for words in (["--json", "-j1"], ["--output", "@OUTPUT@", "-vv"], ["--json", "--in-place", "-vv"]):
+    for words in (["--output", "@OUTPUT@", "-vv"], ["--json", "--in-place", "-vv"])[: 1 if QUICK else 2]:
         number += 1
         label = label_of(["fix", *words, f"(copy of {scope.tree})"])
         work.add(label, edit, label, master, f"{scope.place}/edit{number}", ["fix", *words], False)

@@ -61,9 +61,9 @@ impl Answer {
 
 /// What a search comes to: the first place that answers, or that will on the target.
 pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, facts: &Facts) -> Answer {
-    let is_64 = facts.object.is_64;
+    let class = facts.object.class;
     for step in &search.steps {
-        let class = context.class_of(step.written.as_bstr(), step.directory(), is_64);
+        let class = context.class_of(step.written.as_bstr(), step.directory(), class);
         match (&step.outcome, class) {
             (StepOutcome::Hit, class) => {
                 let found = match &search.end {

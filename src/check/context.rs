@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::policy::CheckPolicy;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
+use crate::elf::class::Class;
 use crate::loader::{End, Environment, Hardware, Look, Search, Source, System, interpreter_of, is_of_musl};
 use crate::runpath::EntryClass;
 
@@ -39,17 +40,16 @@ impl<'a> Context<'a> {
             let object = &facts.object;
             let interpreter = object.interpreter.clone();
             if let Some(interpreter) = &object.interpreter {
-                let count = named.entry((object.machine_name, interpreter.as_bstr())).or_default();
+                let count = named.entry((object.machine.name, interpreter.as_bstr())).or_default();
                 *count = count.saturating_add(1);
             }
             let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
             systems.entry(interpreter).or_insert_with_key(|interpreter| {
                 let hardware = Hardware {
                     machine: object.machine,
-                    is_64: object.is_64,
+                    class: object.class,
                     is_big_endian: object.is_big_endian,
-                    name: object.machine_name,
-                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine_name).map(|cpu| cpu.hwcaps.as_slice()),
+                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
                 };
                 System::of(interpreter.as_bstr(), hardware, world)
             });
@@ -98,14 +98,14 @@ impl<'a> Context<'a> {
     /// libc.
     pub(super) fn system_of(&self, facts: &Facts) -> Option<&System> {
         let object = &facts.object;
-        let usual = || self.usual.get(object.machine_name).filter(|_| !is_of_musl(object));
+        let usual = || self.usual.get(object.machine.name).filter(|_| !is_of_musl(object));
         let own = object.interpreter.as_ref().or_else(usual);
         own.and_then(|path| self.systems.get(path)).or_else(|| self.systems.get(&interpreter_of(object)))
     }
 
     /// The role of a place, by how it is written and by what it stands for.
-    pub(super) fn class_of(&self, written: &BStr, directory: &BStr, is_64: bool) -> EntryClass {
-        let paths = self.policy.paths(is_64);
+    pub(super) fn class_of(&self, written: &BStr, directory: &BStr, class: Class) -> EntryClass {
+        let paths = self.policy.paths.get(class);
         let by_text = paths.classify(written);
         if matches!(by_text, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             return by_text;
@@ -114,14 +114,14 @@ impl<'a> Context<'a> {
     }
 
     /// Whether the effective search of an object has a directory of this class.
-    pub(super) fn has_class(&self, search: &Search, class: EntryClass, is_64: bool) -> bool {
+    pub(super) fn has_role(&self, search: &Search, role: EntryClass, class: Class) -> bool {
         search.steps.iter().any(|step| {
             let directory = if matches!(step.source, Source::Cache | Source::Path | Source::Loaded) {
                 return false;
             } else {
                 step.directory()
             };
-            self.class_of(step.written.as_bstr(), directory, is_64) == class
+            self.class_of(step.written.as_bstr(), directory, class) == role
         })
     }
 }

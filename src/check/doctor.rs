@@ -11,6 +11,7 @@ use super::releases::driver_version;
 use super::rule::{self, Rule, Severity};
 use super::world::World;
 use crate::cuda::{Role, of_role};
+use crate::elf::class::{ByClass, Class};
 use crate::loader::Look;
 use crate::runpath::Directory;
 
@@ -38,8 +39,8 @@ pub struct Diagnosis {
 pub struct RuntimeRequest {
     /// The object that asks.
     pub path: PathBuf,
-    /// 32 or 64.
-    pub class: u8,
+    /// EI_CLASS of the object.
+    pub class: Class,
     /// The library.
     pub soname: String,
     /// The program stops without it.
@@ -49,10 +50,8 @@ pub struct RuntimeRequest {
 /// What to look at.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Driver directories for 64-bit objects; the first is the one that matters.
-    pub driver_64: Vec<Directory>,
-    /// Driver directories for 32-bit objects.
-    pub driver_32: Vec<Directory>,
+    /// Driver directories; the first of a class is the one that matters.
+    pub driver: ByClass<Vec<Directory>>,
     /// Compat directories in use.
     pub compat: Vec<Directory>,
     /// It is a Jetson, whatever its files say.
@@ -77,13 +76,13 @@ pub fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
     let mut doctor = Doctor { world, target, found: Vec::new() };
     let is_jetson = doctor.board();
     let host = doctor.kernel_driver(is_jetson);
-    let class_64 = doctor.driver_directories(&target.driver_64, 64);
-    let has_32 =
-        target.requests.iter().any(|request| request.class == 32) || world.names(first(&target.driver_32)).is_some();
-    if has_32 && target.driver_32 != target.driver_64 {
-        doctor.driver_directories(&target.driver_32, 32);
+    let found = doctor.driver_directories(&target.driver.elf64, Class::Elf64);
+    let has_32 = target.requests.iter().any(|request| request.class == Class::Elf32)
+        || world.names(first(&target.driver.elf32)).is_some();
+    if has_32 && target.driver.elf32 != target.driver.elf64 {
+        doctor.driver_directories(&target.driver.elf32, Class::Elf32);
     }
-    if let Some(directory) = &class_64 {
+    if let Some(directory) = &found {
         doctor.libcuda(directory.as_bstr(), host.as_ref(), is_jetson);
         if is_jetson {
             doctor.board_libraries(directory.as_bstr());
@@ -151,7 +150,7 @@ impl Doctor<'_> {
     }
 
     /// The first driver directory that is there.
-    fn driver_directories(&mut self, directories: &[Directory], class: u8) -> Option<BString> {
+    fn driver_directories(&mut self, directories: &[Directory], class: Class) -> Option<BString> {
         let subject = format!("driver directory ({class}-bit)");
         for directory in directories {
             let path = directory.as_bstr();
@@ -259,10 +258,10 @@ impl Doctor<'_> {
     fn requests(&mut self) {
         let (mut served, mut optional) = (0_usize, Vec::new());
         for request in &self.target.requests {
-            let directories = if request.class == 32 { &self.target.driver_32 } else { &self.target.driver_64 };
+            let directories = self.target.driver.get(request.class);
             let is_there = directories.iter().any(|directory| {
                 let found = self.object(directory.as_bstr(), &request.soname);
-                found.is_ok_and(|facts| facts.object.class() == request.class && !facts.is_stub)
+                found.is_ok_and(|facts| facts.object.class == request.class && !facts.is_stub)
             });
             if is_there {
                 served = served.saturating_add(1);

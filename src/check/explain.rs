@@ -118,8 +118,8 @@ impl Context<'_> {
         kind: Option<RequestKind>,
         search: Search,
     ) -> Explained {
-        let is_64 = facts.object.is_64;
-        let class = |step: &Step| self.class_of(step.written.as_ref(), step.directory(), is_64);
+        let class = facts.object.class;
+        let class = |step: &Step| self.class_of(step.written.as_ref(), step.directory(), class);
         let classes = search.steps.iter().map(class).collect();
         let answer = answer(self, &search, process, facts);
         // Driver libraries, compat's and stubs are judged by other rules.

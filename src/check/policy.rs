@@ -7,6 +7,8 @@ use std::str::FromStr;
 use bstr::BString;
 
 use crate::cuda::{Capability, DriverLibraries, Version};
+use crate::elf::class::ByClass;
+use crate::elf::machine::Machine;
 use crate::runpath::Policy;
 
 /// What the closure will run on.
@@ -48,8 +50,8 @@ impl Platform {
 
     /// The machine that it has, where it has only one.
     #[must_use]
-    pub fn machine(self) -> Option<&'static str> {
-        (self != Self::Nixos).then_some("aarch64")
+    pub fn machine(self) -> Option<&'static Machine> {
+        if self == Self::Nixos { None } else { Machine::named("aarch64") }
     }
 }
 
@@ -181,14 +183,12 @@ pub struct CheckPolicy {
     pub platform: Option<Platform>,
     /// Whether compat is wanted.
     pub compat: CompatPolicy,
-    /// Directories for 64-bit objects.
-    pub paths_64: Policy,
-    /// Directories for 32-bit objects.
-    pub paths_32: Policy,
+    /// Directories for objects of each class.
+    pub paths: ByClass<Policy>,
     /// The kernel driver of the target.
     pub host_driver: Option<DriverVersion>,
     /// The only machine that may be in the closure.
-    pub machine: Option<&'static str>,
+    pub machine: Option<&'static Machine>,
     /// Directories of builds, beside the usual ones.
     pub build_directories: Vec<BString>,
     /// What counts as a driver library.
@@ -203,14 +203,6 @@ pub struct CheckPolicy {
     pub ptx: PtxPolicy,
     /// What is checked.
     pub scope: Scope,
-}
-
-impl CheckPolicy {
-    /// The directories for objects of a class.
-    #[must_use]
-    pub fn paths(&self, is_64: bool) -> &Policy {
-        if is_64 { &self.paths_64 } else { &self.paths_32 }
-    }
 }
 
 #[cfg(test)]

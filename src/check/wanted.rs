@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::policy::{CheckPolicy, CompatPolicy, Platform};
 use super::releases::{driver_version, newest_cudart};
 use super::world::World;
+use crate::elf::class::Class;
 use crate::loader::{DirectoryState, Look};
 use crate::runpath::{EntryClass, SearchPath};
 
@@ -59,7 +60,7 @@ pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fac
 /// A real libcuda that lies in a compat directory.
 pub(super) fn is_compat_libcuda(policy: &CheckPolicy, facts: &Facts) -> bool {
     let object = &facts.object;
-    let paths = policy.paths(object.is_64);
+    let paths = policy.paths.get(object.class);
     !facts.is_stub
         && object.soname.as_ref().is_some_and(|name| name == "libcuda.so.1")
         && paths.classify(object.directory()) == EntryClass::Compat
@@ -70,10 +71,10 @@ pub(super) fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fa
     let checked = objects.iter().filter(|facts| is_compat_libcuda(policy, facts)).map(Arc::clone);
     let mut found: Vec<Arc<Facts>> = checked.collect();
     let mut directories: BTreeSet<BString> =
-        policy.paths_64.compat.iter().map(|directory| directory.as_bstr().to_owned()).collect();
-    for object in objects.iter().map(|facts| &facts.object).filter(|object| object.is_64) {
+        policy.paths.elf64.compat.iter().map(|directory| directory.as_bstr().to_owned()).collect();
+    for object in objects.iter().map(|facts| &facts.object).filter(|object| object.class == Class::Elf64) {
         let path = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let listed = path.entries().filter(|entry| policy.paths_64.classify(entry) == EntryClass::Compat);
+        let listed = path.entries().filter(|entry| policy.paths.elf64.classify(entry) == EntryClass::Compat);
         directories.extend(listed.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
     }
     for directory in &directories {

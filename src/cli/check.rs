@@ -17,7 +17,7 @@ use crate::check::{
 };
 use crate::fsio;
 use crate::report::{self, CheckRun};
-use crate::tree::{self, Machine, Root, Workers};
+use crate::tree::{self, Root, SourceWorld, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         let found = Root::resolve(&on_disk(path, root.as_deref())?).map_err(|error| error.source);
         roots.push(found.with_context(|| format!("cannot resolve {}", path.display()))?);
     }
-    let machine = Machine::new(root, within);
+    let machine = SourceWorld::new(root, within);
     let environment = policy::environment(&args.wanted)?;
     let workers = Workers::new(settings::jobs(global));
     let listing = tree::discover(&roots, &exclude, &workers);

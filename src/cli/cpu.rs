@@ -1,5 +1,6 @@
 //! Which of glibc's levels this machine's CPU has (x86-64 psABI, "Micro-Architecture Levels").
 
+use crate::elf::machine::Machine;
 use crate::loader::Cpu;
 
 /// This machine's CPU; `None` where its levels are not known here.
@@ -12,7 +13,7 @@ pub(super) fn detect() -> Option<Cpu> {
     let has_avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
     let levels = [(v3 && has_avx512, "x86-64-v4"), (v3, "x86-64-v3"), (v2, "x86-64-v2")];
     let hwcaps = levels.into_iter().filter(|(has, _)| *has).map(|(_, name)| name.into());
-    Some(Cpu { machine: "x86_64", hwcaps: hwcaps.collect() })
+    Some(Cpu { machine: Machine::named("x86_64")?, hwcaps: hwcaps.collect() })
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -9,7 +9,7 @@ use super::exit::Status;
 use super::{output, paths, policy};
 use crate::check::{RuntimeRequest, Scope, Severity, Target, diagnose};
 use crate::report;
-use crate::tree::Machine;
+use crate::tree::SourceWorld;
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
     let root = paths::root(args.wanted.root.as_deref())?;
@@ -32,14 +32,13 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
     let is_jetson =
         matches!(args.wanted.platform, Some(PlatformName::Jetpack5 | PlatformName::Jetpack6 | PlatformName::Jetpack7));
     let target = Target {
-        driver_64: policy.paths_64.driver.clone(),
-        driver_32: policy.paths_32.driver.clone(),
-        compat: policy.paths_64.compat.clone(),
+        driver: policy.paths.map(|paths| paths.driver.clone()),
+        compat: policy.paths.elf64.compat.clone(),
         is_jetson,
         host_driver: policy.host_driver.clone(),
         requests,
     };
-    let found = diagnose(&Machine::new(root, None), &target);
+    let found = diagnose(&SourceWorld::new(root, None), &target);
     let mut out = output::stdout();
     if global.is_json() {
         report::print_doctor_json(&found, &mut out)?;

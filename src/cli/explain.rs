@@ -9,7 +9,7 @@ use super::exit::Status;
 use super::{cpu, output, paths, policy};
 use crate::check::{Question, Scope};
 use crate::report;
-use crate::tree::{self, Machine};
+use crate::tree::{self, SourceWorld};
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
     let root = paths::root(args.wanted.root.as_deref())?;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
         None => Question::Own,
     };
     let (file, program) = (in_image(&args.file), args.program.as_ref().map(in_image));
-    let mut machine = Machine::new(root, None);
+    let mut machine = SourceWorld::new(root, None);
     let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_deref()), &question)?;
     let mut out = output::stdout();
     if global.is_json() {

@@ -15,7 +15,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
     let compat = paths::directories("--compat", &wanted.compat)?;
     let stubs = paths::directories("--stub", &wanted.stub)?;
     let actions = Actions::Compose { compat: true, driver: true, stubs: true };
-    let (paths_64, paths_32) = settings::policies(compat, &wanted.driver, stubs, actions, &Hygiene::default())?;
+    let paths = settings::policies(compat, &wanted.driver, stubs, actions, &Hygiene::default())?;
     let platform = wanted.platform.map(|name| match name {
         PlatformName::Nixos => Platform::Nixos,
         PlatformName::Jetpack5 => Platform::Jetpack5,
@@ -31,8 +31,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
             CompatPolicyArg::Forbid => CompatPolicy::Forbid,
             CompatPolicyArg::Auto => CompatPolicy::Auto,
         },
-        paths_64,
-        paths_32,
+        paths,
         host_driver: wanted.host_driver.as_deref().map(str::parse).transpose().context("--host-driver")?,
         machine: platform.and_then(Platform::machine),
         build_directories: settings::build_directories(),

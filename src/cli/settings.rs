@@ -10,9 +10,11 @@ use bstr::BString;
 use super::args::{FixArgs, Global, Progress, ShowArgs, Tag};
 use super::paths;
 use crate::cuda::{Capability, DriverLibraries};
+use crate::elf::class::ByClass;
+use crate::elf::machine::Machine;
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{FixSettings, Machine, Writing};
+use crate::tree::{FixSettings, SourceWorld, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -51,10 +53,9 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         build_directories: build_directories(),
         kept: Vec::new(),
     };
-    let (policy_64, policy_32) = policies(compat, &args.driver, stubs, actions, &hygiene)?;
+    let policy = policies(compat, &args.driver, stubs, actions, &hygiene)?;
     Ok(FixSettings {
-        policy_64,
-        policy_32,
+        policy,
         tag: match args.tag {
             Tag::Runpath => TagPolicy::Runpath,
             Tag::Keep => TagPolicy::Keep,
@@ -63,7 +64,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         libraries: DriverLibraries::with(&args.driver_library)?,
-        clean: if args.clean { Some(Machine::new(paths::root(args.root.as_deref())?, None)) } else { None },
+        clean: if args.clean { Some(SourceWorld::new(paths::root(args.root.as_deref())?, None)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
@@ -80,7 +81,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
 }
 
 /// The policies that `show` names classes by.
-pub(super) fn show(args: &ShowArgs) -> anyhow::Result<(Policy, Policy)> {
+pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ByClass<Policy>> {
     let compat = paths::directories("--compat", &args.compat)?;
     let actions = Actions::Compose { compat: false, driver: true, stubs: true };
     policies(compat, &args.driver, Vec::new(), actions, &Hygiene::default())
@@ -92,29 +93,19 @@ pub(super) fn policies(
     stubs: Vec<Directory>,
     actions: Actions,
     hygiene: &Hygiene,
-) -> anyhow::Result<(Policy, Policy)> {
+) -> anyhow::Result<ByClass<Policy>> {
     let given = paths::directories("--driver", driver)?;
     let driver_or = |default: &str| {
         if given.is_empty() { paths::directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
     };
     let policy =
         |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, hygiene: hygiene.clone() };
-    Ok((policy(driver_or(DRIVER_64)?), policy(driver_or(DRIVER_32)?)))
+    Ok(ByClass { elf64: policy(driver_or(DRIVER_64)?), elf32: policy(driver_or(DRIVER_32)?) })
 }
 
-/// The name under which this program knows a machine; Nix, Debian and `uname -m` have several for some.
-pub(super) fn machine(name: &str) -> anyhow::Result<&'static str> {
-    let known = crate::elf::view::MACHINE_NAMES;
-    let name = match name {
-        "amd64" => "x86_64",
-        "i386" | "i486" | "i586" => "i686",
-        "arm64" => "aarch64",
-        "arm" | "armv5tel" | "armv6l" | "armv7a" => "armv7l",
-        "ppc64le" | "ppc64el" => "powerpc64le",
-        other => other,
-    };
-    let found = known.iter().find(|(_, _, _, known)| *known == name);
-    found.map(|(.., name)| *name).with_context(|| format!("--machine {name}: no such machine is known"))
+/// The machine of a name; Nix, Debian and `uname -m` have several for some.
+pub(super) fn machine(name: &str) -> anyhow::Result<&'static Machine> {
+    Machine::named(name).with_context(|| format!("--machine {name}: no such machine is known"))
 }
 
 /// How many threads to use.

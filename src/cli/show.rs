@@ -8,13 +8,13 @@ use crate::report;
 use crate::tree::{self, Failure, FixError, ShowReport, Workers};
 
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
-    let (policy_64, policy_32) = settings::show(args)?;
+    let policies = settings::show(args)?;
     let libraries = DriverLibraries::with(&[])?;
     let workers = Workers::new(settings::jobs(global));
     let listing = paths::listing(&args.inputs, &workers)?;
     let failed = |failure: Failure| ShowReport { path: failure.shown, facts: Err(FixError::Walk(failure.error)) };
     let mut reports: Vec<ShowReport> = listing.failures.into_iter().map(failed).collect();
-    reports.extend(tree::show(listing.files, (&policy_64, &policy_32), &libraries, &workers));
+    reports.extend(tree::show(listing.files, &policies, &libraries, &workers));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();

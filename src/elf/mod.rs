@@ -1,5 +1,6 @@
 //! Reading and editing ELF objects: bytes in, values out. No file system, no threads.
 
+pub mod class;
 pub mod contents;
 pub mod dynamic;
 mod encode;
@@ -7,6 +8,7 @@ pub mod error;
 pub mod image;
 pub mod ldcache;
 pub mod load_map;
+pub mod machine;
 pub mod notes;
 pub mod plan;
 pub mod record;

@@ -3,6 +3,7 @@
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::{dynamic, program_header, section_header};
 
+use super::class::Class;
 use super::units::{Address, Alignment, FileOffset, FileRange};
 
 pub use goblin::elf::dynamic as dt;
@@ -20,6 +21,12 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// The class alone.
+    #[must_use]
+    pub fn class(self) -> Class {
+        if self.is_64 { Class::Elf64 } else { Class::Elf32 }
+    }
+
     /// Bytes of an ELF header.
     #[must_use]
     pub fn header_size(self) -> u64 {

@@ -7,13 +7,11 @@ use goblin::elf::{Elf, ProgramHeader, SectionHeader, header};
 use super::dynamic::{Dynamic, PathTags};
 use super::error::{Field, ParseError};
 use super::load_map;
+use super::machine::{Machine, is_device};
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
 use super::strings::StringTable;
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
 use bstr::{BStr, BString, ByteSlice};
-
-/// NVIDIA's and AMD's device code: ELF files that no dynamic loader of the host reads.
-const GPU_MACHINES: [u16; 2] = [190, 224];
 
 /// What the bytes of a file turn out to be.
 #[derive(Debug)]
@@ -236,10 +234,10 @@ impl<'a> ElfView<'a> {
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
     }
 
-    /// The conventional name of `e_machine`.
+    /// The machine that it is for.
     #[must_use]
-    pub fn machine_name(&self) -> &'static str {
-        machine_name(self.header.e_machine, self.encoding)
+    pub fn machine(&self) -> &'static Machine {
+        Machine::of(self.header.e_machine, self.encoding)
     }
 
     /// Static-pie programs and glibc's loader assert at start that they have no DT_RUNPATH.
@@ -266,7 +264,7 @@ fn by_type(header: &header::Header) -> Option<NotApplicable> {
     match header.e_type {
         header::ET_REL => Some(NotApplicable::Relocatable),
         header::ET_CORE => Some(NotApplicable::Core),
-        _ if GPU_MACHINES.contains(&header.e_machine) => Some(NotApplicable::GpuCode),
+        _ if is_device(header.e_machine) => Some(NotApplicable::GpuCode),
         header::ET_EXEC | header::ET_DYN => None,
         _ => Some(NotApplicable::OtherType),
     }
@@ -399,45 +397,6 @@ fn check_mapped(segments: &[Segment], index: usize, segment: &Segment) -> Result
             expected: "an address in the file part of one PT_LOAD",
         }),
     }
-}
-
-/// Machine, 64-bit class and big-endian byte order (`None`: either), and the name that people use (`uname -m`, Nix).
-pub const MACHINE_NAMES: [(u16, Option<bool>, Option<bool>, &str); 24] = [
-    (header::EM_X86_64, Some(true), None, "x86_64"),
-    (header::EM_X86_64, Some(false), None, "x32"),
-    (header::EM_386, None, None, "i686"),
-    (header::EM_AARCH64, None, Some(false), "aarch64"),
-    (header::EM_AARCH64, None, Some(true), "aarch64_be"),
-    (header::EM_ARM, None, Some(false), "armv7l"),
-    (header::EM_ARM, None, Some(true), "armeb"),
-    (header::EM_PPC64, None, Some(false), "powerpc64le"),
-    (header::EM_PPC64, None, Some(true), "powerpc64"),
-    (header::EM_PPC, None, None, "powerpc"),
-    (header::EM_RISCV, Some(true), None, "riscv64"),
-    (header::EM_RISCV, Some(false), None, "riscv32"),
-    (header::EM_S390, Some(true), None, "s390x"),
-    (header::EM_S390, Some(false), None, "s390"),
-    (header::EM_MIPS, Some(true), Some(false), "mips64el"),
-    (header::EM_MIPS, Some(true), Some(true), "mips64"),
-    (header::EM_MIPS, Some(false), Some(false), "mipsel"),
-    (header::EM_MIPS, Some(false), Some(true), "mips"),
-    (header::EM_SPARCV9, None, None, "sparc64"),
-    (header::EM_IA_64, None, None, "ia64"),
-    (header::EM_68K, None, None, "m68k"),
-    (header::EM_PARISC, None, None, "hppa"),
-    (258, None, None, "loongarch64"),
-    (0x9026, None, None, "alpha"),
-];
-
-/// The name of a machine; `other` for one that has none here.
-#[must_use]
-pub fn machine_name(machine: u16, encoding: Encoding) -> &'static str {
-    let found = MACHINE_NAMES.iter().find(|(known, is_64, is_big_endian, _)| {
-        *known == machine
-            && is_64.is_none_or(|is_64| is_64 == encoding.is_64)
-            && is_big_endian.is_none_or(|big| big == encoding.is_big_endian)
-    });
-    found.map_or("other", |(.., name)| name)
 }
 
 /// The address of the first byte of the file, were all of it mapped like the first PT_LOAD.

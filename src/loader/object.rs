@@ -2,10 +2,12 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
+use crate::elf::class::Class;
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
+use crate::elf::machine::Machine;
 use crate::elf::record::{ET_EXEC, Encoding, dt};
-use crate::elf::view::{ElfView, has_magic, machine_name};
+use crate::elf::view::{ElfView, has_magic};
 
 /// The search path of an object under the tag that the loader honours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub struct Ident {
     /// EI_DATA
     pub data: u8,
     /// `e_machine`
-    pub machine: u16,
+    pub code: u16,
 }
 
 impl Ident {
@@ -58,13 +60,13 @@ impl Ident {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let header = bytes.get(..HEADER).filter(|header| has_magic(header))?;
         let data = *header.get(5)?;
-        let machine = Encoding { is_64: true, is_big_endian: data == 2 }.u16_at(header, 18)?;
-        Some(Self { class: *header.get(4)?, data, machine })
+        let code = Encoding { is_64: true, is_big_endian: data == 2 }.u16_at(header, 18)?;
+        Some(Self { class: *header.get(4)?, data, code })
     }
 
-    /// The machine's conventional name.
-    pub(super) fn machine_name(self) -> &'static str {
-        machine_name(self.machine, Encoding { is_64: self.class == 2, is_big_endian: self.data == 2 })
+    /// The machine that it names.
+    pub(super) fn machine(self) -> &'static Machine {
+        Machine::of(self.code, Encoding { is_64: self.class == 2, is_big_endian: self.data == 2 })
     }
 }
 
@@ -75,14 +77,14 @@ pub struct Object {
     pub path: BString,
     /// Device and inode: a second path of the same file is not loaded again.
     pub identity: (u64, u64),
-    /// 64-bit.
-    pub is_64: bool,
+    /// EI_CLASS
+    pub class: Class,
     /// Most significant byte first.
     pub is_big_endian: bool,
     /// `e_machine`.
-    pub machine: u16,
-    /// The machine's conventional name.
-    pub machine_name: &'static str,
+    pub code: u16,
+    /// The same with its class and byte order.
+    pub machine: &'static Machine,
     /// PT_INTERP: this is a program.
     pub interpreter: Option<BString>,
     /// DT_SONAME.
@@ -120,10 +122,10 @@ impl Object {
         Self {
             path,
             identity,
-            is_64: view.encoding.is_64,
+            class: view.encoding.class(),
             is_big_endian: view.encoding.is_big_endian,
-            machine: view.header.e_machine,
-            machine_name: view.machine_name(),
+            code: view.header.e_machine,
+            machine: view.machine(),
             is_secure: interpreter.is_some() && mode & SET_ID != 0,
             interpreter,
             soname: view.soname().map(BStr::to_owned),
@@ -138,20 +140,13 @@ impl Object {
     /// By what a loader tells whether it is for it.
     #[must_use]
     pub fn ident(&self) -> Ident {
-        let class = if self.is_64 { 2 } else { 1 };
-        Ident { class, data: if self.is_big_endian { 2 } else { 1 }, machine: self.machine }
+        Ident { class: self.class.ident(), data: if self.is_big_endian { 2 } else { 1 }, code: self.code }
     }
 
     /// Whether PT_INTERP says that people start it.
     #[must_use]
     pub fn is_program(&self) -> bool {
         self.interpreter.is_some()
-    }
-
-    /// 32 or 64.
-    #[must_use]
-    pub fn class(&self) -> u8 {
-        if self.is_64 { 64 } else { 32 }
     }
 
     /// The directory that it lies in.

@@ -404,7 +404,7 @@ impl<'a> Run<'a> {
             let reason = format!("ELF file data encoding not {order}-endian");
             Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
         } else {
-            (found.machine != own.machine).then_some((StepOutcome::OtherMachine(found.machine_name()), next))
+            (found.code != own.code).then_some((StepOutcome::OtherMachine(found.machine()), next))
         }
     }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::object::Object;
+use crate::elf::machine::Machine;
 use crate::runpath::{Directory, is_recognised_compat};
 
 /// What a CPU can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// The machine's conventional name.
-    pub machine: &'static str,
+    /// The machine that it is of.
+    pub machine: &'static Machine,
     /// Names of `glibc-hwcaps` folders that it can use, best first.
     pub hwcaps: Vec<BString>,
 }
@@ -88,7 +89,7 @@ pub enum StepOutcome {
     /// An object of the other ELF class: the search goes on.
     OtherClass,
     /// An object of another machine: the search goes on.
-    OtherMachine(&'static str),
+    OtherMachine(&'static Machine),
     /// No object that can be loaded: the search ends with an error.
     Fatal(Arc<str>),
     /// A token that has no value here or is not allowed: glibc ignores the entry, musl the whole path.

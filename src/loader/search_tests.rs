@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bstr::{BStr, BString, ByteSlice};
+
 use super::*;
-use crate::loader::{DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Process, System, TaggedPath};
+use crate::elf::class::Class;
+use crate::elf::machine::Machine;
+use crate::loader::{
+    DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, TaggedPath,
+};
 
 /// Paths, and what is there; directories are those of the paths.
 #[derive(Default)]
@@ -36,10 +42,10 @@ fn object(path: &str) -> Object {
     Object {
         path: path.into(),
         identity: (0, path.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)))),
-        is_64: true,
+        class: Class::Elf64,
         is_big_endian: false,
-        machine: 62,
-        machine_name: "x86_64",
+        code: 62,
+        machine: Machine::named("x86_64").unwrap(),
         interpreter: None,
         soname: None,
         needed: Vec::new(),
@@ -72,7 +78,8 @@ fn list(paths: &[&str]) -> List {
 }
 
 fn system(interpreter: &str, files: &List) -> System {
-    let hardware = Hardware { machine: 62, is_64: true, is_big_endian: false, name: "x86_64", hwcaps: None };
+    let machine = Machine::named("x86_64").unwrap();
+    let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None };
     System::of(interpreter.into(), hardware, files)
 }
 
@@ -172,8 +179,8 @@ fn what_is_in_the_way() {
         let process = Process::of(Arc::new(program("/bin/p", runpath("/a:/b"))));
         found(interpreter, &files, &process, (0, Ask::Needed), "libx.so")
     };
-    let file = |class, data, machine| Look::NotLoadable(Some(Ident { class, data, machine }), "an object file".into());
-    let other = Look::Object(Arc::new(Object { machine: 183, ..object("/a/libx.so") }));
+    let file = |class, data, code| Look::NotLoadable(Some(Ident { class, data, code }), "an object file".into());
+    let other = Look::Object(Arc::new(Object { code: 183, ..object("/a/libx.so") }));
     let executable = Look::Object(Arc::new(Object { is_executable: true, ..object("/a/libx.so") }));
     let behind = "/b/libx.so";
     for (look, glibc, musl) in [

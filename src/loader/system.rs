@@ -8,10 +8,12 @@ use bstr::{BStr, BString, ByteSlice};
 use super::cache::{AcceptedEntries, Cache};
 use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
-use super::hardware;
+use super::hardware::Glibc;
 use super::libc::Libc;
 use super::object::{Object, directory_of};
 use super::process::{LinkMap, Process};
+use crate::elf::class::Class;
+use crate::elf::machine::Machine;
 use crate::elf::view::soname_of;
 use crate::nix;
 
@@ -38,28 +40,16 @@ pub struct System {
     pub(super) cached: AcceptedEntries,
 }
 
+/// The loader of a machine that has none here.
+const USUAL_LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
 /// The loader that programs of a machine name, for libraries that no program is known of.
 #[must_use]
 pub fn interpreter_of(object: &Object) -> BString {
     if is_of_musl(object) {
-        let machine = match object.machine_name {
-            "i686" => "i386",
-            "armv7l" => "armhf",
-            other => other,
-        };
-        return format!("/lib/ld-musl-{machine}.so.1").into();
+        return format!("/lib/ld-musl-{}.so.1", object.machine.musl()).into();
     }
-    let path = match object.machine_name {
-        "aarch64" => "/lib/ld-linux-aarch64.so.1",
-        "i686" => "/lib/ld-linux.so.2",
-        "armv7l" => "/lib/ld-linux-armhf.so.3",
-        "powerpc64le" => "/lib64/ld64.so.2",
-        "powerpc64" | "s390x" => "/lib/ld64.so.1",
-        "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
-        "loongarch64" => "/lib64/ld-linux-loongarch-lp64d.so.1",
-        _ => "/lib64/ld-linux-x86-64.so.2",
-    };
-    path.into()
+    object.machine.loader.unwrap_or(USUAL_LOADER).into()
 }
 
 /// Whether an object is linked with musl's libc: `libc.so`, in Alpine `libc.musl-x86_64.so.1`.
@@ -71,14 +61,12 @@ pub fn is_of_musl(object: &Object) -> bool {
 /// What the search needs to know of the machine beside its loader.
 #[derive(Clone, Copy, Debug)]
 pub struct Hardware<'a> {
-    /// `e_machine`.
-    pub machine: u16,
-    /// 64-bit.
-    pub is_64: bool,
+    /// The machine.
+    pub machine: &'static Machine,
+    /// The class of its programs.
+    pub class: Class,
     /// Most significant byte first.
     pub is_big_endian: bool,
-    /// The machine's conventional name.
-    pub name: &'a str,
     /// Names of `glibc-hwcaps` folders that the CPU can use, best first; all of the machine's when nothing is known.
     pub hwcaps: Option<&'a [BString]>,
 }
@@ -88,20 +76,21 @@ impl System {
     pub fn of(interpreter: &BStr, hardware: Hardware<'_>, fs: &dyn FileSystem) -> Self {
         let name = interpreter.rsplit_once_str("/").map_or(interpreter.as_bytes(), |(_, name)| name);
         let contents = fs.read(interpreter);
+        let glibc = Glibc::of(hardware.machine);
         if name.starts_with(b"ld-musl-") {
             return Self::musl(interpreter, name, fs);
         }
         let built_in = contents.as_deref().and_then(BuiltIn::find);
-        let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.is_64));
+        let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.class));
         let hwcaps = match hardware.hwcaps {
             _ if !built_in.has_hwcaps => Vec::new(),
             Some(known) => known.to_vec(),
-            None => hardware::hwcaps_of(hardware.name),
+            None => glibc.hwcaps(),
         };
         let mut subdirectories: Vec<BString> =
             hwcaps.iter().map(|name| BString::from([b"glibc-hwcaps/", name.as_bytes()].concat())).collect();
         if built_in.has_legacy_subdirectories {
-            subdirectories.extend(hardware::legacy_subdirectories(hardware.name));
+            subdirectories.extend(glibc.legacy_subdirectories());
         }
         let cache = fs.read(built_in.cache.as_bstr());
         let own = contents.as_deref().and_then(soname_of).unwrap_or_else(|| name.into());
@@ -109,16 +98,16 @@ impl System {
             libc: Libc::Glibc,
             interpreter: interpreter.to_owned(),
             lib: built_in.lib(),
-            platform: hardware::platform_of(hardware.name),
+            platform: glibc.platform,
             default_directories: built_in.directories,
             cache: cache.and_then(|bytes| Cache::parse(bytes, hardware.is_big_endian)),
             cache_path: built_in.cache,
             subdirectories,
             names: vec![interpreter.to_owned(), own],
             cached: AcceptedEntries {
-                flags: hardware::cache_flags(hardware.machine, hardware.is_64),
+                flags: glibc.cache_flags(),
                 hwcaps,
-                legacy: if built_in.has_legacy_subdirectories { hardware::legacy_bits(hardware.name) } else { 0 },
+                legacy: if built_in.has_legacy_subdirectories { glibc.legacy_bits() } else { 0 },
             },
         }
     }
@@ -214,14 +203,17 @@ impl BuiltIn {
     }
 
     /// Where the loader itself is not at hand: Nixpkgs' is known by its path, the rest by convention.
-    fn usual(interpreter: &BStr, is_64: bool) -> Self {
+    fn usual(interpreter: &BStr, class: Class) -> Self {
         let directory = directory_of(interpreter);
         if nix::is_in_store(directory) {
             let prefix = directory_of(directory);
             let cache = BString::from([prefix.as_bytes(), b"/etc/ld.so.cache"].concat());
             return Self { directories: vec![directory.to_owned()], cache, ..Self::recent() };
         }
-        let directories = if is_64 { ["/lib64", "/usr/lib64"] } else { ["/lib", "/usr/lib"] };
+        let directories = match class {
+            Class::Elf64 => ["/lib64", "/usr/lib64"],
+            Class::Elf32 => ["/lib", "/usr/lib"],
+        };
         Self {
             directories: directories.map(BString::from).to_vec(),
             cache: "/etc/ld.so.cache".into(),
@@ -266,7 +258,7 @@ mod tests {
             ("/etc/ld.so.cache".into(), "lib/x86_64-linux-gnu".into())
         );
         assert!(found.has_legacy_subdirectories);
-        let nix = BuiltIn::usual("/nix/store/abc-glibc-2.40/lib/ld-linux-x86-64.so.2".into(), true);
+        let nix = BuiltIn::usual("/nix/store/abc-glibc-2.40/lib/ld-linux-x86-64.so.2".into(), Class::Elf64);
         assert_eq!(
             (nix.lib().to_string(), nix.cache.to_string()),
             ("lib".into(), "/nix/store/abc-glibc-2.40/etc/ld.so.cache".into())

@@ -97,8 +97,8 @@ fn fix_file(report: &FileReport) -> Value {
     let mut file = Map::new();
     put_path(&mut file, "path", &report.path);
     if let Some(object) = report.object {
-        file.insert("class".to_owned(), object.class.into());
-        file.insert("machine".to_owned(), object.machine.into());
+        file.insert("class".to_owned(), object.class.bits().into());
+        file.insert("machine".to_owned(), object.machine.name.into());
         if let Some(consumer) = object.is_consumer {
             file.insert("consumer".to_owned(), consumer.into());
         }
@@ -174,8 +174,8 @@ fn show_file(report: &ShowReport) -> Value {
 
 fn put_facts(file: &mut Map<String, Value>, facts: &ShownObject) {
     put(file, "outcome", "shown");
-    file.insert("class".to_owned(), facts.object.class.into());
-    put(file, "machine", facts.object.machine);
+    file.insert("class".to_owned(), facts.object.class.bits().into());
+    put(file, "machine", facts.object.machine.name);
     put(file, "endian", if facts.is_big_endian { "big" } else { "little" });
     put(file, "type", facts.kind);
     put_optional(file, "interpreter", facts.interpreter.as_ref().map(|name| name.as_slice()));

@@ -9,7 +9,7 @@ use bstr::{BString, ByteSlice};
 
 use super::discover::{Found, Listing};
 use super::run::Workers;
-use super::world::Machine;
+use super::world::SourceWorld;
 use crate::check::{
     CheckPolicy, CheckReport, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
     judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
@@ -25,7 +25,7 @@ pub(super) const LARGEST_WRAPPER: usize = 1 << 20;
 #[must_use]
 pub fn check(
     listing: Listing,
-    mut machine: Machine,
+    mut machine: SourceWorld,
     policy: &CheckPolicy,
     environment: Environment,
     workers: &Workers,
@@ -76,7 +76,7 @@ fn hidden_program(path: &Path) -> Option<PathBuf> {
 fn inspect(
     found: &Found,
     hidden: Option<&Path>,
-    machine: &Machine,
+    machine: &SourceWorld,
     policy: &CheckPolicy,
 ) -> (Item, Option<(BString, Wrapper)>) {
     let shown = machine.inside(&found.shown);
@@ -100,7 +100,7 @@ fn inspect(
 }
 
 /// The same for one file by itself, at a path of the machine's file system without symbolic links.
-pub(super) fn inspect_one(shown: &Path, real: &Path, machine: &Machine, policy: &CheckPolicy) -> Inspected {
+pub(super) fn inspect_one(shown: &Path, real: &Path, machine: &SourceWorld, policy: &CheckPolicy) -> Inspected {
     match fsio::sniff(&machine.host(real)) {
         Ok(Sniffed::Elf(opened)) => subject(&opened, shown, real, policy),
         Ok(Sniffed::NotElf) => Inspected::NotElf,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::world::Machine;
+use super::world::SourceWorld;
 use crate::check::World;
 use crate::cuda::stub_names;
 use crate::elf::view::ElfView;
@@ -18,7 +18,12 @@ pub(super) struct Kept {
 }
 
 /// The policy for one object: knows its stub directories, and the strays that it cannot do without.
-pub(super) fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, machine: &Machine) -> (Policy, Vec<Kept>) {
+pub(super) fn for_object(
+    policy: &Policy,
+    view: &ElfView<'_>,
+    real: &Path,
+    machine: &SourceWorld,
+) -> (Policy, Vec<Kept>) {
     let mut policy = policy.clone();
     let path = view.search_path().map(SearchPath::parse).unwrap_or_default();
     let origin =
@@ -38,7 +43,7 @@ pub(super) fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, machi
     let has = |place: &Option<BString>, name: &BStr| {
         let look = place.as_ref().map(|place| machine.look(place.as_bstr(), name));
         let is_ours = |object: &crate::loader::Object| {
-            (object.is_64, object.machine) == (view.encoding.is_64, view.header.e_machine)
+            (object.class, object.code) == (view.encoding.class(), view.header.e_machine)
         };
         matches!(look, Some(Look::Object(object)) if is_ours(&object))
     };
@@ -58,7 +63,7 @@ pub(super) fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, machi
     (policy, kept)
 }
 
-fn has_stub(machine: &Machine, place: &BStr) -> bool {
+fn has_stub(machine: &SourceWorld, place: &BStr) -> bool {
     stub_names().any(|name| match machine.look(place, name) {
         Look::Object(object) => machine.facts(&object).is_some_and(|facts| facts.is_stub),
         Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,

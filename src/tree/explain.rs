@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bstr::ByteSlice;
 
 use super::check::{LARGEST_WRAPPER, inspect_one};
-use super::world::{LookError, Machine};
+use super::world::{LookError, SourceWorld};
 use crate::check::{CheckPolicy, Context, Explanation, Facts, Inspected, Question, Wrapper, library_path};
 use crate::loader::{Environment, FileSystem};
 
@@ -38,7 +38,7 @@ pub enum ExplainError {
 /// # Errors
 /// [`ExplainError`] when one of them is no object, or the program does not load the other one.
 pub fn explain(
-    machine: &mut Machine,
+    machine: &mut SourceWorld,
     policy: &CheckPolicy,
     environment: Environment,
     (path, program): (&Path, Option<&Path>),
@@ -58,7 +58,7 @@ pub fn explain(
         .ok_or_else(|| ExplainError::NotLoaded { path: path.to_owned(), program: program.unwrap_or(path).to_owned() })
 }
 
-fn object(machine: &mut Machine, policy: &CheckPolicy, path: &Path) -> Result<Arc<Facts>, ExplainError> {
+fn object(machine: &mut SourceWorld, policy: &CheckPolicy, path: &Path) -> Result<Arc<Facts>, ExplainError> {
     let error = |source| ExplainError::File { path: path.to_owned(), source };
     let resolved = machine.resolve(path).ok_or_else(|| error(LookError::Missing))?;
     match inspect_one(path, &resolved, machine, policy) {
@@ -75,7 +75,7 @@ fn object(machine: &mut Machine, policy: &CheckPolicy, path: &Path) -> Result<Ar
 }
 
 /// Takes in the wrappers of a hidden program, which lie beside it, the innermost first.
-fn find_wrappers(machine: &mut Machine, hidden: &Path) {
+fn find_wrappers(machine: &mut SourceWorld, hidden: &Path) {
     let name = hidden.file_name().unwrap_or_default().as_bytes();
     let Some(plain) = name.strip_prefix(b".").and_then(|name| name.strip_suffix(b"-wrapped")) else { return };
     let inner = (1_usize..).map(|count| [name, &b"_".repeat(count)].concat());

@@ -10,11 +10,13 @@ use super::clean;
 use super::discover::Found;
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
-use super::world::Machine;
+use super::world::SourceWorld;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
+use crate::elf::class::ByClass;
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
+use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
@@ -36,10 +38,8 @@ pub enum Writing {
 /// Everything that decides about a file, beside the file.
 #[derive(Debug)]
 pub struct FixSettings {
-    /// Policy for 64-bit objects.
-    pub policy_64: Policy,
-    /// Policy for 32-bit objects.
-    pub policy_32: Policy,
+    /// The policy for objects of each class.
+    pub policy: ByClass<Policy>,
     /// Which tag holds the path.
     pub tag: TagPolicy,
     /// Only objects that ask for a driver library.
@@ -47,11 +47,11 @@ pub struct FixSettings {
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
     /// Look up what `--clean` needs to know of the machine.
-    pub clean: Option<Machine>,
+    pub clean: Option<SourceWorld>,
     /// The names that make an object one of them.
     pub libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
-    pub machines: Vec<&'static str>,
+    pub machines: Vec<&'static Machine>,
     /// Whether to write, and how.
     pub writing: Writing,
     /// What may not be written.
@@ -183,11 +183,7 @@ fn plan_object(
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
-    let seen = object.insert(ObjectBrief {
-        class: if view.encoding.is_64 { 64 } else { 32 },
-        machine: view.machine_name(),
-        is_consumer: None,
-    });
+    let seen = object.insert(ObjectBrief { class: view.encoding.class(), machine: view.machine(), is_consumer: None });
     if !settings.machines.is_empty() && !settings.machines.contains(&seen.machine) {
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
@@ -198,7 +194,7 @@ fn plan_object(
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
         }
     }
-    let usual = if view.encoding.is_64 { &settings.policy_64 } else { &settings.policy_32 };
+    let usual = settings.policy.get(view.encoding.class());
     let cleaned = settings
         .clean
         .as_ref()

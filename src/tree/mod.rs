@@ -23,4 +23,4 @@ pub use outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 pub use run::Workers;
 pub use show::{Room, ShowReport, ShownEntry, ShownObject, show};
 pub use walk::Failure;
-pub use world::{LookError, Machine};
+pub use world::{LookError, SourceWorld};

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
+use crate::elf::class::Class;
 use crate::elf::dynamic::TagSet;
 use crate::elf::error::ParseError;
+use crate::elf::machine::Machine;
 use crate::elf::plan::{DynamicSlot, PlanError, Stage, Strategy};
 use crate::elf::verify::VerifyError;
 use crate::elf::view::NotApplicable;
@@ -26,10 +28,10 @@ pub struct FileReport {
 /// What an object is, before anything else about it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectBrief {
-    /// 32 or 64.
-    pub class: u8,
-    /// The machine's conventional name.
-    pub machine: &'static str,
+    /// EI_CLASS
+    pub class: Class,
+    /// The machine that it is for.
+    pub machine: &'static Machine,
     /// Whether it asks for a driver library; unknown when nobody wanted to know.
     pub is_consumer: Option<bool>,
 }

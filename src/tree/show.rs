@@ -8,6 +8,7 @@ use super::discover::Found;
 use super::outcome::{FixError, ObjectBrief, Skip};
 use super::run::Workers;
 use crate::cuda::{Consumer, DriverLibraries, Request};
+use crate::elf::class::ByClass;
 use crate::elf::dynamic::TagSet;
 use crate::elf::ldcache;
 use crate::elf::plan::{self, Atomicity, DynamicSlot, Strategy};
@@ -75,10 +76,10 @@ pub struct Room {
     pub written: u64,
 }
 
-/// Reads every file of a list; `policies` are those for 64-bit and for 32-bit objects.
+/// Reads every file of a list; `policies` are those for objects of each class.
 pub fn show(
     files: Vec<Found>,
-    policies: (&Policy, &Policy),
+    policies: &ByClass<Policy>,
     libraries: &DriverLibraries,
     workers: &Workers,
 ) -> Vec<ShowReport> {
@@ -90,7 +91,7 @@ pub fn show(
 
 fn show_one(
     found: &Found,
-    policies: (&Policy, &Policy),
+    policies: &ByClass<Policy>,
     libraries: &DriverLibraries,
 ) -> Result<Result<Box<ShownObject>, Skip>, FixError> {
     if found.is_temporary() {
@@ -103,7 +104,7 @@ fn show_one(
     match Subject::parse(opened.bytes())? {
         Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),
         Subject::Object(view) => {
-            let policy = if view.encoding.is_64 { policies.0 } else { policies.1 };
+            let policy = policies.get(view.encoding.class());
             Ok(Ok(Box::new(facts(&view, policy, libraries))))
         }
     }
@@ -116,8 +117,8 @@ fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> Sh
     let entries = entries.entries().map(|entry| ShownEntry { entry: entry.to_owned(), class: policy.classify(entry) });
     ShownObject {
         object: ObjectBrief {
-            class: if view.encoding.is_64 { 64 } else { 32 },
-            machine: view.machine_name(),
+            class: view.encoding.class(),
+            machine: view.machine(),
             is_consumer: Some(!requests.is_empty()),
         },
         is_big_endian: view.encoding.is_big_endian,

@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 255;
 
 /// What is looked at, and what is known of it already.
 #[derive(Debug, Default)]
-pub struct Machine {
+pub struct SourceWorld {
     root: Option<PathBuf>,
     within: Option<BTreeSet<BString>>,
     folders: Memo<BString, Option<Arc<Folder>>>,
@@ -71,7 +71,7 @@ impl Folder {
     }
 }
 
-impl Machine {
+impl SourceWorld {
     /// This machine, or the image below `root`; with `within`, nothing but those store paths is there.
     #[must_use]
     pub fn new(root: Option<PathBuf>, within: Option<BTreeSet<BString>>) -> Self {
@@ -214,7 +214,7 @@ fn unreadable(error: &FileError) -> Look {
     Look::NotLoadable(None, format!("{error}: {}", error.source).into())
 }
 
-impl FileSystem for Machine {
+impl FileSystem for SourceWorld {
     fn look(&self, directory: &BStr, name: &BStr) -> Look {
         let Some(folder) = self.folder(directory) else { return Look::Missing };
         if name.len() > LONGEST_NAME {
@@ -258,7 +258,7 @@ impl FileSystem for Machine {
     }
 }
 
-impl TargetWorld for Machine {
+impl TargetWorld for SourceWorld {
     fn names(&self, directory: &BStr) -> Option<Vec<BString>> {
         let mut names: Vec<BString> = self.folder(directory)?.names.iter().flatten().cloned().collect();
         names.sort();
@@ -271,7 +271,7 @@ impl TargetWorld for Machine {
     }
 }
 
-impl World for Machine {
+impl World for SourceWorld {
     fn facts(&self, object: &Object) -> Option<Arc<Facts>> {
         self.facts.get(&object.path)
     }

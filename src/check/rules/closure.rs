@@ -14,6 +14,7 @@ use crate::check::policy::Scope;
 use crate::check::releases::release_of;
 use crate::check::rule::{self, Rule};
 use crate::cuda::{self, Role, Version, driver_library};
+use crate::elf::machine::Machine;
 use crate::nix;
 use crate::runpath::{EntryClass, SearchPath};
 
@@ -135,7 +136,7 @@ fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut 
         let known = object.soname.as_ref().and_then(|name| driver_library(name));
         let is_driver =
             known.is_some_and(|library| library.role == Role::KernelModule || library.soname == "libcuda.so.1");
-        let class = context.policy.paths(object.is_64).classify(object.directory());
+        let class = context.policy.paths.get(object.class).classify(object.directory());
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
         if is_driver && !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             let soname = object.soname.clone().unwrap_or_default();
@@ -147,22 +148,18 @@ fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut 
 
 /// CRP605. 32-bit objects of the same family run as well.
 fn foreign_machines(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
-    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&'static str, (usize, &'static Machine)> = BTreeMap::new();
     for facts in objects {
-        let count = counts.entry(facts.object.machine_name).or_default();
+        let machine = facts.object.machine;
+        let (count, _) = counts.entry(machine.name).or_insert((0, machine));
         *count = count.saturating_add(1);
     }
-    let most = counts.iter().max_by_key(|(_, count)| **count).map(|(machine, _)| *machine);
+    let most = counts.values().max_by_key(|(count, _)| *count).map(|(_, machine)| *machine);
     let Some(own) = context.policy.machine.or(most) else { return };
-    let runs = |machine: &str| match own {
-        "x86_64" => matches!(machine, "x86_64" | "i686"),
-        "aarch64" => matches!(machine, "aarch64" | "armv7l"),
-        own => machine == own,
-    };
-    for facts in objects.iter().filter(|facts| !runs(facts.object.machine_name)) {
-        let machine = facts.object.machine_name;
+    for facts in objects.iter().filter(|facts| !own.runs(facts.object.machine)) {
+        let machine = facts.object.machine;
         let case = format!("is an object for {machine} among objects for {own}");
-        findings.push(Finding::new(&rule::FOREIGN_MACHINE, &facts.shown, machine, case));
+        findings.push(Finding::new(&rule::FOREIGN_MACHINE, &facts.shown, machine.name, case));
     }
 }
 

@@ -60,7 +60,7 @@ pub(in crate::check) fn judge(
 /// The role of the directory in a whole path.
 fn class_of_path(context: &Context<'_>, facts: &Facts, path: &BStr) -> EntryClass {
     let directory = path.rsplit_once_str("/").map_or(path, |(directory, _)| directory.as_bstr());
-    context.policy.paths(facts.object.is_64).classify(directory)
+    context.policy.paths.get(facts.object.class).classify(directory)
 }
 
 /// What an absolute path in the data gives where the search gives nothing: the driver's or compat's library.
@@ -81,7 +81,7 @@ pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> boo
     let object = &facts.object;
     let is_driver_library =
         object.soname.as_ref().is_some_and(|name| context.policy.libraries.position(name).is_some());
-    let class = context.policy.paths(object.is_64).classify(object.directory());
+    let class = context.policy.paths.get(object.class).classify(object.directory());
     is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
@@ -229,15 +229,16 @@ impl Asked<'_, '_> {
     /// not there.
     fn compat_is_behind(&self) -> bool {
         let object = &self.facts.object;
-        let class = |step: &Step| self.context.class_of(step.written.as_bstr(), step.directory(), object.is_64);
+        let class = |step: &Step| self.context.class_of(step.written.as_bstr(), step.directory(), object.class);
         let answers = |step: &Step| {
             class(step) == EntryClass::Driver && matches!(step.outcome, StepOutcome::Hit | StepOutcome::NoDirectory)
         };
         let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
         let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let mut compat =
-            own.entries().filter(|entry| self.context.policy.paths(object.is_64).classify(entry) == EntryClass::Compat);
+        let mut compat = own
+            .entries()
+            .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
         compat.any(|entry| !before.iter().any(|step| step.written == *entry))
             || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
@@ -247,7 +248,7 @@ impl Asked<'_, '_> {
         let is_answer = |step: &&Step| match step.outcome {
             StepOutcome::Hit | StepOutcome::Fatal(_) => true,
             StepOutcome::NoDirectory => {
-                let class = self.context.class_of(step.written.as_bstr(), step.directory(), self.facts.object.is_64);
+                let class = self.context.class_of(step.written.as_bstr(), step.directory(), self.facts.object.class);
                 matches!(class, EntryClass::Driver | EntryClass::Compat)
             }
             _ => false,
@@ -259,9 +260,9 @@ impl Asked<'_, '_> {
     fn lists(&self, class: EntryClass) -> bool {
         let object = &self.facts.object;
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let paths = self.context.policy.paths(object.is_64);
+        let paths = self.context.policy.paths.get(object.class);
         own.entries().any(|entry| paths.classify(entry) == class)
-            || self.context.has_class(self.search, class, object.is_64)
+            || self.context.has_role(self.search, class, object.class)
     }
 }
 
@@ -325,7 +326,7 @@ fn is_libc(soname: &BStr) -> bool {
 /// CRP103: a program that has the directory does not lend it to a library.
 pub(in crate::check) fn not_inherited(context: &Context<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
     let has_driver = |facts: &&&Facts| {
-        let paths = context.policy.paths(facts.object.is_64);
+        let paths = context.policy.paths.get(facts.object.class);
         match &facts.object.path_tag {
             TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
                 .entries()

@@ -32,7 +32,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
     let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(Arc::clone(&facts.object));
     // Stubs stand beside each other, and nobody loads them.
-    let is_own_business = context.policy.paths(object.is_64).classify(object.directory()) == EntryClass::Stub;
+    let is_own_business = context.policy.paths.get(object.class).classify(object.directory()) == EntryClass::Stub;
     let mut seen: BTreeSet<&BStr> = BTreeSet::new();
     for entry in list.entries() {
         if entry.is_empty() {
@@ -46,7 +46,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
             continue;
         }
         let place = loader.directory_of_entry(&process, 0, entry);
-        let class = context.class_of(entry, place.as_bstr(), object.is_64);
+        let class = context.class_of(entry, place.as_bstr(), object.class);
         // What somebody named on the command line is where it should be.
         let is_managed = matches!(class, EntryClass::Compat | EntryClass::Driver);
         let is_build = !is_managed
@@ -54,7 +54,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
             && !is_of_closure(context, place.as_bstr())
             && !is_in_own_home(context, facts, place.as_bstr());
         // $ORIGIN of an object in /usr/lib goes wherever the object goes: only what is written counts.
-        let is_fhs = !is_managed && context.policy.paths(object.is_64).classify(entry) == EntryClass::Fhs;
+        let is_fhs = !is_managed && context.policy.paths.get(object.class).classify(entry) == EntryClass::Fhs;
         let lists = |rule, what: &str| (rule, format!("lists {entry}, {what}"));
         let by_name = [
             (class == EntryClass::Relative)
@@ -129,7 +129,7 @@ fn is_expected(context: &Context<'_>, class: EntryClass) -> bool {
 /// CRP311. Answers of entries with tokens depend on where the object lies; those are left out of the comparison.
 fn stale_note(context: &Context<'_>, facts: &Facts, path: &SearchPath, findings: &mut Vec<Finding>) {
     let Some(hints) = &facts.object.hints else { return };
-    let stale = stale_hints(hints, &facts.object.needed, path, context.policy.paths(facts.object.is_64));
+    let stale = stale_hints(hints, &facts.object.needed, path, context.policy.paths.get(facts.object.class));
     findings.extend(stale.map(|(soname, why)| {
         let case = format!(".note.nixos.ldcache disagrees about {soname}: {why}");
         Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, soname.to_owned(), case)
@@ -153,7 +153,7 @@ pub(in crate::check) fn missing(
         if program.is_none() && !facts.object.is_program() && !loaders.is_empty() {
             continue;
         }
-        let is_here = elsewhere.contains(&(facts.object.machine_name, name.clone()));
+        let is_here = elsewhere.contains(&(facts.object.machine.name, name.clone()));
         let finding = |case| Finding::new(&rule::NEEDED_UNRESOLVED, &facts.shown, name.clone(), case);
         findings.push(match program {
             None if !facts.object.is_program() && is_here => {
@@ -171,7 +171,7 @@ pub(in crate::check) fn missing(
 
 /// Every name that something here could be found under, by machine.
 pub(in crate::check) fn names(objects: &[Arc<Facts>]) -> BTreeSet<(&'static str, BString)> {
-    let own = objects.iter().map(|facts| (facts.object.machine_name, facts.object.file_name().to_owned()));
-    let sonames = objects.iter().filter_map(|facts| Some((facts.object.machine_name, facts.object.soname.clone()?)));
+    let own = objects.iter().map(|facts| (facts.object.machine.name, facts.object.file_name().to_owned()));
+    let sonames = objects.iter().filter_map(|facts| Some((facts.object.machine.name, facts.object.soname.clone()?)));
     own.chain(sonames).collect()
 }

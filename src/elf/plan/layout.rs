@@ -12,7 +12,6 @@ use crate::elf::references::References;
 use crate::elf::runs::all_zero;
 use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
 use crate::elf::view::ElfView;
-use goblin::elf::header;
 
 /// An object with everything that is true of it whatever the rung.
 pub(super) struct Layout<'g> {
@@ -55,7 +54,7 @@ impl<'g> Layout<'g> {
             old_paths,
             wanted,
             slot: SlotPlan::choose(view, change),
-            page: page(view.header.e_machine),
+            page: view.machine().page(),
             file_len: len64(view.bytes),
             content_end,
             occupied,
@@ -123,12 +122,6 @@ pub(super) fn content_end(occupied: &[FileRange], loads: &[FileRange]) -> u64 {
 pub(super) fn has_payload(file: &[u8], content_end: u64, page: Alignment) -> bool {
     let rest = usize::try_from(content_end).ok().and_then(|end| file.get(end..)).unwrap_or_default();
     len64(rest) >= page.get() || !all_zero(rest)
-}
-
-/// 4096 bytes where no kernel has larger pages, 64 KiB everywhere else.
-pub(super) fn page(machine: u16) -> Alignment {
-    let small = matches!(machine, header::EM_X86_64 | header::EM_386 | header::EM_S390 | header::EM_RISCV);
-    Alignment::new(if small { 0x1000 } else { 0x1_0000 }).unwrap_or(Alignment::ONE)
 }
 
 /// The file ranges of the PT_LOADs.

@@ -50,7 +50,7 @@ const LADDER: [(Strategy, Attempt); 11] = [
 pub fn has_payload(file: &[u8]) -> bool {
     let Ok(Subject::Object(view)) = Subject::parse(file) else { return true };
     let end = layout::content_end(&layout::occupied(&view), &layout::loads(&view));
-    layout::has_payload(file, end, layout::page(view.header.e_machine))
+    layout::has_payload(file, end, view.machine().page())
 }
 
 /// Plans an edit. The same object and change always give the same plan.

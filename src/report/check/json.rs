@@ -51,8 +51,8 @@ fn object(report: &ObjectReport) -> Value {
     let mut value = Map::new();
     let facts = &report.facts;
     put_path(&mut value, "path", &facts.shown);
-    value.insert("class".to_owned(), facts.object.class().into());
-    put(&mut value, "machine", facts.object.machine_name);
+    value.insert("class".to_owned(), facts.object.class.bits().into());
+    put(&mut value, "machine", facts.object.machine.name);
     if let Some(wrapper) = &report.wrapper {
         put_path(&mut value, "wrapper", wrapper);
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::CheckRun;
 use crate::check::{Answer, Verdict};
+use crate::elf::class::Class;
 use crate::report::json::{SCHEMA, print, put, put_path};
 
 /// A library that an object will look for in the driver directory.
@@ -13,8 +14,8 @@ use crate::report::json::{SCHEMA, print, put, put_path};
 pub struct RuntimeEntry {
     /// The object that asks.
     pub path: String,
-    /// 32 or 64.
-    pub class: u8,
+    /// EI_CLASS of the object.
+    pub class: Class,
     /// The machine that the object is for.
     pub machine: String,
     /// The library.
@@ -41,8 +42,8 @@ pub fn print_runtime_list(run: &CheckRun, out: &mut dyn Write) -> io::Result<()>
         for request in object.requests.iter().filter(left) {
             let mut entry = Map::new();
             put_path(&mut entry, "path", &object.facts.shown);
-            entry.insert("class".to_owned(), object.facts.object.class().into());
-            put(&mut entry, "machine", object.facts.object.machine_name);
+            entry.insert("class".to_owned(), object.facts.object.class.bits().into());
+            put(&mut entry, "machine", object.facts.object.machine.name);
             put(&mut entry, "soname", &request.soname);
             put(&mut entry, "kind", request.kind.name());
             entries.push(Value::Object(entry));
@@ -65,7 +66,7 @@ pub fn read_runtime_list(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListEr
         let text = |key: &str| request.get(key).and_then(Value::as_str).map(str::to_owned);
         Some(RuntimeEntry {
             path: text("path")?,
-            class: u8::try_from(request.get("class")?.as_u64()?).ok()?,
+            class: Class::of_bits(u8::try_from(request.get("class")?.as_u64()?).ok()?)?,
             machine: text("machine")?,
             soname: text("soname")?,
             is_needed: text("kind")? == "needed",
