@@ -326,7 +326,7 @@ def contents(tree, before, program):
         text = ""
         if stat.S_ISLNK(mode):
             text = os.readlink(path)
-        elif stat.S_ISREG(mode):
+        elif stat.S_ISREG(mode) and was != (mode, size, modified, inode, *owner):
             text = digest(path, size, program)
         files = not stat.S_ISDIR(mode)
         same_inode = was is not None and was[3] == inode
@@ -355,14 +355,23 @@ def first_changed(old, new):
     return None
 
 
-def edit(label, master, place, arguments, revert):
+def part_of(tree, part, parts):
+    """One of so many parts of a tree's files, of which each has something of everything."""
+    if parts == 1:
+        return None
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(tree) for name in names]
+    return {path for path in files if hashlib.blake2b(os.fsencode(path[len(tree) :])).digest()[1] % parts == part % parts}
+
+
+def edit(label, master, place, arguments, revert, part=0, parts=1):
     """`fix` by both on a copy at the same place, once more, and back again."""
     told = []
+    taken = part_of(master, part, parts)
     tree, receipt, output = f"{place}/tree", f"{place}/receipt", f"{place}/output"
     for program in (OLD, NEW):
         remove(place)
         os.mkdir(place)
-        copy(master, tree)
+        copy(master, tree, taken)
         before = states(tree)
         given = [word.replace("@TREE@", tree).replace("@OUTPUT@", output) for word in arguments]
         steps = {}
@@ -372,8 +381,10 @@ def edit(label, master, place, arguments, revert):
         if os.path.isdir(output):
             edited["copy"] = contents(output, {}, program)
         if "--output" not in arguments:
+            now = states(tree)
             steps["again"] = Run(program, ["fix", "--json", *given[1:], tree])
-            edited["again"] = contents(tree, before, program) if states(tree) else {}
+            if states(tree) != now:
+                edited["again"] = contents(tree, before, program)
         if revert:
             data = content(receipt)
             steps["receipt"] = data
@@ -784,16 +795,19 @@ def edits(work, scope):
     copy(scope.tree, master, copied(scope))
     choices = EDITS[:1] if QUICK else EDITS[:3] if scope.large else EDITS
     number = 0
+    # All files with the first, some with each of the others.
+    parts = 3 if scope.large or len(scope.objects) > 2000 else 1
     for index, words in enumerate(choices):
         # The first two in both write modes, the others in turn.
         for mode in ([], ["--in-place"]) if index < 2 else ([[], ["--in-place"]][index % 2],):
             number += 1
             label = label_of(["fix", *mode, *words, f"(copy of {scope.tree})"])
-            work.add(label, edit, label, master, f"{scope.place}/edit{number}", ["fix", "-v", *mode, *words], True)
+            place, command = f"{scope.place}/edit{number}", ["fix", "-v", *mode, *words]
+            work.add(label, edit, label, master, place, command, True, index, parts if index else 1)
     for words in (["--output", "@OUTPUT@", "-vv"], ["--json", "--in-place", "-vv"])[: 1 if QUICK else 2]:
         number += 1
         label = label_of(["fix", *words, f"(copy of {scope.tree})"])
-        work.add(label, edit, label, master, f"{scope.place}/edit{number}", ["fix", *words], False)
+        work.add(label, edit, label, master, f"{scope.place}/edit{number}", ["fix", *words], False, number, parts)
     work.finish()
     remove(master)
 

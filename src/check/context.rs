@@ -10,7 +10,7 @@ use super::policy::CheckPolicy;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
-use crate::loader::{End, Environment, Hardware, Look, Search, Source, System, interpreter_of, is_of_musl};
+use crate::loader::{End, Environment, Hardware, Look, Search, StepSource, System, interpreter_of, is_of_musl};
 use crate::runpath::EntryClass;
 
 /// Everything that judging one object needs.
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
     /// Whether the effective search of an object has a directory of this class.
     pub(super) fn has_role(&self, search: &Search, role: EntryClass, class: Class) -> bool {
         search.steps.iter().any(|step| {
-            let directory = if matches!(step.source, Source::Cache | Source::Path | Source::Loaded) {
+            let directory = if matches!(step.source, StepSource::Cache | StepSource::Path | StepSource::Loaded) {
                 return false;
             } else {
                 step.directory()

@@ -10,7 +10,9 @@ use super::facts::Facts;
 use super::finding::{Finding, Verdict};
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
-use crate::loader::{Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, Source, Step, StepOutcome, start};
+use crate::loader::{
+    Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, Step, StepOutcome, StepSource, start,
+};
 use crate::runpath::{Directory, EntryClass};
 
 /// As many places behind a hit are looked up; a path with more has other problems.
@@ -154,7 +156,7 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
     let mut places = MOST_PLACES;
     while hits.len() < MOST_BEHIND && places > 0 && matches!(last.end, End::Found(..)) {
         let Some(step) = last.steps.last().filter(|step| step.outcome == StepOutcome::Hit) else { break };
-        let is_searched = !matches!(step.source, Source::Loaded | Source::Path | Source::Cache);
+        let is_searched = !matches!(step.source, StepSource::Loaded | StepSource::Path | StepSource::Cache);
         let Some(directory) = is_searched.then(|| Directory::new(step.directory().to_owned()).ok()).flatten() else {
             break;
         };

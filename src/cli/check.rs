@@ -1,35 +1,23 @@
 //! `cuda-runpath check`
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use bstr::ByteSlice;
+use anyhow::Context;
 
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg};
 use super::exit::Status;
-use super::{output, paths, policy, settings};
-use crate::check::{
-    Allowlist, ArchPolicy, Baseline, Closure, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
-};
-use crate::fsio;
+use super::{input, output, paths, policy, settings};
+use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
 use crate::report::{self, CheckRun};
-use crate::tree::{self, Root, SourceWorld, Workers};
+use crate::tree::{self, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
-    let root = paths::root(args.wanted.root.as_deref())?;
-    let (paths, scope) = inputs(args, root.as_deref())?;
-    let within = match &scope {
-        Scope::Closure(closure) => Some(closure.paths.clone()),
-        Scope::Tree | Scope::Image => None,
-    };
-    let mut policy = policy::policy(&args.wanted, scope)?;
+    let input = input::of_check(args)?;
+    let mut policy = policy::policy(&args.wanted, input.scope.clone())?;
     policy.require_consumer = args.require_consumer;
     policy.gpus = settings::gpus("--arch", &args.arch)?;
     policy.arch = match args.arch_policy {
@@ -46,16 +34,15 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         policy.machine = Some(settings::machine(machine)?);
     }
     let exclude = paths::exclude(&args.inputs)?;
-    let mut roots = Vec::with_capacity(paths.len());
-    for path in &paths {
-        let found = Root::resolve(&on_disk(path, root.as_deref())?).map_err(|error| error.source);
-        roots.push(found.with_context(|| format!("cannot resolve {}", path.display()))?);
-    }
-    let machine = SourceWorld::new(root, within);
+    let roots = input.roots().map_err(|error| {
+        let what = if input.is_inside { "cannot find" } else { "cannot resolve" };
+        let place = if input.is_inside { " in the image" } else { "" };
+        anyhow::Error::new(error.source).context(format!("{what} {}{place}", error.given.display()))
+    })?;
     let environment = policy::environment(&args.wanted)?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = tree::discover(&roots, &exclude, &workers);
-    let mut report = tree::check(listing, machine, &policy, environment, &workers);
+    let listing = tree::discover(&*input.source, &roots, &exclude, &workers);
+    let mut report = tree::check(listing, input.world(), &policy, environment, &workers);
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
@@ -100,78 +87,6 @@ fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
         Format::Github => report::print_github(run, &mut out)?,
     }
     Ok(out.flush()?)
-}
-
-/// Where to walk: links of an image lead into the image.
-fn on_disk(path: &Path, root: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if root.is_none() {
-        return Ok(path.to_owned());
-    }
-    let found = fsio::resolve(path, root).with_context(|| format!("cannot find {} in the image", path.display()))?;
-    Ok(fsio::host_path(&found, root))
-}
-
-/// What to walk, and what it is part of.
-fn inputs(args: &CheckArgs, root: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>, Scope)> {
-    if let Some(list) = &args.closure_from {
-        let closure = read_closure(list, args.attrs_key.as_deref())?;
-        return Ok((to_walk(&closure, root), Scope::Closure(closure)));
-    }
-    // clap does not ask for what conflicts with a PATH.
-    if args.attrs_key.is_some() {
-        bail!("--attrs-key names an attribute of the file of --closure-from");
-    }
-    let mut paths = args.inputs.paths.clone();
-    if let Some(list) = &args.inputs.files_from {
-        paths.extend(paths::read_list(list, args.inputs.null)?);
-    }
-    if paths.is_empty() {
-        match (&args.inputs.files_from, root) {
-            (Some(_), _) => {}
-            (None, Some(_)) => paths.push(PathBuf::from("/")),
-            (None, None) => bail!("no PATH given; name files or directories, or use --closure-from or --root"),
-        }
-    }
-    if args.closure {
-        let closure = nix_closure(&paths)?;
-        return Ok((to_walk(&closure, None), Scope::Closure(closure)));
-    }
-    let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
-    Ok((paths.iter().map(|path| paths::in_image(path, root)).collect(), scope))
-}
-
-/// The store paths. What one that is a link leads to is a store path too, or no part of the closure.
-fn to_walk(closure: &Closure, root: Option<&Path>) -> Vec<PathBuf> {
-    let paths = closure.paths.iter().map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path)));
-    paths.filter(|path| !fsio::host_path(path, root).is_symlink()).collect()
-}
-
-fn read_closure(file: &Path, key: Option<&str>) -> anyhow::Result<Closure> {
-    let name = || format!("--closure-from {}", file.display());
-    let text = std::fs::read(file).with_context(name)?;
-    Closure::parse(&text, key).with_context(name)
-}
-
-/// Asks Nix for the closure of the store paths that the arguments lie in.
-fn nix_closure(paths: &[PathBuf]) -> anyhow::Result<Closure> {
-    let mut real = Vec::with_capacity(paths.len());
-    for path in paths {
-        real.push(path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?);
-    }
-    let all = nix_store(&["--query", "--requisites"], &real)?;
-    let all: BTreeSet<PathBuf> = all.lines().map(|line| PathBuf::from(std::ffi::OsStr::from_bytes(line))).collect();
-    // The registration also has who refers to whom.
-    let registration = nix_store(&["--dump-db"], &all.into_iter().collect::<Vec<_>>())?;
-    Closure::parse(&registration, None).context("what nix-store --dump-db printed")
-}
-
-fn nix_store(arguments: &[&str], paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
-    let output = Command::new("nix-store").args(arguments).arg("--").args(paths).output();
-    let output = output.context("--closure needs nix-store; --closure-from reads a list without it")?;
-    if !output.status.success() {
-        bail!("nix-store {}: {}", arguments.join(" "), output.stderr.trim_ascii().as_bstr());
-    }
-    Ok(output.stdout)
 }
 
 fn read_allow(file: &Path) -> anyhow::Result<Allowlist> {

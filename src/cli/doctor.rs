@@ -1,6 +1,7 @@
 //! `cuda-runpath doctor`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -9,10 +10,10 @@ use super::exit::Status;
 use super::{output, paths, policy};
 use crate::check::{RuntimeRequest, Scope, Severity, Target, diagnose};
 use crate::report;
-use crate::tree::SourceWorld;
+use crate::tree::{HostSource, SourceWorld};
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = paths::root(args.wanted.root.as_deref())?;
+    let sysroot = paths::sysroot(args.wanted.root.as_deref())?;
     let policy = policy::policy(&args.wanted, Scope::Tree)?;
     let requests = match &args.runtime_list {
         None => Vec::new(),
@@ -38,7 +39,7 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
         host_driver: policy.host_driver.clone(),
         requests,
     };
-    let found = diagnose(&SourceWorld::new(root, None), &target);
+    let found = diagnose(&SourceWorld::new(Arc::new(HostSource::new(sysroot)), None), &target);
     let mut out = output::stdout();
     if global.is_json() {
         report::print_doctor_json(&found, &mut out)?;

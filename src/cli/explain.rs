@@ -1,6 +1,7 @@
 //! `cuda-runpath explain`
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use bstr::BString;
 
@@ -9,31 +10,31 @@ use super::exit::Status;
 use super::{cpu, output, paths, policy};
 use crate::check::{Question, Scope};
 use crate::report;
-use crate::tree::{self, SourceWorld};
+use crate::tree::{self, HostSource, SourceWorld};
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
-    let root = paths::root(args.wanted.root.as_deref())?;
-    let scope = if root.is_some() { Scope::Image } else { Scope::Tree };
+    let sysroot = paths::sysroot(args.wanted.root.as_deref())?;
+    let scope = if sysroot.is_image() { Scope::Image } else { Scope::Tree };
     let policy = policy::policy(&args.wanted, scope)?;
     let mut environment = policy::environment(&args.wanted)?;
     environment.without_compat = args.without_compat;
     if args.without_compat {
         environment.without = paths::directories("--compat", &args.wanted.compat)?;
     }
-    if root.is_none() {
+    if !sysroot.is_image() {
         let here = std::env::current_dir()?;
         environment.working_directory = Some(BString::from(here.as_os_str().as_bytes()));
         environment.cpu = cpu::detect();
     }
-    let in_image = |path: &std::path::PathBuf| paths::in_image(path, root.as_deref());
+    let in_image = |path: &std::path::PathBuf| paths::in_image(path, &sysroot);
     let question = match &args.soname {
         Some(name) => Question::Name(BString::from(name.as_bytes())),
         None if args.recursive => Question::Everything,
         None => Question::Own,
     };
     let (file, program) = (in_image(&args.file), args.program.as_ref().map(in_image));
-    let mut machine = SourceWorld::new(root, None);
-    let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_deref()), &question)?;
+    let mut machine = SourceWorld::new(Arc::new(HostSource::new(sysroot)), None);
+    let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_ref()), &question)?;
     let mut out = output::stdout();
     if global.is_json() {
         report::print_explanation_json(&args.file, &explanation, &mut out)?;

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{FixArgs, Global};
 use super::exit::Status;
-use super::{output, paths, settings};
+use super::{input, output, paths, settings};
 use crate::fsio::{self, WriteMode};
 use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
 use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
@@ -22,7 +22,8 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     }
     let fix_settings = settings::fix(args)?;
     let exclude = paths::exclude(&args.inputs)?;
-    let (mut roots, mut failures) = resolve(paths::roots(&args.inputs)?);
+    let source = input::host();
+    let (mut roots, mut failures) = resolve(paths::roots(&*source, &args.inputs)?);
     let copied = match &args.output {
         None => None,
         Some(target) => {
@@ -44,7 +45,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let is_copying = fix_settings.writing == Writing::Files(WriteMode::Replace);
     let jobs = if is_copying { settings::copying_jobs(global) } else { settings::jobs(global) };
     let workers = Workers::new(jobs);
-    let listing = tree::discover(&roots, &exclude, &workers);
+    let listing = tree::discover(&*source, &roots, &exclude, &workers);
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
     let shows_progress = settings::shows_progress(global);
     let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());
@@ -53,7 +54,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         files.sort_by(|a, b| a.path.cmp(&b.path));
     }
     let copy = copied.and_then(|(original, links)| {
-        let store_path = fix_settings.store.path_of(&original.real)?;
+        let store_path = fix_settings.store.path_of(original.real.as_path())?;
         Some(copy_notes(store_path, links, &files, &workers))
     });
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
@@ -98,10 +99,10 @@ fn resolve(roots: Vec<Result<Root, tree::RootError>>) -> (Vec<Root>, Vec<FileRep
 
 /// An argument in the store is refused as a whole, before anything is written.
 fn refuse_store_roots(roots: &mut Vec<Root>, settings: &FixSettings, failures: &mut Vec<FileReport>) {
-    roots.retain(|root| match settings.store.check(&root.real) {
+    roots.retain(|root| match settings.store.check(root.real.as_path()) {
         Ok(()) => true,
         Err(refusal) => {
-            failures.push(failed(&root.given, FixError::Store(refusal)));
+            failures.push(failed(root.given.as_path(), FixError::Store(refusal)));
             false
         }
     });

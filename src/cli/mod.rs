@@ -9,6 +9,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod fix;
+mod input;
 mod man;
 mod output;
 mod paths;

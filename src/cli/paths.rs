@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::args::Inputs;
+use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::runpath::Directory;
-use crate::tree::{Failure, Listing, Root, Workers, discover};
+use crate::tree::{Failure, Listing, Root, Source, Workers, discover};
 
 /// The roots of the walk, from arguments and `--files-from`.
-pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
+pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
     let mut paths = inputs.paths.clone();
     if let Some(list) = &inputs.files_from {
         paths.extend(read_list(list, inputs.null)?);
@@ -21,7 +22,7 @@ pub(super) fn roots(inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::t
     if paths.is_empty() && inputs.files_from.is_none() {
         bail!("no PATH given; name files or directories, or use --files-from");
     }
-    Ok(paths.iter().map(|path| Root::resolve(path)).collect())
+    Ok(paths.into_iter().map(|path| Root::resolve(source, ImagePath::new(path))).collect())
 }
 
 pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
@@ -37,16 +38,16 @@ pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>>
 }
 
 /// What the arguments lead to, and what of it cannot be read.
-pub(super) fn listing(inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
+pub(super) fn listing(source: &dyn Source, inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
     let exclude = exclude(inputs)?;
     let (mut known, mut failures) = (Vec::new(), Vec::new());
-    for root in roots(inputs)? {
+    for root in roots(source, inputs)? {
         match root {
             Ok(root) => known.push(root),
             Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
         }
     }
-    let mut listing = discover(&known, &exclude, workers);
+    let mut listing = discover(source, &known, &exclude, workers);
     listing.failures.extend(failures);
     Ok(listing)
 }
@@ -68,22 +69,21 @@ pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec
     paths.iter().map(directory).collect()
 }
 
-/// The image's root, resolved.
-pub(super) fn root(root: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    let resolve = |root: &Path| {
-        let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
-        if !real.is_dir() {
-            bail!("--root {}: not a directory", root.display());
-        }
-        Ok(real)
-    };
-    root.map(resolve).transpose()
+/// What `/` stands for: the directory of `--root`, or this machine's.
+pub(super) fn sysroot(root: Option<&Path>) -> anyhow::Result<Sysroot> {
+    let Some(root) = root else { return Ok(Sysroot::host()) };
+    let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
+    if !real.is_dir() {
+        bail!("--root {}: not a directory", root.display());
+    }
+    Ok(Sysroot::image(HostPath::new(real)))
 }
 
 /// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.
-pub(super) fn in_image(path: &Path, root: Option<&Path>) -> PathBuf {
-    let Some(root) = root else { return path.to_owned() };
-    let here = std::path::absolute(path).ok();
-    let below = here.as_deref().and_then(|here| here.strip_prefix(root).ok());
-    Path::new("/").join(below.unwrap_or(path))
+pub(super) fn in_image(path: &Path, sysroot: &Sysroot) -> ImagePath {
+    if !sysroot.is_image() {
+        return ImagePath::new(path);
+    }
+    let below = std::path::absolute(path).ok().and_then(|here| sysroot.to_image_if_below(&HostPath::new(here)));
+    below.unwrap_or_else(|| ImagePath::new(Path::new("/").join(path)))
 }

@@ -14,7 +14,7 @@ use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{FixSettings, SourceWorld, Writing};
+use crate::tree::{Clean, FixSettings, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -64,7 +64,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         libraries: DriverLibraries::with(&args.driver_library)?,
-        clean: if args.clean { Some(SourceWorld::new(paths::root(args.root.as_deref())?, None)) } else { None },
+        clean: if args.clean { Some(Clean::new(paths::sysroot(args.root.as_deref())?)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing

@@ -2,7 +2,7 @@
 
 use super::args::{Global, ShowArgs};
 use super::exit::Status;
-use super::{output, paths, settings};
+use super::{input, output, paths, settings};
 use crate::cuda::DriverLibraries;
 use crate::report;
 use crate::tree::{self, Failure, FixError, ShowReport, Workers};
@@ -10,11 +10,12 @@ use crate::tree::{self, Failure, FixError, ShowReport, Workers};
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let policies = settings::show(args)?;
     let libraries = DriverLibraries::with(&[])?;
+    let source = input::host();
     let workers = Workers::new(settings::jobs(global));
-    let listing = paths::listing(&args.inputs, &workers)?;
+    let listing = paths::listing(&*source, &args.inputs, &workers)?;
     let failed = |failure: Failure| ShowReport { path: failure.shown, facts: Err(FixError::Walk(failure.error)) };
     let mut reports: Vec<ShowReport> = listing.failures.into_iter().map(failed).collect();
-    reports.extend(tree::show(listing.files, &policies, &libraries, &workers));
+    reports.extend(tree::show(&*source, listing.files, &policies, &libraries, &workers));
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();

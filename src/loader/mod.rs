@@ -20,6 +20,6 @@ pub use libc::Libc;
 pub use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub use process::{LinkMap, Process};
 pub use run::Loader;
-pub use search::{Ask, Cpu, End, Environment, MOST_PLACES, Search, Source, Step, StepOutcome};
+pub use search::{Ask, Cpu, End, Environment, MOST_PLACES, Search, Step, StepOutcome, StepSource};
 pub use start::{Depth, start};
 pub use system::{Hardware, System, interpreter_of, is_of_musl};

@@ -10,7 +10,7 @@ use super::file_system::{DirectoryState, FileSystem, Look};
 use super::libc::Libc;
 use super::object::{Ident, TaggedPath};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Environment, MOST_PLACES, Search, Source, Step, StepOutcome, without_slashes};
+use super::search::{Ask, End, Environment, MOST_PLACES, Search, Step, StepOutcome, StepSource, without_slashes};
 use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
@@ -108,18 +108,18 @@ impl<'a> Run<'a> {
             _ => "empty dynamic string token substitution",
         };
         let outcome = StepOutcome::Fatal(Arc::from(error));
-        Err(Step { source: Source::Path, written: name.to_owned(), place: name.to_owned(), outcome })
+        Err(Step { source: StepSource::Path, written: name.to_owned(), place: name.to_owned(), outcome })
     }
 
     fn run(&mut self, ask: Ask) -> End {
         let system = self.loader.system;
         if system.is_itself(self.name) {
-            self.step(Source::Loaded, b"".into(), system.interpreter.clone(), StepOutcome::Hit);
+            self.step(StepSource::Loaded, b"".into(), system.interpreter.clone(), StepOutcome::Hit);
             return End::Interpreter;
         }
         if let Some(index) = self.process.loaded_as(self.name, system.libc) {
             let place = self.process.maps.get(index).map(|map| map.opened.clone()).unwrap_or_default();
-            self.step(Source::Loaded, b"".into(), place, StepOutcome::Hit);
+            self.step(StepSource::Loaded, b"".into(), place, StepOutcome::Hit);
             return End::Loaded(index);
         }
         let end = if self.name.contains(&b'/') {
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             Libc::Glibc => expand::glibc(self.name, self.loader.system.tokens(self.process, self.asking))?,
             Libc::Musl => self.name.to_owned(),
         };
-        self.file(&Source::Path, self.name, path).end()
+        self.file(&StepSource::Path, self.name, path).end()
     }
 
     /// `glibc elf/dl-load.c`, `_dl_map_object`.
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
             return Some(end);
         }
         if let TaggedPath::Runpath(path, _) = &self.asking.object.path_tag {
-            let source = Source::Runpath(self.asking.object.path.clone());
+            let source = StepSource::Runpath(self.asking.object.path.clone());
             if let Some(end) = self.entries(&source, path.as_bstr(), self.asking) {
                 return Some(end);
             }
@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
         for index in chain {
             let Some(map) = self.process.maps.get(index) else { continue };
             if let TaggedPath::Rpath(path) = &map.object.path_tag {
-                let source = Source::Rpath(map.object.path.clone());
+                let source = StepSource::Rpath(map.object.path.clone());
                 if let Some(end) = self.entries(&source, path.as_bstr(), map) {
                     return Some(end);
                 }
@@ -191,14 +191,14 @@ impl<'a> Run<'a> {
             return None;
         }
         if self.loader.system.libc == Libc::Musl {
-            return self.musl_list(&Source::LibraryPath, path.as_bstr(), path.as_bstr());
+            return self.musl_list(&StepSource::LibraryPath, path.as_bstr(), path.as_bstr());
         }
         // A semicolon separates too (glibc elf/dl-load.c, _dl_init_paths).
         let entries = path.split(|byte| matches!(byte, b':' | b';'));
-        self.each(&Source::LibraryPath, entries.map(BStr::new), self.process.maps.first().unwrap_or(self.asking))
+        self.each(&StepSource::LibraryPath, entries.map(BStr::new), self.process.maps.first().unwrap_or(self.asking))
     }
 
-    fn entries(&mut self, source: &Source, path: &BStr, of: &LinkMap) -> Option<End> {
+    fn entries(&mut self, source: &StepSource, path: &BStr, of: &LinkMap) -> Option<End> {
         // An empty string is no path at all, not an empty entry.
         if path.is_empty() {
             return None;
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
     }
 
     /// Each directory once, as `fillin_rpath` lists them.
-    fn each<'e>(&mut self, source: &Source, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
+    fn each<'e>(&mut self, source: &StepSource, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
         let tokens = self.loader.system.tokens(self.process, of);
         let mut seen: HashSet<BString> = HashSet::new();
         for entry in entries {
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
 
     fn default_directories(&mut self) -> Option<End> {
         for directory in &self.loader.system.default_directories {
-            match self.directory(&Source::Default, directory.as_bstr(), directory.as_bstr()) {
+            match self.directory(&StepSource::Default, directory.as_bstr(), directory.as_bstr()) {
                 Next::Place => {}
                 Next::List => return None,
                 Next::Done(end) => return Some(end),
@@ -249,11 +249,11 @@ impl<'a> Run<'a> {
         let is_below =
             |directory: &BString| found.strip_prefix(directory.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
         if self.asking.object.no_default_directories && system.default_directories.iter().any(is_below) {
-            self.step(Source::Cache, b"".into(), found, StepOutcome::Refused);
+            self.step(StepSource::Cache, b"".into(), found, StepOutcome::Refused);
             return None;
         }
         // A stale entry is no error: the default directories follow.
-        self.file(&Source::Cache, b"".into(), found).end()
+        self.file(&StepSource::Cache, b"".into(), found).end()
     }
 
     /// `musl ldso/dynlink.c`, `load_library`: LD_LIBRARY_PATH, either tag of the whole chain, then the system's path. Who
@@ -271,8 +271,8 @@ impl<'a> Run<'a> {
             let Some(map) = self.process.maps.get(index) else { continue };
             let source = match &map.object.path_tag {
                 TaggedPath::None => continue,
-                TaggedPath::Rpath(_) => Source::Rpath(map.object.path.clone()),
-                TaggedPath::Runpath(..) => Source::Runpath(map.object.path.clone()),
+                TaggedPath::Rpath(_) => StepSource::Rpath(map.object.path.clone()),
+                TaggedPath::Runpath(..) => StepSource::Runpath(map.object.path.clone()),
             };
             let path = map.object.path_tag.path().unwrap_or_default();
             // Who starts a program with more rights chooses the path that it is started under.
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
 
     /// A list as it is written, and what it stands for: lines or colons between directories, and nothing between two of
     /// those is no directory (`musl ldso/dynlink.c`, `path_open`).
-    fn musl_list(&mut self, source: &Source, written: &BStr, list: &BStr) -> Option<End> {
+    fn musl_list(&mut self, source: &StepSource, written: &BStr, list: &BStr) -> Option<End> {
         let is_separator = |byte: &u8| matches!(byte, b':' | b'\n');
         let pairs = written.split(is_separator).zip(list.split(is_separator));
         for (written, entry) in pairs.filter(|(_, entry)| !entry.is_empty()) {
@@ -302,7 +302,7 @@ impl<'a> Run<'a> {
     }
 
     /// A directory and the folders for better hardware in it, which come first.
-    fn directory(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
+    fn directory(&mut self, source: &StepSource, written: &BStr, directory: &BStr) -> Next {
         if self.steps.len() >= self.places {
             let outcome = StepOutcome::Fatal("too many places to search".into());
             self.step(source.clone(), written, directory.to_owned(), outcome);
@@ -338,7 +338,7 @@ impl<'a> Run<'a> {
         self.candidate(source, written, absolute.as_bstr())
     }
 
-    fn candidate(&mut self, source: &Source, written: &BStr, directory: &BStr) -> Next {
+    fn candidate(&mut self, source: &StepSource, written: &BStr, directory: &BStr) -> Next {
         let place = join(directory, self.name);
         if self.loader.system.libc == Libc::Musl && place.len() >= MUSL_BUFFER {
             return Next::Place;
@@ -347,7 +347,7 @@ impl<'a> Run<'a> {
         self.judge(source, written, place, look)
     }
 
-    fn file(&mut self, source: &Source, written: &BStr, path: BString) -> Next {
+    fn file(&mut self, source: &StepSource, written: &BStr, path: BString) -> Next {
         let Some(path) = self.absolute(path.as_bstr()) else {
             self.step(source.clone(), written, path, StepOutcome::Relative);
             return Next::Place;
@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
         self.judge(source, written, path, look)
     }
 
-    fn judge(&mut self, source: &Source, written: &BStr, place: BString, look: Look) -> Next {
+    fn judge(&mut self, source: &StepSource, written: &BStr, place: BString, look: Look) -> Next {
         let fatal = |reason: Arc<str>| (StepOutcome::Fatal(reason), Next::Done(End::Fatal));
         let ident = match &look {
             Look::Object(found) => Some(found.ident()),
@@ -408,7 +408,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn step(&mut self, source: Source, written: &BStr, place: BString, outcome: StepOutcome) {
+    fn step(&mut self, source: StepSource, written: &BStr, place: BString, outcome: StepOutcome) {
         self.steps.push(Step { source, written: written.to_owned(), place, outcome });
     }
 

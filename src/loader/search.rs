@@ -50,7 +50,7 @@ pub enum Ask {
 
 /// Why a place is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum StepSource {
     /// It is in the process already.
     Loaded,
     /// The name has a slash: nothing is searched.
@@ -100,7 +100,7 @@ pub enum StepOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Why it is looked at.
-    pub source: Source,
+    pub source: StepSource,
     /// The entry as it is written; empty where there is none.
     pub written: BString,
     /// The directory or file that it stands for.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::json::{SCHEMA, print, put, put_bytes, put_path};
 use super::{Detail, Human};
 use crate::check::{Answer, Explained, Explanation, Verdict};
-use crate::loader::{End, Libc, Source, Step, StepOutcome};
+use crate::loader::{End, Libc, Step, StepOutcome, StepSource};
 use crate::runpath::EntryClass;
 
 /// Prints the searches for people; with `-v` the places that exist nowhere too.
@@ -100,7 +100,7 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
 
 /// The default directories say little unless they have something.
 fn is_dull(step: &Step) -> bool {
-    matches!(step.source, Source::Default) && matches!(step.outcome, StepOutcome::Miss | StepOutcome::NoDirectory)
+    matches!(step.source, StepSource::Default) && matches!(step.outcome, StepOutcome::Miss | StepOutcome::NoDirectory)
 }
 
 /// The entry as it is written and, where that differs, what it stands for.
@@ -115,7 +115,7 @@ fn place(human: &Human, step: &Step, out: &mut dyn Write) -> io::Result<()> {
     }
     human.name(out, &step.place)?;
     match &step.source {
-        Source::Rpath(of) | Source::Runpath(of) if is_foreign(step, of) => {
+        StepSource::Rpath(of) | StepSource::Runpath(of) if is_foreign(step, of) => {
             write!(out, "  (of ")?;
             human.name(out, of)?;
             write!(out, ")")
@@ -126,7 +126,7 @@ fn place(human: &Human, step: &Step, out: &mut dyn Write) -> io::Result<()> {
 
 /// A path of another object than the asking one is always an inherited DT_RPATH, or musl's.
 fn is_foreign(step: &Step, of: &BString) -> bool {
-    matches!(step.source, Source::Rpath(_)) && !of.is_empty()
+    matches!(step.source, StepSource::Rpath(_)) && !of.is_empty()
 }
 
 fn role(class: EntryClass) -> Option<&'static str> {
@@ -136,15 +136,15 @@ fn role(class: EntryClass) -> Option<&'static str> {
     }
 }
 
-fn source_word(source: &Source) -> &'static str {
+fn source_word(source: &StepSource) -> &'static str {
     match source {
-        Source::Loaded => "loaded",
-        Source::Path => "path",
-        Source::Rpath(_) => "RPATH",
-        Source::LibraryPath => "LD_LIBRARY_PATH",
-        Source::Runpath(_) => "RUNPATH",
-        Source::Cache => "cache",
-        Source::Default => "default",
+        StepSource::Loaded => "loaded",
+        StepSource::Path => "path",
+        StepSource::Rpath(_) => "RPATH",
+        StepSource::LibraryPath => "LD_LIBRARY_PATH",
+        StepSource::Runpath(_) => "RUNPATH",
+        StepSource::Cache => "cache",
+        StepSource::Default => "default",
     }
 }
 
@@ -225,7 +225,7 @@ fn search(explained: &Explained) -> Value {
 fn step_object(step: &Step) -> Map<String, Value> {
     let mut value = Map::new();
     put(&mut value, "source", &source_word(&step.source).to_ascii_lowercase());
-    if let Source::Rpath(of) | Source::Runpath(of) = &step.source {
+    if let StepSource::Rpath(of) | StepSource::Runpath(of) = &step.source {
         put_bytes(&mut value, "of", of);
     }
     put_bytes(&mut value, "written", &step.written);

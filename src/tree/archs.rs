@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::discover::Found;
 use super::outcome::FixError;
 use super::run::Workers;
+use super::source::Source;
 use crate::cuda::{self, GpuCode};
 use crate::elf::contents::Contents;
 use crate::elf::view::has_magic;
-use crate::fsio::{self, Sniffed};
 
 /// One file's GPU code.
 #[derive(Debug)]
@@ -21,18 +21,18 @@ pub struct ArchsReport {
 
 /// Reads every file of a list: ELF files of every kind, and fat binaries by themselves.
 #[must_use]
-pub fn archs(files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
+pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
     workers.run(files, |found| {
-        let code = code_of(&found);
-        ArchsReport { path: found.shown, code }
+        let code = code_of(source, &found);
+        ArchsReport { path: found.shown.into_path(), code }
     })
 }
 
-fn code_of(found: &Found) -> Result<GpuCode, FixError> {
+fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
     let is_wanted = |start: &[u8]| has_magic(start) || cuda::is_fatbin(start);
-    match fsio::sniff_for(found.to_open(), is_wanted)? {
-        Sniffed::NotElf => Ok(GpuCode::default()),
-        Sniffed::Elf(opened) if cuda::is_fatbin(opened.bytes()) => Ok(cuda::of_fatbin(opened.bytes())),
-        Sniffed::Elf(opened) => Ok(cuda::of_contents(&Contents::parse(opened.bytes())?)),
+    match source.open(found.to_open(), &is_wanted)? {
+        None => Ok(GpuCode::default()),
+        Some(file) if cuda::is_fatbin(file.bytes()) => Ok(cuda::of_fatbin(file.bytes())),
+        Some(file) => Ok(cuda::of_contents(&Contents::parse(file.bytes())?)),
     }
 }

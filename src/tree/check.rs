@@ -8,41 +8,43 @@ use std::sync::Arc;
 use bstr::{BString, ByteSlice};
 
 use super::discover::{Found, Listing};
+use super::look::{Seen, look, seen};
 use super::run::Workers;
+use super::source::{IsWanted, Source};
 use super::world::SourceWorld;
 use crate::check::{
     CheckPolicy, CheckReport, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
     judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
 };
-use crate::elf::view::{NotApplicable, Subject};
-use crate::fsio::{self, FileError, Opened, Sniffed};
+use crate::elf::view::{NotApplicable, Subject, has_magic};
+use crate::fsio::{FileError, ImagePath};
 use crate::loader::{Environment, Object};
 
 /// A wrapper is a short script or a small program.
 pub(super) const LARGEST_WRAPPER: usize = 1 << 20;
 
-/// Checks the files of a listing in the file system of `machine`.
+/// Checks the files of a listing in the world that they are from.
 #[must_use]
 pub fn check(
     listing: Listing,
-    mut machine: SourceWorld,
+    mut world: SourceWorld,
     policy: &CheckPolicy,
     environment: Environment,
     workers: &Workers,
 ) -> CheckReport {
-    let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.clone()).collect();
+    let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
     let looked = workers.run(listing.files, |found| {
-        let hidden = hidden_program(&found.shown).filter(|hidden| paths.contains(hidden));
-        inspect(&found, hidden.as_deref(), &machine, policy)
+        let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
+        inspect(&found, hidden.as_deref(), world.source(), policy)
     });
     drop(paths);
     let mut items = Vec::with_capacity(looked.len());
     for (item, wrapper) in looked {
         if let Inspected::Object(facts) = &item.inspected {
-            machine.know(facts);
+            world.know(facts);
         }
         if let Some((hidden, wrapper)) = wrapper {
-            machine.wrap(hidden, wrapper);
+            world.wrap(hidden, wrapper);
         }
         items.push(item);
     }
@@ -56,7 +58,7 @@ pub fn check(
         _ => None,
     };
     let objects: Vec<Arc<Facts>> = items.iter().filter_map(object).collect();
-    let context = Context::new(&machine, policy, environment, &objects);
+    let context = Context::new(&world, policy, environment, &objects);
     let reports = workers.run(objects, |facts| judge_object(&context, &facts));
     let (programs, failing) = programs_to_ask(&reports);
     let programs = workers.run(programs, |program| {
@@ -76,36 +78,31 @@ fn hidden_program(path: &Path) -> Option<PathBuf> {
 fn inspect(
     found: &Found,
     hidden: Option<&Path>,
-    machine: &SourceWorld,
+    source: &dyn Source,
     policy: &CheckPolicy,
 ) -> (Item, Option<(BString, Wrapper)>) {
-    let shown = machine.inside(&found.shown);
-    let item = |inspected| Item { shown: shown.clone(), inspected };
+    let shown = found.shown.as_path();
+    let item = |inspected| Item { shown: shown.to_owned(), inspected };
     // A wrapper is read whole, whatever it is.
-    let opened =
-        if hidden.is_some() { fsio::open(found.to_open()).map(Sniffed::Elf) } else { fsio::sniff(found.to_open()) };
-    let opened = match opened {
-        Ok(Sniffed::Elf(opened)) => opened,
-        Ok(Sniffed::NotElf) => return (item(Inspected::NotElf), None),
+    let is_wanted: IsWanted<'_> = if hidden.is_some() { &|_| true } else { &has_magic };
+    let file = match source.open(found.to_open(), is_wanted) {
+        Ok(Some(file)) => file,
+        Ok(None) => return (item(Inspected::NotElf), None),
         Err(error) => return (item(unreadable(&error)), None),
     };
-    let real = machine.inside(&found.real());
-    let wrapper = hidden.filter(|_| opened.bytes().len() <= LARGEST_WRAPPER).map(|hidden| {
-        let path = real.with_file_name(hidden.file_name().unwrap_or_default());
+    let real = found.real();
+    let wrapper = hidden.filter(|_| file.bytes().len() <= LARGEST_WRAPPER).map(|hidden| {
+        let path = real.as_path().with_file_name(hidden.file_name().unwrap_or_default());
         let path = BString::from(path.as_os_str().as_bytes());
-        (path, Wrapper { shown: shown.clone(), library_path: library_path(opened.bytes()) })
+        (path, Wrapper { shown: shown.to_owned(), library_path: library_path(file.bytes()) })
     });
-    let inspected = subject(&opened, &shown, &real, policy);
-    (item(inspected), wrapper)
+    (item(inspected(seen(&file), shown, &real, policy)), wrapper)
 }
 
-/// The same for one file by itself, at a path of the machine's file system without symbolic links.
-pub(super) fn inspect_one(shown: &Path, real: &Path, machine: &SourceWorld, policy: &CheckPolicy) -> Inspected {
-    match fsio::sniff(&machine.host(real)) {
-        Ok(Sniffed::Elf(opened)) => subject(&opened, shown, real, policy),
-        Ok(Sniffed::NotElf) => Inspected::NotElf,
-        Err(error) => unreadable(&error),
-    }
+/// The same for one file by itself, at a path without symbolic links.
+pub(super) fn inspect_one(shown: &Path, real: &ImagePath, source: &dyn Source, policy: &CheckPolicy) -> Inspected {
+    let looked = look(source, real, |seen| inspected(seen, shown, real, policy));
+    looked.unwrap_or_else(|error| unreadable(&error))
 }
 
 fn unreadable(error: &FileError) -> Inspected {
@@ -113,17 +110,18 @@ fn unreadable(error: &FileError) -> Inspected {
     Inspected::Unreadable(format!("{error}{source}"))
 }
 
-fn subject(opened: &Opened, shown: &Path, real: &Path, policy: &CheckPolicy) -> Inspected {
-    match Subject::parse(opened.bytes()) {
+fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, policy: &CheckPolicy) -> Inspected {
+    let Seen::Elf(file, subject) = seen else { return Inspected::NotElf };
+    match subject {
         Err(error) => Inspected::Unreadable(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
-            Inspected::Static(StaticProgram::of(opened.bytes(), Reading::of(policy)))
+            Inspected::Static(StaticProgram::of(file.bytes(), Reading::of(policy)))
         }
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {
-            let path = BString::from(real.as_os_str().as_bytes());
-            let object = Object::of(&view, path, opened.identity.inode, opened.identity.mode);
+            let path = BString::from(real.as_path().as_os_str().as_bytes());
+            let object = Object::of(&view, path, file.identity, file.mode);
             Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Reading::of(policy))))
         }
     }

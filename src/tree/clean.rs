@@ -1,13 +1,16 @@
 //! What `fix --clean` has to look up: which entries are stub directories by content, and which strays are still needed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::host::HostSource;
 use super::world::SourceWorld;
 use crate::check::World;
 use crate::cuda::stub_names;
 use crate::elf::view::ElfView;
+use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::loader::{FileSystem, Look};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 
@@ -17,13 +20,30 @@ pub(super) struct Kept {
     pub(super) library: BString,
 }
 
+/// Where `fix --clean` looks things up.
+#[derive(Debug)]
+pub struct Clean {
+    sysroot: Sysroot,
+    world: SourceWorld,
+}
+
+impl Clean {
+    /// On this machine, or in the image that the files belong to.
+    #[must_use]
+    pub fn new(sysroot: Sysroot) -> Self {
+        let source = HostSource::new(sysroot.clone());
+        Self { sysroot, world: SourceWorld::new(Arc::new(source), None) }
+    }
+
+    /// The policy for one object that is, or will be, at a canonical path of this machine.
+    pub(super) fn for_object(&self, policy: &Policy, view: &ElfView<'_>, real: &ImagePath) -> (Policy, Vec<Kept>) {
+        let host = HostPath::new(real.as_path());
+        for_object(policy, view, self.sysroot.to_image(&host).as_path(), &self.world)
+    }
+}
+
 /// The policy for one object: knows its stub directories, and the strays that it cannot do without.
-pub(super) fn for_object(
-    policy: &Policy,
-    view: &ElfView<'_>,
-    real: &Path,
-    machine: &SourceWorld,
-) -> (Policy, Vec<Kept>) {
+fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWorld) -> (Policy, Vec<Kept>) {
     let mut policy = policy.clone();
     let path = view.search_path().map(SearchPath::parse).unwrap_or_default();
     let origin =
@@ -34,14 +54,14 @@ pub(super) fn for_object(
         let Some(place) = place else { continue };
         let is_managed = matches!(policy.classify(entry), EntryClass::Compat | EntryClass::Driver | EntryClass::Stub);
         if !is_managed
-            && has_stub(machine, place.as_bstr())
+            && has_stub(world, place.as_bstr())
             && let Ok(stub) = Directory::new((*entry).to_owned())
         {
             policy.stubs.push(stub);
         }
     }
     let has = |place: &Option<BString>, name: &BStr| {
-        let look = place.as_ref().map(|place| machine.look(place.as_bstr(), name));
+        let look = place.as_ref().map(|place| world.look(place.as_bstr(), name));
         let is_ours = |object: &crate::loader::Object| {
             (object.class, object.code) == (view.encoding.class(), view.header.e_machine)
         };
@@ -63,9 +83,9 @@ pub(super) fn for_object(
     (policy, kept)
 }
 
-fn has_stub(machine: &SourceWorld, place: &BStr) -> bool {
-    stub_names().any(|name| match machine.look(place, name) {
-        Look::Object(object) => machine.facts(&object).is_some_and(|facts| facts.is_stub),
+fn has_stub(world: &SourceWorld, place: &BStr) -> bool {
+    stub_names().any(|name| match world.look(place, name) {
+        Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.is_stub),
         Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,
     })
 }

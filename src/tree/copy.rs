@@ -7,7 +7,7 @@ use walkdir::WalkDir;
 
 use super::discover::Root;
 use super::run::Workers;
-use crate::fsio::{self, CopyError, FileError, Store};
+use crate::fsio::{self, CopyError, FileError, ImagePath, Store};
 
 /// A copied tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,29 +23,33 @@ pub struct CopyOfTree {
 /// # Errors
 /// [`CopyError`]; what was copied until then stays for a look.
 pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTree, CopyError> {
-    fsio::prepare_target(&source.real, target, store)?;
+    let original = source.real.as_path();
+    fsio::prepare_target(original, target, store)?;
     let mut copy = target.to_owned();
     let mut links = Vec::new();
-    if source.real.is_dir() {
+    if original.is_dir() {
         let mut first_names = fsio::FirstNames::new();
-        for entry in WalkDir::new(&source.real).min_depth(1).sort_by_file_name() {
+        for entry in WalkDir::new(original).min_depth(1).sort_by_file_name() {
             let entry = entry.map_err(|error| {
-                let path = error.path().unwrap_or(&source.real).to_owned();
+                let path = error.path().unwrap_or(original).to_owned();
                 FileError { path, action: "read it", source: io::Error::from(error) }
             })?;
-            let Ok(below) = entry.path().strip_prefix(&source.real) else { continue };
+            let Ok(below) = entry.path().strip_prefix(original) else { continue };
             let copied = target.join(below);
             if let Some(points_to) = fsio::copy_entry(entry.path(), &copied, &mut first_names)? {
                 links.push((copied, points_to));
             }
         }
     } else {
-        copy.push(source.real.file_name().unwrap_or_default());
-        fsio::copy_file(&source.real, &copy)?;
+        copy.push(original.file_name().unwrap_or_default());
+        fsio::copy_file(original, &copy)?;
     }
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
-    Ok(CopyOfTree { root: Root { given: copy, real, stands_for: source.real.clone() }, links })
+    Ok(CopyOfTree {
+        root: Root { given: ImagePath::new(copy), real: ImagePath::new(real), stands_for: source.real.clone() },
+        links,
+    })
 }
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.

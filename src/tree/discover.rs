@@ -9,18 +9,19 @@ use std::sync::Arc;
 use globset::GlobSet;
 
 use super::run::Workers;
+use super::source::{EntryKind, Source};
 use super::walk::{Failure, files_below};
-use crate::fsio;
+use crate::fsio::{self, ImagePath};
 
 /// One argument, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// As it was given; reports use it.
-    pub given: PathBuf,
+    pub given: ImagePath,
     /// What it resolves to, symbolic links followed.
-    pub real: PathBuf,
+    pub real: ImagePath,
     /// For a copy, the original: the policy asks where a file belongs, not where it is being edited.
-    pub stands_for: PathBuf,
+    pub stands_for: ImagePath,
 }
 
 /// Why an argument cannot be used.
@@ -38,10 +39,10 @@ impl Root {
     ///
     /// # Errors
     /// [`RootError`] when it does not exist or a directory on the way cannot be searched.
-    pub fn resolve(given: &Path) -> Result<Self, RootError> {
-        match given.canonicalize() {
-            Ok(real) => Ok(Self { given: given.to_owned(), stands_for: real.clone(), real }),
-            Err(source) => Err(RootError { given: given.to_owned(), source }),
+    pub fn resolve(source: &dyn Source, given: ImagePath) -> Result<Self, RootError> {
+        match source.resolve(&given) {
+            Ok(real) => Ok(Self { given, stands_for: real.clone(), real }),
+            Err(source) => Err(RootError { given: given.into_path(), source }),
         }
     }
 }
@@ -50,7 +51,7 @@ impl Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its path below the argument as given.
-    pub shown: PathBuf,
+    pub shown: ImagePath,
     root: Arc<Root>,
     /// Where what lies below the argument starts in `shown`, in bytes; `None` for the argument itself.
     below: Option<usize>,
@@ -59,36 +60,36 @@ pub struct Found {
 impl Found {
     /// The path to open: an argument may itself be a symbolic link, what lies below it never is.
     #[must_use]
-    pub fn to_open(&self) -> &Path {
+    pub fn to_open(&self) -> &ImagePath {
         if self.below.is_none() { &self.root.real } else { &self.shown }
     }
 
     /// The canonical path. Only files that change need it, so it is not kept.
     #[must_use]
-    pub fn real(&self) -> PathBuf {
+    pub fn real(&self) -> ImagePath {
         self.below(&self.root.real)
     }
 
     /// The canonical path of what a copy was made of; of the file itself otherwise.
     #[must_use]
-    pub fn stands_for(&self) -> PathBuf {
+    pub fn stands_for(&self) -> ImagePath {
         self.below(&self.root.stands_for)
     }
 
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        let path = self.to_open().as_os_str().as_bytes();
+        let path = self.to_open().as_path().as_os_str().as_bytes();
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         fsio::is_temporary(OsStr::from_bytes(name))
     }
 
-    fn below(&self, root: &Path) -> PathBuf {
-        let below = self.below.and_then(|start| self.shown.as_os_str().as_bytes().get(start..));
-        let Some(below) = below else { return root.to_owned() };
-        let root = root.as_os_str().as_bytes();
+    fn below(&self, root: &ImagePath) -> ImagePath {
+        let below = self.below.and_then(|start| self.shown.as_path().as_os_str().as_bytes().get(start..));
+        let Some(below) = below else { return root.clone() };
+        let root = root.as_path().as_os_str().as_bytes();
         let separator = if root.ends_with(b"/") { "" } else { "/" };
-        PathBuf::from(OsString::from_vec([root, separator.as_bytes(), below].concat()))
+        ImagePath::new(OsString::from_vec([root, separator.as_bytes(), below].concat()))
     }
 }
 
@@ -104,7 +105,7 @@ pub struct Listing {
 /// Lists the regular files below the roots. Symbolic links met on the way are not followed; `exclude` is matched
 /// against the path below the root and against the file name, and prunes directories.
 #[must_use]
-pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing {
+pub fn discover(source: &dyn Source, roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing {
     let mut listing = Listing::default();
     // A root below another one, or given twice, would be edited by two threads at once. In path order, what lies below
     // a root follows it directly.
@@ -112,8 +113,8 @@ pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing
     sorted.sort_by(|a, b| a.real.cmp(&b.real));
     let mut last: Option<&Root> = None;
     for root in sorted {
-        if last.is_none_or(|last| !root.real.starts_with(&last.real)) {
-            walk(&Arc::new(root.clone()), exclude, workers, &mut listing);
+        if last.is_none_or(|last| !root.real.as_path().starts_with(last.real.as_path())) {
+            walk(source, &Arc::new(root.clone()), exclude, workers, &mut listing);
             last = Some(root);
         }
     }
@@ -124,19 +125,19 @@ pub fn discover(roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing
     listing
 }
 
-fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Listing) {
-    let prefix = root.given.as_os_str().as_bytes();
+fn walk(source: &dyn Source, root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Listing) {
+    let prefix = root.given.as_path().as_os_str().as_bytes();
     let below = prefix.len().saturating_add(usize::from(!prefix.ends_with(b"/")));
-    let found = |shown: PathBuf| Found { shown, root: Arc::clone(root), below: Some(below) };
-    match std::fs::metadata(&root.real) {
-        Ok(root) if root.is_dir() => {}
-        Ok(file) if file.is_file() => {
+    let found = |shown: ImagePath| Found { shown, root: Arc::clone(root), below: Some(below) };
+    match source.kind(&root.real) {
+        Ok(EntryKind::Directory) => {}
+        Ok(EntryKind::File) => {
             listing.files.push(Found { shown: root.given.clone(), root: Arc::clone(root), below: None });
             return;
         }
         other => {
             let error = other.err().unwrap_or_else(|| io::Error::other("neither a regular file nor a directory"));
-            listing.failures.push(Failure { shown: root.given.clone(), error });
+            listing.failures.push(Failure { shown: root.given.as_path().to_owned(), error });
             return;
         }
     }
@@ -144,11 +145,11 @@ fn walk(root: &Arc<Root>, exclude: &GlobSet, workers: &Workers, listing: &mut Li
         if exclude.is_empty() {
             return false;
         }
-        let below = path.strip_prefix(&root.given).unwrap_or(path);
+        let below = path.strip_prefix(root.given.as_path()).unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
         exclude.is_match(below) || exclude.is_match(name)
     };
-    let (files, failures) = files_below(&root.given, &is_excluded, workers);
+    let (files, failures) = files_below(source, &root.given, &is_excluded, workers);
     listing.files.extend(files.into_iter().map(found));
     listing.failures.extend(failures);
 }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::clean;
+use super::clean::Clean;
 use super::discover::Found;
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
-use super::world::SourceWorld;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::class::ByClass;
@@ -47,7 +46,7 @@ pub struct FixSettings {
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
     /// Look up what `--clean` needs to know of the machine.
-    pub clean: Option<SourceWorld>,
+    pub clean: Option<Clean>,
     /// The names that make an object one of them.
     pub libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
@@ -83,12 +82,12 @@ pub fn fix(
     let finish = |step| match step {
         FirstLook::Done(report) => report,
         FirstLook::Linked(found, inode) => match first_names.get(&inode) {
-            Some(first) => report(found.shown, None, Outcome::Skipped(Skip::SameFile(first.clone()))),
+            Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
-                first_names.insert(inode, found.shown.clone());
-                let finished = match fsio::open(found.to_open()) {
+                first_names.insert(inode, found.shown.as_path().to_owned());
+                let finished = match fsio::open(found.to_open().as_path()) {
                     Ok(opened) => fix_opened(found, opened, settings),
-                    Err(error) => report(found.shown, None, failed(error)),
+                    Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
                 done(&finished);
                 finished
@@ -100,13 +99,13 @@ pub fn fix(
 
 fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     if found.is_temporary() {
-        return FirstLook::Done(report(found.shown, None, Outcome::Skipped(Skip::Temporary)));
+        return FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(Skip::Temporary)));
     }
-    match fsio::sniff(found.to_open()) {
-        Err(error) => FirstLook::Done(report(found.shown, None, failed(error))),
+    match fsio::sniff(found.to_open().as_path()) {
+        Err(error) => FirstLook::Done(report(found.shown.into_path(), None, failed(error))),
         Ok(Sniffed::NotElf) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
-            FirstLook::Done(report(found.shown, None, Outcome::Skipped(skip)))
+            FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(skip)))
         }
         Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
         Ok(Sniffed::Elf(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
@@ -124,7 +123,7 @@ fn failed(error: impl Into<FixError>) -> Outcome {
 fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileReport {
     let mut object = None;
     let outcome = fix_object(&found, opened, settings, &mut object);
-    report(found.shown, object, outcome.unwrap_or_else(failed))
+    report(found.shown.into_path(), object, outcome.unwrap_or_else(failed))
 }
 
 /// A change that is decided and planned, and no longer borrows the file.
@@ -168,7 +167,7 @@ fn take_back(found: &Found, opened: Opened, settings: &FixSettings) -> Result<Op
     if settings.writing == Writing::Nothing {
         return Err(fsio::EditError::Interrupted.into());
     }
-    settings.store.check(&found.real())?;
+    settings.store.check(found.real().as_path())?;
     Ok(fsio::take_back(opened)?)
 }
 
@@ -195,12 +194,9 @@ fn plan_object(
         }
     }
     let usual = settings.policy.get(view.encoding.class());
-    let cleaned = settings
-        .clean
-        .as_ref()
-        .map(|machine| clean::for_object(usual, &view, &machine.inside(&found.stands_for()), machine));
+    let cleaned = settings.clean.as_ref().map(|clean| clean.for_object(usual, &view, &found.stands_for()));
     let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
-    let setting = setting_of(&found.stands_for(), policy);
+    let setting = setting_of(found.stands_for().as_path(), policy);
     let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));
     let Some(change) = change else {
         let path = view.search_path().map(ToOwned::to_owned);
@@ -208,7 +204,7 @@ fn plan_object(
     };
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
-    let mut report = describe(found.real(), &view, &change, &plan);
+    let mut report = describe(found.real().into_path(), &view, &change, &plan);
     let kept = cleaned.iter().flat_map(|(_, kept)| kept);
     report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));
     Ok(Ok(Planned { change, plan, report }))

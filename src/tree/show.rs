@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use bstr::{BString, ByteSlice};
 
 use super::discover::Found;
+use super::look::{Seen, look};
 use super::outcome::{FixError, ObjectBrief, Skip};
 use super::run::Workers;
+use super::source::Source;
 use crate::cuda::{Consumer, DriverLibraries, Request};
 use crate::elf::class::ByClass;
 use crate::elf::dynamic::TagSet;
 use crate::elf::ldcache;
 use crate::elf::plan::{self, Atomicity, DynamicSlot, Strategy};
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, Sniffed};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 
 /// One file's facts.
@@ -78,18 +79,20 @@ pub struct Room {
 
 /// Reads every file of a list; `policies` are those for objects of each class.
 pub fn show(
+    source: &dyn Source,
     files: Vec<Found>,
     policies: &ByClass<Policy>,
     libraries: &DriverLibraries,
     workers: &Workers,
 ) -> Vec<ShowReport> {
     workers.run(files, |found| {
-        let facts = show_one(&found, policies, libraries);
-        ShowReport { path: found.shown, facts }
+        let facts = show_one(source, &found, policies, libraries);
+        ShowReport { path: found.shown.into_path(), facts }
     })
 }
 
 fn show_one(
+    source: &dyn Source,
     found: &Found,
     policies: &ByClass<Policy>,
     libraries: &DriverLibraries,
@@ -97,17 +100,16 @@ fn show_one(
     if found.is_temporary() {
         return Ok(Err(Skip::Temporary));
     }
-    let opened = match fsio::sniff(found.to_open())? {
-        Sniffed::NotElf => return Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
-        Sniffed::Elf(opened) => opened,
-    };
-    match Subject::parse(opened.bytes())? {
-        Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),
-        Subject::Object(view) => {
-            let policy = policies.get(view.encoding.class());
-            Ok(Ok(Box::new(facts(&view, policy, libraries))))
-        }
-    }
+    look(source, found.to_open(), |seen| match seen {
+        Seen::NotElf => Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
+        Seen::Elf(_, subject) => match subject? {
+            Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),
+            Subject::Object(view) => {
+                let policy = policies.get(view.encoding.class());
+                Ok(Ok(Box::new(facts(&view, policy, libraries))))
+            }
+        },
+    })?
 }
 
 fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> ShownObject {

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::run::Workers;
-use crate::fsio::{self, Kind};
+use super::source::{EntryKind, Source};
+use crate::fsio::ImagePath;
 
 /// A path that cannot be walked or is no file.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Failure {
 
 /// What a directory has that matters.
 enum Walked {
-    File(PathBuf),
+    File(ImagePath),
     /// Its place in the list of directories.
     Directory(usize),
     Failed(Failure),
@@ -26,26 +27,27 @@ enum Walked {
 
 /// The files below a directory and what could not be listed. What `is_excluded` says of is left out, with what is below.
 pub(super) fn files_below(
-    root: &Path,
+    source: &dyn Source,
+    root: &ImagePath,
     is_excluded: &(dyn Fn(&Path) -> bool + Sync),
     workers: &Workers,
-) -> (Vec<PathBuf>, Vec<Failure>) {
+) -> (Vec<ImagePath>, Vec<Failure>) {
     let mut directories: Vec<Vec<Walked>> = vec![Vec::new()];
-    let mut level = vec![(0, root.to_owned())];
+    let mut level = vec![(0, root.clone())];
     while !level.is_empty() {
-        let listed = workers.run(level, |(place, path)| (place, list(path, is_excluded)));
+        let listed = workers.run(level, |(place, path)| (place, list(source, path, is_excluded)));
         level = Vec::new();
         for (place, (found, failure)) in listed {
             let mut entries = Vec::with_capacity(found.len());
             entries.extend(failure.map(Walked::Failed));
             for (path, kind) in found {
                 entries.push(match kind {
-                    Kind::File => Walked::File(path),
-                    Kind::Directory => {
+                    EntryKind::Directory => {
                         level.push((directories.len(), path));
                         directories.push(Vec::new());
                         Walked::Directory(directories.len().saturating_sub(1))
                     }
+                    EntryKind::File | EntryKind::Other => Walked::File(path),
                 });
             }
             if let Some(directory) = directories.get_mut(place) {
@@ -57,16 +59,20 @@ pub(super) fn files_below(
 }
 
 /// What stands in one directory, by name.
-fn list(path: PathBuf, is_excluded: &dyn Fn(&Path) -> bool) -> (Vec<(PathBuf, Kind)>, Option<Failure>) {
+fn list(
+    source: &dyn Source,
+    path: ImagePath,
+    is_excluded: &dyn Fn(&Path) -> bool,
+) -> (Vec<(ImagePath, EntryKind)>, Option<Failure>) {
     let mut found = Vec::new();
-    let failure = fsio::walk_into(&path, &mut found).err().map(|error| Failure { shown: path, error });
-    found.retain(|(path, _)| !is_excluded(path));
+    let failure = source.walk_into(&path, &mut found).err().map(|error| Failure { shown: path.into_path(), error });
+    found.retain(|(path, _)| !is_excluded(path.as_path()));
     // All have the same directory in front.
-    found.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
+    found.sort_unstable_by(|(a, _), (b, _)| a.as_path().as_os_str().cmp(b.as_path().as_os_str()));
     (found, failure)
 }
 
-fn in_order(mut directories: Vec<Vec<Walked>>) -> (Vec<PathBuf>, Vec<Failure>) {
+fn in_order(mut directories: Vec<Vec<Walked>>) -> (Vec<ImagePath>, Vec<Failure>) {
     let (mut files, mut failures) = (Vec::new(), Vec::new());
     let mut take = |place: usize| directories.get_mut(place).map(std::mem::take).unwrap_or_default().into_iter();
     let mut open = vec![take(0)];

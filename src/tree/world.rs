@@ -1,18 +1,20 @@
-//! The file system of a check: this machine, an image or the store paths of a closure, each file looked at once.
+//! The file system of a check: what a source has, or the store paths of a closure in it, each file looked at once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::Hash;
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::look::{Seen, look};
+use super::source::{EntryKind, Source};
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
-use crate::fsio::{self, FileError, Sniffed};
+use crate::fsio::{FileError, ImagePath};
 use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object};
 
 /// Loaders and caches are smaller; nothing else is read whole.
@@ -21,10 +23,10 @@ const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
 /// Bytes of a file's name (`Linux include/uapi/linux/limits.h`, NAME_MAX).
 const LONGEST_NAME: usize = 255;
 
-/// What is looked at, and what is known of it already.
-#[derive(Debug, Default)]
+/// What a source has, and what is known of it already.
+#[derive(Debug)]
 pub struct SourceWorld {
-    root: Option<PathBuf>,
+    source: Arc<dyn Source>,
     within: Option<BTreeSet<BString>>,
     folders: Memo<BString, Option<Arc<Folder>>>,
     missing: Memo<BString, DirectoryState>,
@@ -72,10 +74,18 @@ impl Folder {
 }
 
 impl SourceWorld {
-    /// This machine, or the image below `root`; with `within`, nothing but those store paths is there.
+    /// All that a source has; with `within`, nothing but those store paths.
     #[must_use]
-    pub fn new(root: Option<PathBuf>, within: Option<BTreeSet<BString>>) -> Self {
-        Self { root, within, ..Self::default() }
+    pub fn new(source: Arc<dyn Source>, within: Option<BTreeSet<BString>>) -> Self {
+        Self {
+            source,
+            within,
+            folders: Memo::default(),
+            missing: Memo::default(),
+            looks: Memo::default(),
+            facts: Memo::default(),
+            wrappers: HashMap::new(),
+        }
     }
 
     /// Takes in what was inspected: it is not opened again.
@@ -98,28 +108,19 @@ impl SourceWorld {
         self.wrappers.insert(hidden, outer);
     }
 
-    /// Where a path of this file system lies on this machine.
-    #[must_use]
-    pub fn host(&self, path: &Path) -> PathBuf {
-        fsio::host_path(path, self.root.as_deref())
+    /// Where its files come from.
+    pub(super) fn source(&self) -> &dyn Source {
+        &*self.source
     }
 
-    /// The path in this file system of a canonical path of this machine.
-    pub(super) fn inside(&self, host: &Path) -> PathBuf {
-        match self.root.as_ref().and_then(|root| host.strip_prefix(root).ok()) {
-            Some(below) => Path::new("/").join(below),
-            None => host.to_owned(),
-        }
-    }
-
-    /// A path of this file system with its symbolic links followed.
-    pub(super) fn resolve(&self, path: &Path) -> Option<PathBuf> {
-        fsio::resolve(path, self.root.as_deref()).ok()
+    /// A path with its symbolic links followed.
+    pub(super) fn resolve(&self, path: &ImagePath) -> Option<ImagePath> {
+        self.source.resolve(path).ok()
     }
 
     /// A canonical path.
-    fn look_at(&self, path: &Path) -> Look {
-        let key = BString::from(path.as_os_str().as_bytes());
+    fn look_at(&self, path: &ImagePath) -> Look {
+        let key = BString::from(path.as_path().as_os_str().as_bytes());
         if !self.is_within(key.as_bstr()) {
             return Look::Missing;
         }
@@ -132,23 +133,25 @@ impl SourceWorld {
         }
     }
 
-    fn open(&self, path: &Path) -> Look {
-        let opened = match fsio::sniff(&self.host(path)) {
-            Ok(Sniffed::Elf(opened)) => opened,
-            Ok(Sniffed::NotElf) => return Look::NotLoadable(None, NotApplicable::NotElf.reason().into()),
-            Err(error) => return unreadable(&error),
-        };
-        let ident = Ident::of(opened.bytes());
-        let view = match Subject::parse(opened.bytes()) {
-            Ok(Subject::Object(view)) => view,
-            Ok(Subject::NotApplicable(reason)) => return Look::NotLoadable(ident, reason.reason().into()),
-            Err(error) => return Look::NotLoadable(ident, error.to_string().into()),
-        };
-        let shown = path.to_owned();
-        let key = BString::from(path.as_os_str().as_bytes());
-        let object = Object::of(&view, key.clone(), opened.identity.inode, opened.identity.mode);
-        let facts = self.facts.put(key, Arc::new(Facts::of_found(&view, shown, object)));
-        Look::Object(Arc::clone(&facts.object))
+    fn open(&self, path: &ImagePath) -> Look {
+        let looked = look(&*self.source, path, |seen| {
+            let (file, subject) = match seen {
+                Seen::NotElf => return Look::NotLoadable(None, NotApplicable::NotElf.reason().into()),
+                Seen::Elf(file, subject) => (file, subject),
+            };
+            let ident = Ident::of(file.bytes());
+            let view = match subject {
+                Ok(Subject::Object(view)) => view,
+                Ok(Subject::NotApplicable(reason)) => return Look::NotLoadable(ident, reason.reason().into()),
+                Err(error) => return Look::NotLoadable(ident, error.to_string().into()),
+            };
+            let shown = path.as_path().to_owned();
+            let key = BString::from(path.as_path().as_os_str().as_bytes());
+            let object = Object::of(&view, key.clone(), file.identity, file.mode);
+            let facts = self.facts.put(key, Arc::new(Facts::of_found(&view, shown, object)));
+            Look::Object(Arc::clone(&facts.object))
+        });
+        looked.unwrap_or_else(|error| unreadable(&error))
     }
 
     fn folder(&self, path: &BStr) -> Option<Arc<Folder>> {
@@ -160,22 +163,18 @@ impl SourceWorld {
     }
 
     fn list(&self, path: &BStr) -> Option<Folder> {
-        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
-        if !self.is_within(found.as_os_str().as_bytes().as_bstr()) {
+        let found = self.resolve(&image_path(path))?;
+        if !self.is_within(found.as_path().as_os_str().as_bytes().as_bstr()) {
             return None;
         }
-        let host = self.host(&found);
-        let listing = match fsio::list(&host) {
-            Ok(listing) => listing,
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let world_writable = fsio::is_world_writable(&host);
-                return Some(Folder { names: None, world_writable, has_hardware_folders: true });
-            }
-            Err(_) => return None,
-        };
-        let names: HashSet<BString> = listing.names.into_iter().map(|name| BString::from(name.into_vec())).collect();
-        let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| names.contains(name.as_bytes()));
-        Some(Folder { names: Some(names), world_writable: listing.world_writable, has_hardware_folders })
+        let listing = self.source.directory(&found).ok()?;
+        let names = listing.names.map(|names| {
+            let names = names.into_iter().map(|name| BString::from(name.into_vec()));
+            names.collect::<HashSet<BString>>()
+        });
+        let has = |folder: &&str| names.as_ref().is_none_or(|names| names.contains(folder.as_bytes()));
+        let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| has(&name));
+        Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders })
     }
 
     fn is_within(&self, path: &BStr) -> bool {
@@ -187,10 +186,15 @@ impl SourceWorld {
     /// Whether the nearest directory above a missing one is world-writable.
     fn anybody_could_make(&self, path: &BStr) -> bool {
         // Links of an image lead into the image.
-        let resolved = |above: &Path| self.resolve(above).map(|found| self.host(&found)).filter(|found| found.is_dir());
+        let is_directory = |found: &ImagePath| matches!(self.source.kind(found), Ok(EntryKind::Directory));
+        let resolved = |above: &Path| self.resolve(&ImagePath::new(above)).filter(is_directory);
         let nearest = || Path::new(OsStr::from_bytes(path)).ancestors().skip(1).find_map(resolved);
-        self.within.is_none() && nearest().is_some_and(|directory| fsio::is_world_writable(&directory))
+        self.within.is_none() && nearest().is_some_and(|directory| self.source.is_world_writable(&directory))
     }
+}
+
+fn image_path(path: &BStr) -> ImagePath {
+    ImagePath::new(OsStr::from_bytes(path))
 }
 
 /// Why there is no object at a path.
@@ -227,7 +231,7 @@ impl FileSystem for SourceWorld {
         if let Some(known) = self.looks.get(&path) {
             return known;
         }
-        let look = match fsio::resolve(Path::new(OsStr::from_bytes(&path)), self.root.as_deref()) {
+        let look = match self.source.resolve(&image_path(path.as_bstr())) {
             Ok(found) => self.look_at(&found),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Look::Missing,
@@ -252,9 +256,9 @@ impl FileSystem for SourceWorld {
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
-        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
-        self.is_within(found.as_os_str().as_bytes().as_bstr()).then_some(())?;
-        fsio::read_small(&self.host(&found), LARGEST_SYSTEM_FILE)
+        let found = self.resolve(&image_path(path))?;
+        self.is_within(found.as_path().as_os_str().as_bytes().as_bstr()).then_some(())?;
+        self.source.read(&found, LARGEST_SYSTEM_FILE)
     }
 }
 
@@ -266,8 +270,8 @@ impl TargetWorld for SourceWorld {
     }
 
     fn real(&self, path: &BStr) -> Option<BString> {
-        let found = self.resolve(Path::new(OsStr::from_bytes(path)))?;
-        Some(BString::from(found.into_os_string().into_vec()))
+        let found = self.resolve(&image_path(path))?;
+        Some(BString::from(found.into_path().into_os_string().into_vec()))
     }
 }
 

@@ -33,6 +33,7 @@ mod layering;
 mod linkers;
 mod loader;
 mod machines;
+mod memory;
 mod outcomes;
 mod prefixes;
 mod readme;

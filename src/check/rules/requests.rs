@@ -13,7 +13,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, Process, Search, Source, Step, StepOutcome, TaggedPath};
+use crate::loader::{Ask, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -253,7 +253,7 @@ impl Asked<'_, '_> {
             }
             _ => false,
         };
-        self.search.steps.iter().find(is_answer).is_some_and(|step| step.source == Source::LibraryPath)
+        self.search.steps.iter().find(is_answer).is_some_and(|step| step.source == StepSource::LibraryPath)
     }
 
     /// Whether a directory of this class is anywhere in the effective search, behind the hit too.

@@ -1,0 +1,99 @@
+//! Where files come from: this machine, an image's directory, an archive, memory. Whoever looks at files asks a source,
+//! so an input that is new is one more source and nothing else.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+
+use crate::fsio::{FileError, ImagePath};
+
+/// What stands at a path, by its own kind: a symbolic link is none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// What a directory has.
+#[derive(Clone, Debug, Default)]
+pub struct SourceDirectory {
+    /// The names of everything in it; `None` where it may be searched, but not listed.
+    pub names: Option<Vec<OsString>>,
+    /// Every user may add a file.
+    pub is_world_writable: bool,
+}
+
+/// The bytes of a file, and which file it is.
+pub struct SourceFile {
+    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    /// Device and inode, or two numbers that tell files of the source apart as well.
+    pub identity: (u64, u64),
+    /// `st_mode`
+    pub mode: u32,
+}
+
+impl SourceFile {
+    /// A file that holds these bytes.
+    pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static, identity: (u64, u64), mode: u32) -> Self {
+        Self { bytes: Box::new(bytes), identity, mode }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        (*self.bytes).as_ref()
+    }
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFile").field("identity", &self.identity).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// How much of a file is wanted: the first four bytes decide.
+pub type IsWanted<'w> = &'w (dyn Fn(&[u8]) -> bool + Sync);
+
+/// A tree of files. Paths are those of the source, as a loader in it would see them.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// A path with its symbolic links followed.
+    ///
+    /// # Errors
+    /// What a system would say: it does not exist, it may not be searched, links lead in a circle.
+    fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath>;
+
+    /// What stands at a path without symbolic links.
+    ///
+    /// # Errors
+    /// What a system would say.
+    fn kind(&self, path: &ImagePath) -> io::Result<EntryKind>;
+
+    /// What a directory has, at a path without symbolic links.
+    ///
+    /// # Errors
+    /// What a system would say; a directory that may be searched but not listed is none.
+    fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory>;
+
+    /// Whether every user may add a file to a directory; none that is not there.
+    fn is_world_writable(&self, path: &ImagePath) -> bool;
+
+    /// Adds the regular files and the directories in a directory, in its own order, each with that directory's path in
+    /// front. Symbolic links and the like are not added.
+    ///
+    /// # Errors
+    /// What a system would say first; everything that could be told all the same has been added.
+    fn walk_into(&self, path: &ImagePath, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()>;
+
+    /// Opens a regular file whose first bytes are wanted; `None` for another one. A symbolic link is not followed.
+    ///
+    /// # Errors
+    /// [`FileError`] when it cannot be opened or read.
+    fn open(&self, path: &ImagePath, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError>;
+
+    /// A whole file of no more than `limit` bytes, at a path without symbolic links; `None` for anything else.
+    fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>>;
+}
