@@ -9,6 +9,7 @@ use super::exit::Status;
 use super::{output, policy};
 use crate::check::{Scope, Severity, Target, Wish, diagnose};
 use crate::report;
+use crate::report::check::runtime_list::{self, RuntimeEntry};
 use crate::tree::Machine;
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
@@ -19,8 +20,8 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
         Some(file) => {
             let name = || format!("--runtime-list {}", file.display());
             let text = std::fs::read(file).with_context(name)?;
-            let entries = report::read_runtime_list(&text).with_context(name)?.into_iter();
-            let wish = |entry: report::RuntimeEntry| Wish {
+            let entries = runtime_list::read(&text).with_context(name)?.into_iter();
+            let wish = |entry: RuntimeEntry| Wish {
                 path: PathBuf::from(entry.path),
                 class: entry.class,
                 soname: entry.soname,
@@ -42,9 +43,9 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
     let found = diagnose(&Machine::new(root, None), &target);
     let mut out = output::stdout();
     if global.is_json() {
-        report::print_doctor_json(&found, &mut out)?;
+        report::doctor::json::print(&found, &mut out)?;
     } else {
-        report::print_doctor(&output::human(global), &found, &mut out)?;
+        report::doctor::human::print(&output::human(global), &found, &mut out)?;
     }
     let failed = found.iter().any(|diagnosis| diagnosis.severity == Some(Severity::Error));
     Ok(if failed { Status::Findings } else { Status::Clean })

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use bstr::BStr;
 use serde_json::{Map, Value, json};
 
-use super::CheckRun;
+use super::run::CheckRun;
 use crate::check::{Finding, ObjectReport, Severity, Verdict};
-use crate::report::json::{SCHEMA, print, put, put_bytes, put_path};
+use crate::report::document::{SCHEMA, print as print_document, put, put_bytes, put_path};
 
 /// The document's JSON Schema.
 pub const SCHEMA_FILE: &str = include_str!("check.schema.json");
@@ -16,7 +16,7 @@ pub const SCHEMA_FILE: &str = include_str!("check.schema.json");
 ///
 /// # Errors
 /// What writing says.
-pub fn print_json(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let report = &run.report;
     let listed = report.objects.iter().filter(|object| all || !object.requests.is_empty());
     let allowed = run.allowed.iter().map(|allowed| {
@@ -44,7 +44,7 @@ pub fn print_json(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<
             "fixable": run.fixable(),
         },
     });
-    print(&document, out)
+    print_document(&document, out)
 }
 
 fn object(report: &ObjectReport) -> Value {

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::CheckRun;
+use super::run::CheckRun;
 use crate::check::{Answer, Verdict};
-use crate::report::json::{SCHEMA, print, put, put_path};
+use crate::report::document::{SCHEMA, print as print_document, put, put_path};
 
 /// A library that an object will look for in the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct RuntimeListError(&'static str);
 ///
 /// # Errors
 /// What writing says.
-pub fn print_runtime_list(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let mut entries = Vec::new();
     for object in &run.report.objects {
         let left = |request: &&crate::check::RequestReport| {
@@ -48,14 +48,14 @@ pub fn print_runtime_list(run: &CheckRun, out: &mut dyn Write) -> io::Result<()>
             entries.push(Value::Object(entry));
         }
     }
-    print(&json!({"schema": SCHEMA, "command": "runtime-list", "requests": entries}), out)
+    print_document(&json!({"schema": SCHEMA, "command": "runtime-list", "requests": entries}), out)
 }
 
 /// Reads such a list.
 ///
 /// # Errors
 /// [`RuntimeListError`] for anything else.
-pub fn read_runtime_list(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
+pub fn read(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
     let document: Value = serde_json::from_slice(text).map_err(|_| RuntimeListError("not JSON"))?;
     if document.get("command").and_then(Value::as_str) != Some("runtime-list") {
         return Err(RuntimeListError("\"command\" is not \"runtime-list\""));

@@ -7,15 +7,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::CheckRun;
+use super::run::CheckRun;
 use crate::check::{Finding, RULES, Severity};
-use crate::report::json::print;
+use crate::report::document::print as print_document;
 
 /// Prints one run with all rules.
 ///
 /// # Errors
 /// What writing says.
-pub fn print_sarif(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let rules = RULES.iter().map(|rule| {
         json!({
             "id": rule.code,
@@ -47,7 +47,7 @@ pub fn print_sarif(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
             "results": results,
         }],
     });
-    print(&document, out)
+    print_document(&document, out)
 }
 
 fn result(finding: &Finding) -> Value {
