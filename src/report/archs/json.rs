@@ -3,16 +3,103 @@
 use std::io::{self, Write};
 
 use bstr::BString;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::run::ArchsRun;
-use crate::cuda::{GpuCode, Runs, Tallies, bytes_of};
-use crate::report::document::{SCHEMA, print as print_document, put, put_bytes, put_path};
-use crate::report::text::with_sources;
+use crate::cuda::{Capability, GpuCode, Runs, Tallies, bytes_of};
+use crate::report::document::{self, Bytes, Failed, SCHEMA};
 use crate::tree::ArchsReport;
 
-/// Prints the versioned JSON document: files with GPU code, with `all` the others too, and their sum. Without files there are
-/// still those with which something is wrong.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<File<'a>>>,
+    /// The code of all files.
+    sum: Vec<Row<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    files: usize,
+    with_gpu_code: usize,
+    failed: usize,
+    problems: u64,
+    #[serde(flatten)]
+    sums: Sums,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: Bytes<'a>,
+    #[serde(flatten)]
+    found: Found<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found<'a> {
+    Code(Code<'a>),
+    Failed(Failed),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Code<'a> {
+    #[serde(flatten)]
+    sums: Sums,
+    code: Vec<Row<'a>>,
+    problems: Vec<String>,
+    more_problems: u64,
+}
+
+/// What there is in a file, or in all of them, and of what use it is.
+#[derive(Serialize)]
+struct Sums {
+    containers: u64,
+    empty: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    use_of_it: Option<Use>,
+}
+
+/// For the GPUs of `--unused-for`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Use {
+    unused_bytes: u64,
+    targets: Vec<Target>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    capability: String,
+    runs: &'static str,
+    through: Option<String>,
+    containers: u64,
+    containers_for: u64,
+}
+
+/// The code of one section for one architecture.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    section: Bytes<'a>,
+    architecture: String,
+    capability: String,
+    kind: &'static str,
+    count: u64,
+    without_kernels: u64,
+    bytes: u64,
+    unpacked: u64,
+}
+
+/// Prints the document: files with GPU code, with `all` the others too, and their sum. Without files there are still
+/// those with which something is wrong.
 ///
 /// # Errors
 /// What writing says.
@@ -22,53 +109,73 @@ pub fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
         Ok(code) if run.sum_only => problems(code) > 0,
         Ok(code) => all || !code.places.is_empty(),
     };
-    let sum: Vec<Value> = run.sum().iter().flat_map(|(name, tallies)| entries(name, tallies)).collect();
-    let every = run.together();
-    let mut summary = Map::new();
-    summary.insert("files".to_owned(), run.files.len().into());
-    summary.insert("withGpuCode".to_owned(), run.with_code().into());
-    summary.insert("failed".to_owned(), run.files.iter().filter(|report| report.code.is_err()).count().into());
-    summary.insert("problems".to_owned(), problems(&every).into());
-    put_sums(&mut summary, run, &every);
-    let files: Vec<Value> = run.files.iter().filter(is_listed).map(|report| file_value(run, report)).collect();
-    let mut document = Map::new();
-    document.insert("schema".to_owned(), json!(SCHEMA));
-    document.insert("command".to_owned(), json!("archs"));
-    if !run.sum_only || !files.is_empty() {
-        document.insert("files".to_owned(), files.into());
-    }
-    document.insert("sum".to_owned(), sum.into());
-    document.insert("summary".to_owned(), summary.into());
-    print_document(&Value::Object(document), out)
+    let files: Vec<File> = run.files.iter().filter(is_listed).map(|report| File::new(report, &run.gpus)).collect();
+    let (sum, every) = (run.sum(), run.together());
+    let document = Document {
+        schema: SCHEMA,
+        command: "archs",
+        files: (!run.sum_only || !files.is_empty()).then_some(files),
+        sum: sum.iter().flat_map(|(name, tallies)| rows(name, tallies)).collect(),
+        summary: Summary {
+            files: run.files.len(),
+            with_gpu_code: run.with_code(),
+            failed: run.files.iter().filter(|report| report.code.is_err()).count(),
+            problems: problems(&every),
+            sums: Sums::new(&every, &run.gpus),
+        },
+    };
+    document::print(&document, out)
 }
 
-fn put_sums(value: &mut Map<String, Value>, run: &ArchsRun, code: &GpuCode) {
-    let containers: u64 = code.places.iter().map(|place| place.containers).sum();
-    let empty: u64 = code.places.iter().map(|place| place.empty).sum();
-    value.insert("containers".to_owned(), containers.into());
-    value.insert("empty".to_owned(), empty.into());
-    value.insert("bytes".to_owned(), bytes_of(&code.total()).into());
-    if run.gpus.is_empty() {
-        return;
+impl<'a> File<'a> {
+    fn new(report: &'a ArchsReport, gpus: &[Capability]) -> Self {
+        let found = match &report.code {
+            Ok(code) => Found::Code(Code::new(code, gpus)),
+            Err(error) => Found::Failed(Failed::new(error)),
+        };
+        Self { path: Bytes::of_path(&report.path), found }
     }
-    value.insert("unusedBytes".to_owned(), bytes_of(&code.unused(&run.gpus)).into());
-    let targets = run.gpus.iter().map(|gpu| {
-        let (all, good) = code.containers_for(*gpu);
-        let (runs, through) = match code.runs_on(*gpu) {
+}
+
+impl<'a> Code<'a> {
+    fn new(code: &'a GpuCode, gpus: &[Capability]) -> Self {
+        let places = || code.places.iter();
+        Self {
+            sums: Sums::new(code, gpus),
+            code: places().flat_map(|place| rows(&place.name, &place.code)).collect(),
+            problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
+            more_problems: places().map(|place| place.more_problems).sum(),
+        }
+    }
+}
+
+impl Sums {
+    fn new(code: &GpuCode, gpus: &[Capability]) -> Self {
+        let use_of_it = || Use {
+            unused_bytes: bytes_of(&code.unused(gpus)),
+            targets: gpus.iter().map(|gpu| Target::new(code, *gpu)).collect(),
+        };
+        Self {
+            containers: code.places.iter().map(|place| place.containers).sum(),
+            empty: code.places.iter().map(|place| place.empty).sum(),
+            bytes: bytes_of(&code.total()),
+            use_of_it: (!gpus.is_empty()).then(use_of_it),
+        }
+    }
+}
+
+impl Target {
+    fn new(code: &GpuCode, gpu: Capability) -> Self {
+        let (containers, containers_for) = code.containers_for(gpu);
+        let (runs, through) = match code.runs_on(gpu) {
             Runs::Exactly(found) => ("exactly", Some(found)),
             Runs::Family(found) => ("family", Some(found)),
             Runs::Jit(found) => ("jit", Some(found)),
             Runs::Not => ("missing", None),
         };
-        json!({
-            "capability": gpu.to_string(),
-            "runs": runs,
-            "through": through.map(|found| found.to_string()),
-            "containers": all,
-            "containersFor": good,
-        })
-    });
-    value.insert("targets".to_owned(), targets.collect());
+        let through = through.map(|found| found.to_string());
+        Self { capability: gpu.to_string(), runs, through, containers, containers_for }
+    }
 }
 
 /// All of them, the ones that are only counted as well.
@@ -76,36 +183,15 @@ fn problems(code: &GpuCode) -> u64 {
     code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
-fn file_value(run: &ArchsRun, report: &ArchsReport) -> Value {
-    let mut value = Map::new();
-    put_path(&mut value, "path", &report.path);
-    match &report.code {
-        Err(error) => put(&mut value, "error", &with_sources(error)),
-        Ok(code) => {
-            put_sums(&mut value, run, code);
-            let rows = code.places.iter().flat_map(|place| entries(&place.name, &place.code));
-            value.insert("code".to_owned(), rows.collect());
-            let problems = code.places.iter().flat_map(|place| place.problems.iter().map(ToString::to_string));
-            value.insert("problems".to_owned(), problems.collect());
-            let more: u64 = code.places.iter().map(|place| place.more_problems).sum();
-            value.insert("moreProblems".to_owned(), more.into());
-        }
-    }
-    Value::Object(value)
-}
-
-fn entries(name: &BString, tallies: &Tallies) -> Vec<Value> {
-    let rows = tallies.iter().map(|(code, tally)| {
-        let mut value = Map::new();
-        put_bytes(&mut value, "section", name);
-        put(&mut value, "architecture", &code.architecture());
-        put(&mut value, "capability", &code.capability.to_string());
-        put(&mut value, "kind", code.kind.name());
-        value.insert("count".to_owned(), tally.count.into());
-        value.insert("withoutKernels".to_owned(), tally.hollow.into());
-        value.insert("bytes".to_owned(), tally.bytes.into());
-        value.insert("unpacked".to_owned(), tally.unpacked.into());
-        Value::Object(value)
-    });
-    rows.collect()
+fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = Row<'a>> {
+    tallies.iter().map(move |(code, tally)| Row {
+        section: Bytes::new(name),
+        architecture: code.architecture(),
+        capability: code.capability.to_string(),
+        kind: code.kind.name(),
+        count: tally.count,
+        without_kernels: tally.hollow,
+        bytes: tally.bytes,
+        unpacked: tally.unpacked,
+    })
 }

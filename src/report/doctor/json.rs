@@ -2,26 +2,43 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
-use crate::check::{Diagnosis, Severity};
-use crate::report::document::{SCHEMA, print as print_document, put};
+use crate::check::{self, Severity};
+use crate::report::document::{self, SCHEMA};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    diagnoses: Vec<Diagnosis<'a>>,
+}
+
+#[derive(Serialize)]
+struct Diagnosis<'a> {
+    subject: &'a str,
+    status: &'static str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
 
 /// Prints the document.
 ///
 /// # Errors
 /// What writing says.
-pub fn print(found: &[Diagnosis], out: &mut dyn Write) -> io::Result<()> {
-    let diagnoses = found.iter().map(|diagnosis| {
-        let mut value = Map::new();
-        put(&mut value, "subject", &diagnosis.subject);
-        put(&mut value, "status", diagnosis.severity.map_or("ok", Severity::name));
-        put(&mut value, "detail", &diagnosis.detail);
-        if let Some(rule) = diagnosis.rule {
-            put(&mut value, "code", rule.code);
+pub fn print(found: &[check::Diagnosis], out: &mut dyn Write) -> io::Result<()> {
+    let diagnoses = found.iter().map(Diagnosis::new).collect();
+    document::print(&Document { schema: SCHEMA, command: "doctor", diagnoses }, out)
+}
+
+impl<'a> Diagnosis<'a> {
+    fn new(found: &'a check::Diagnosis) -> Self {
+        Self {
+            subject: &found.subject,
+            status: found.severity.map_or("ok", Severity::name),
+            detail: &found.detail,
+            code: found.rule.map(|rule| rule.code),
         }
-        Value::Object(value)
-    });
-    let diagnoses: Vec<Value> = diagnoses.collect();
-    print_document(&json!({"schema": SCHEMA, "command": "doctor", "diagnoses": diagnoses}), out)
+    }
 }

@@ -3,76 +3,139 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::words::{libc_name, outcome_word, source_word};
-use crate::check::{Explained, Explanation, Verdict};
-use crate::loader::{End, Outcome, Source, Step};
-use crate::report::document::{SCHEMA, print as print_document, put, put_bytes, put_path};
+use crate::check::{self, Explained, Explanation, Verdict};
+use crate::loader::{self, End, Outcome, Source};
+use crate::report::document::{self, Bytes, SCHEMA};
+use crate::runpath::EntryClass;
 
-/// Prints the searches as JSON.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    path: Bytes<'a>,
+    interpreter: Bytes<'a>,
+    libc: &'static str,
+    searches: Vec<Search<'a>>,
+}
+
+#[derive(Serialize)]
+struct Search<'a> {
+    by: Bytes<'a>,
+    name: Bytes<'a>,
+    /// Only where it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expanded: Option<Bytes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    steps: Vec<ReachedStep<'a>>,
+    behind: Vec<Step<'a>>,
+    answer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Bytes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<Bytes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
+    findings: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReachedStep<'a> {
+    #[serde(flatten)]
+    step: Step<'a>,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    source: String,
+    /// Whose path it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<Bytes<'a>>,
+    written: Bytes<'a>,
+    place: Bytes<'a>,
+    outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    code: &'static str,
+    severity: &'static str,
+    message: &'a str,
+}
+
+/// Prints the document.
 ///
 /// # Errors
 /// What writing says.
 pub fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
-    let mut document = Map::new();
-    put(&mut document, "schema", SCHEMA);
-    put(&mut document, "command", "explain");
-    put_path(&mut document, "path", path);
-    put_bytes(&mut document, "interpreter", &explanation.interpreter);
-    put(&mut document, "libc", libc_name(explanation.libc));
-    let searches = explanation.searches.iter().map(search);
-    document.insert("searches".to_owned(), searches.collect());
-    print_document(&Value::Object(document), out)
+    let document = Document {
+        schema: SCHEMA,
+        command: "explain",
+        path: Bytes::of_path(path),
+        interpreter: Bytes::new(&explanation.interpreter),
+        libc: libc_name(explanation.libc),
+        searches: explanation.searches.iter().map(Search::new).collect(),
+    };
+    document::print(&document, out)
 }
 
-fn search(explained: &Explained) -> Value {
-    let mut value = Map::new();
-    put_bytes(&mut value, "by", &explained.by);
-    put_bytes(&mut value, "name", &explained.search.name);
-    if explained.search.expanded != explained.search.name {
-        put_bytes(&mut value, "expanded", &explained.search.expanded);
+impl<'a> Search<'a> {
+    fn new(explained: &'a Explained) -> Self {
+        let search = &explained.search;
+        let steps = search.steps.iter().zip(&explained.classes);
+        Self {
+            by: Bytes::new(&explained.by),
+            name: Bytes::new(&search.name),
+            expanded: (search.expanded != search.name).then(|| Bytes::new(&search.expanded)),
+            kind: explained.kind.map(|kind| kind.name()),
+            steps: steps.map(|(step, class)| ReachedStep::new(step, *class)).collect(),
+            behind: explained.behind.iter().map(Step::new).collect(),
+            answer: explained.answer.name(),
+            place: explained.answer.place().map(Bytes::new),
+            found: match &search.end {
+                End::Found(_, opened) => Some(Bytes::new(opened)),
+                End::Loaded(_) | End::Interpreter | End::NotFound | End::Fatal => None,
+            },
+            verdict: explained.verdict.map(Verdict::name),
+            findings: explained.findings.iter().map(Finding::new).collect(),
+        }
     }
-    if let Some(kind) = explained.kind {
-        put(&mut value, "kind", kind.name());
-    }
-    let steps = explained.search.steps.iter().zip(&explained.classes).map(|(step, class)| {
-        let mut value = step_object(step);
-        put(&mut value, "class", class.name());
-        Value::Object(value)
-    });
-    value.insert("steps".to_owned(), steps.collect());
-    value.insert("behind".to_owned(), explained.behind.iter().map(|step| Value::Object(step_object(step))).collect());
-    put(&mut value, "answer", explained.answer.name());
-    if let Some(place) = explained.answer.place() {
-        put_bytes(&mut value, "place", place);
-    }
-    if let End::Found(_, opened) = &explained.search.end {
-        put_bytes(&mut value, "found", opened);
-    }
-    if let Some(verdict) = explained.verdict.map(Verdict::name) {
-        put(&mut value, "verdict", verdict);
-    }
-    let findings = explained.findings.iter().map(
-        |finding| json!({"code": finding.rule.code, "severity": finding.severity.name(), "message": finding.message}),
-    );
-    value.insert("findings".to_owned(), findings.collect());
-    Value::Object(value)
 }
 
-fn step_object(step: &Step) -> Map<String, Value> {
-    let mut value = Map::new();
-    put(&mut value, "source", &source_word(&step.source).to_ascii_lowercase());
-    if let Source::Rpath(of) | Source::Runpath(of) = &step.source {
-        put_bytes(&mut value, "of", of);
+impl<'a> ReachedStep<'a> {
+    fn new(step: &'a loader::Step, class: EntryClass) -> Self {
+        Self { step: Step::new(step), class: class.name() }
     }
-    put_bytes(&mut value, "written", &step.written);
-    put_bytes(&mut value, "place", &step.place);
-    put(&mut value, "outcome", &outcome_word(&step.outcome).to_ascii_lowercase());
-    match &step.outcome {
-        Outcome::Fatal(reason) => put(&mut value, "reason", reason),
-        Outcome::Broken(reason) => put(&mut value, "reason", reason),
-        _ => {}
+}
+
+impl<'a> Step<'a> {
+    fn new(step: &'a loader::Step) -> Self {
+        Self {
+            source: source_word(&step.source).to_ascii_lowercase(),
+            of: match &step.source {
+                Source::Rpath(of) | Source::Runpath(of) => Some(Bytes::new(of)),
+                Source::Loaded | Source::Path | Source::LibraryPath | Source::Cache | Source::Default => None,
+            },
+            written: Bytes::new(&step.written),
+            place: Bytes::new(&step.place),
+            outcome: outcome_word(&step.outcome).to_ascii_lowercase(),
+            reason: match &step.outcome {
+                Outcome::Fatal(reason) => Some(reason),
+                Outcome::Broken(reason) => Some(reason),
+                _ => None,
+            },
+        }
     }
-    value
+}
+
+impl<'a> Finding<'a> {
+    fn new(finding: &'a check::Finding) -> Self {
+        Self { code: finding.rule.code, severity: finding.severity.name(), message: &finding.message }
+    }
 }

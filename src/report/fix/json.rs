@@ -1,29 +1,95 @@
 //! The versioned JSON documents of `fix` and `fix --revert`.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
-use super::run::{FixRun, RevertReport};
+use super::run::{CopyNotes, FixRun, RevertReport};
 use super::summary::Summary;
-use crate::report::document::{
-    SCHEMA, path_object, print as print_document, put, put_failure, put_optional, put_path, put_skip,
-};
-use crate::tree::{FileReport, Outcome};
+use crate::elf::plan::Stage;
+use crate::report::document::{self, Bytes, Failed, PathItem, SCHEMA, Skipped};
+use crate::tree::{self, FileReport, Outcome};
 
 #[derive(Serialize)]
-struct SummaryDocument {
-    files: usize,
-    elf: usize,
-    fixed: usize,
-    conforming: usize,
-    skipped: usize,
-    failed: usize,
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    mode: &'static str,
+    files: Vec<File<'a>>,
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    references: Option<References<'a>>,
+    /// Only there when it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_consumer: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: Bytes<'a>,
+    #[serde(flatten)]
+    object: Option<Object>,
+    #[serde(flatten)]
+    became: Became<'a>,
+}
+
+#[derive(Serialize)]
+struct Object {
+    class: u8,
+    machine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+enum Became<'a> {
+    Fixed(Change<'a>),
+    WouldFix(Change<'a>),
+    Conforms(Paths<'a>),
+    Skipped(Skipped<'a>),
+    Failed(Failed),
+}
+
+/// The search path before and after.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Paths<'a> {
+    tag_before: &'static str,
+    tag_after: &'static str,
+    before: Option<Bytes<'a>>,
+    after: Option<Bytes<'a>>,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    #[serde(flatten)]
+    paths: Paths<'a>,
+    strategy: &'static str,
+    slot: &'static str,
     written: u64,
     growth: u64,
-    strategies: BTreeMap<&'static str, usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write: Option<&'static str>,
+    patches: Vec<Patch>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Patch {
+    stage: &'static str,
+    offset: u64,
+    length: u64,
+}
+
+/// What in a patched copy still points to the original.
+#[derive(Serialize)]
+struct References<'a> {
+    original: Bytes<'a>,
+    entries: usize,
+    files: Vec<PathItem<'a>>,
 }
 
 /// Prints a run of `fix`. Files that are not ELF are listed only with `all`.
@@ -31,38 +97,102 @@ struct SummaryDocument {
 /// # Errors
 /// What writing says.
 pub fn print(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
-    let listed = run.files.iter().filter(|report| all || !is_not_elf(&report.outcome));
-    let files: Vec<Value> = listed.map(fix_file).collect();
-    let summary = Summary::of(&run.files);
-    let mut document = json!({
-        "schema": SCHEMA,
-        "command": "fix",
-        "mode": run.mode.name(),
-        "files": files,
-        "summary": SummaryDocument {
-            files: summary.files,
-            elf: summary.elf,
-            fixed: summary.changed,
-            conforming: summary.conforming,
-            skipped: summary.skipped,
-            failed: summary.failed,
-            written: summary.written,
-            growth: summary.growth,
-            strategies: summary.strategies,
-        },
-    });
-    if let (Some(copy), Some(object)) = (&run.copy, document.as_object_mut()) {
-        let mut references = Map::new();
-        put_path(&mut references, "original", &copy.original);
-        references.insert("entries".to_owned(), copy.entries.into());
-        let files: Vec<Value> = copy.files.iter().map(|path| path_object(path)).collect();
-        references.insert("files".to_owned(), files.into());
-        object.insert("references".to_owned(), references.into());
+    let is_listed = |report: &&FileReport| all || !matches!(&report.outcome, Outcome::Skipped(s) if s.is_not_elf());
+    let document = Document {
+        schema: SCHEMA,
+        command: "fix",
+        mode: run.mode.name(),
+        files: run.files.iter().filter(is_listed).map(File::new).collect(),
+        summary: Summary::of(&run.files),
+        references: run.copy.as_ref().map(References::new),
+        no_consumer: run.no_consumer.then_some(true),
+    };
+    document::print(&document, out)
+}
+
+impl<'a> File<'a> {
+    fn new(report: &'a FileReport) -> Self {
+        let object = |object: tree::Object| Object {
+            class: object.class,
+            machine: object.machine,
+            consumer: object.is_consumer,
+        };
+        let became = match &report.outcome {
+            Outcome::Changed(change) if change.how.is_some() => Became::Fixed(Change::new(change)),
+            Outcome::Changed(change) => Became::WouldFix(Change::new(change)),
+            Outcome::Conforms { path, tag } => {
+                let path = path.as_ref().map(Bytes::new);
+                Became::Conforms(Paths { tag_before: tag, tag_after: tag, before: path, after: path })
+            }
+            Outcome::Skipped(skip) => Became::Skipped(Skipped::new(skip)),
+            Outcome::Failed(error) => Became::Failed(Failed::new(error)),
+        };
+        Self { path: Bytes::of_path(&report.path), object: report.object.map(object), became }
     }
-    if let (true, Some(object)) = (run.no_consumer, document.as_object_mut()) {
-        object.insert("noConsumer".to_owned(), true.into());
+}
+
+impl<'a> Change<'a> {
+    fn new(change: &'a tree::Change) -> Self {
+        let patch = |(stage, offset, length): &(Stage, u64, u64)| Patch {
+            stage: stage.name(),
+            offset: *offset,
+            length: *length,
+        };
+        Self {
+            paths: Paths {
+                tag_before: change.tag_before,
+                tag_after: change.tag_after,
+                before: change.before.as_ref().map(Bytes::new),
+                after: change.after.as_ref().map(Bytes::new),
+            },
+            strategy: change.strategy.name(),
+            slot: change.slot.name(),
+            written: change.written,
+            growth: change.growth,
+            write: change.how.map(|how| how.name()),
+            patches: change.patches.iter().map(patch).collect(),
+            notes: &change.notes,
+        }
     }
-    print_document(&document, out)
+}
+
+impl<'a> References<'a> {
+    fn new(copy: &'a CopyNotes) -> Self {
+        Self {
+            original: Bytes::of_path(&copy.original),
+            entries: copy.entries,
+            files: copy.files.iter().map(|path| PathItem::new(path)).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RevertDocument<'a> {
+    schema: &'static str,
+    command: &'static str,
+    mode: &'static str,
+    files: Vec<RevertFile<'a>>,
+    summary: RevertSummary,
+}
+
+#[derive(Serialize)]
+struct RevertFile<'a> {
+    path: Bytes<'a>,
+    #[serde(flatten)]
+    became: RevertBecame,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+enum RevertBecame {
+    Reverted,
+    Failed(Failed),
+}
+
+#[derive(Serialize)]
+struct RevertSummary {
+    reverted: usize,
+    failed: usize,
 }
 
 /// Prints what became of a receipt's files.
@@ -70,69 +200,23 @@ pub fn print(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// What writing says.
 pub fn print_revert(reports: &[RevertReport], out: &mut dyn Write) -> io::Result<()> {
-    let files = reports.iter().map(|report| {
-        let mut file = Map::new();
-        put_path(&mut file, "path", &report.path);
-        match &report.result {
-            Ok(()) => put(&mut file, "outcome", "reverted"),
-            Err(error) => put_failure(&mut file, error),
-        }
-        Value::from(file)
-    });
-    let files: Vec<Value> = files.collect();
     let failed = reports.iter().filter(|report| report.result.is_err()).count();
-    let summary = json!({"reverted": files.len().saturating_sub(failed), "failed": failed});
-    print_document(
-        &json!({"schema": SCHEMA, "command": "fix", "mode": "revert", "files": files, "summary": summary}),
-        out,
-    )
+    let document = RevertDocument {
+        schema: SCHEMA,
+        command: "fix",
+        mode: "revert",
+        files: reports.iter().map(RevertFile::new).collect(),
+        summary: RevertSummary { reverted: reports.len().saturating_sub(failed), failed },
+    };
+    document::print(&document, out)
 }
 
-fn is_not_elf(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Skipped(skip) if skip.is_not_elf())
-}
-
-fn fix_file(report: &FileReport) -> Value {
-    let mut file = Map::new();
-    put_path(&mut file, "path", &report.path);
-    if let Some(object) = report.object {
-        file.insert("class".to_owned(), object.class.into());
-        file.insert("machine".to_owned(), object.machine.into());
-        if let Some(consumer) = object.is_consumer {
-            file.insert("consumer".to_owned(), consumer.into());
-        }
+impl<'a> RevertFile<'a> {
+    fn new(report: &'a RevertReport) -> Self {
+        let became = match &report.result {
+            Ok(()) => RevertBecame::Reverted,
+            Err(error) => RevertBecame::Failed(Failed::new(error)),
+        };
+        Self { path: Bytes::of_path(&report.path), became }
     }
-    match &report.outcome {
-        Outcome::Changed(change) => {
-            put(&mut file, "outcome", if change.how.is_some() { "fixed" } else { "would-fix" });
-            put(&mut file, "tagBefore", change.tag_before);
-            put(&mut file, "tagAfter", change.tag_after);
-            put_optional(&mut file, "before", change.before.as_ref().map(|path| path.as_slice()));
-            put_optional(&mut file, "after", change.after.as_ref().map(|path| path.as_slice()));
-            put(&mut file, "strategy", change.strategy.name());
-            put(&mut file, "slot", change.slot.name());
-            file.insert("written".to_owned(), change.written.into());
-            file.insert("growth".to_owned(), change.growth.into());
-            if let Some(how) = change.how {
-                put(&mut file, "write", how.name());
-            }
-            let patches = change.patches.iter();
-            let patches = patches.map(|(stage, at, len)| json!({"stage": stage.name(), "offset": at, "length": len}));
-            file.insert("patches".to_owned(), patches.collect());
-            if !change.notes.is_empty() {
-                file.insert("notes".to_owned(), change.notes.clone().into());
-            }
-        }
-        Outcome::Conforms { path, tag } => {
-            put(&mut file, "outcome", "conforms");
-            put(&mut file, "tagBefore", tag);
-            put(&mut file, "tagAfter", tag);
-            for key in ["before", "after"] {
-                put_optional(&mut file, key, path.as_ref().map(|path| path.as_slice()));
-            }
-        }
-        Outcome::Skipped(skip) => put_skip(&mut file, skip),
-        Outcome::Failed(error) => put_failure(&mut file, error),
-    }
-    file.into()
 }

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::tree::{FileReport, FixError, Outcome};
 
-/// The counts of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The counts of a run: the last line for people, a part of the document for programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Summary {
     /// Regular files that were read.
     pub files: usize,
     /// Files with ELF magic.
     pub elf: usize,
     /// Objects whose path was changed, or would be.
+    #[serde(rename = "fixed")]
     pub changed: usize,
     /// Objects whose path is what it should be.
     pub conforming: usize,

@@ -2,12 +2,75 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
-use crate::report::document::{
-    SCHEMA, print as print_document, put, put_bytes, put_failure, put_optional, put_path, put_skip,
-};
-use crate::tree::{Facts, ShowReport};
+use crate::report::document::{self, Bytes, Failed, SCHEMA, Skipped};
+use crate::tree::{self, ShowReport};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: Bytes<'a>,
+    #[serde(flatten)]
+    became: Became<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+enum Became<'a> {
+    Shown(Box<Facts<'a>>),
+    Skipped(Skipped<'a>),
+    Failed(Failed),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts<'a> {
+    class: u8,
+    machine: &'static str,
+    endian: &'static str,
+    r#type: &'static str,
+    interpreter: Option<Bytes<'a>>,
+    soname: Option<Bytes<'a>>,
+    tag: &'static str,
+    search_path: Option<Bytes<'a>>,
+    entries: Vec<Entry<'a>>,
+    needed: Vec<Needed<'a>>,
+    driver_libraries: Vec<DriverLibrary<'a>>,
+    resolution_cache: bool,
+    room: Room<'a>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    entry: Bytes<'a>,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct Needed<'a> {
+    name: Bytes<'a>,
+}
+
+#[derive(Serialize)]
+struct DriverLibrary<'a> {
+    soname: &'a str,
+    kind: &'static str,
+}
+
+/// Where a longer path would go.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Room<'a> {
+    Found { strategy: &'static str, slot: &'static str, growth: u64, written: u64 },
+    Nowhere { error: &'a str },
+}
 
 /// Prints what `show` found. Files that are not ELF are listed only with `all`.
 ///
@@ -15,56 +78,48 @@ use crate::tree::{Facts, ShowReport};
 /// What writing says.
 pub fn print(reports: &[ShowReport], all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |report: &&ShowReport| all || !matches!(&report.facts, Ok(Err(skip)) if skip.is_not_elf());
-    let files: Vec<Value> = reports.iter().filter(is_listed).map(show_file).collect();
-    print_document(&json!({"schema": SCHEMA, "command": "show", "files": files}), out)
+    let files = reports.iter().filter(is_listed).map(File::new).collect();
+    document::print(&Document { schema: SCHEMA, command: "show", files }, out)
 }
 
-fn show_file(report: &ShowReport) -> Value {
-    let mut file = Map::new();
-    put_path(&mut file, "path", &report.path);
-    match &report.facts {
-        Ok(Ok(facts)) => put_facts(&mut file, facts),
-        Ok(Err(skip)) => put_skip(&mut file, skip),
-        Err(error) => put_failure(&mut file, error),
+impl<'a> File<'a> {
+    fn new(report: &'a ShowReport) -> Self {
+        let became = match &report.facts {
+            Ok(Ok(facts)) => Became::Shown(Box::new(Facts::new(facts))),
+            Ok(Err(skip)) => Became::Skipped(Skipped::new(skip)),
+            Err(error) => Became::Failed(Failed::new(error)),
+        };
+        Self { path: Bytes::of_path(&report.path), became }
     }
-    file.into()
 }
 
-fn put_facts(file: &mut Map<String, Value>, facts: &Facts) {
-    put(file, "outcome", "shown");
-    file.insert("class".to_owned(), facts.object.class.into());
-    put(file, "machine", facts.object.machine);
-    put(file, "endian", if facts.is_big_endian { "big" } else { "little" });
-    put(file, "type", facts.kind);
-    put_optional(file, "interpreter", facts.interpreter.as_ref().map(|name| name.as_slice()));
-    put_optional(file, "soname", facts.soname.as_ref().map(|name| name.as_slice()));
-    put(file, "tag", facts.tag);
-    put_optional(file, "searchPath", facts.path.as_ref().map(|path| path.as_slice()));
-    let entries = facts.entries.iter().map(|shown| {
-        let mut entry = Map::new();
-        put_bytes(&mut entry, "entry", &shown.entry);
-        put(&mut entry, "class", shown.class.name());
-        Value::from(entry)
-    });
-    file.insert("entries".to_owned(), entries.collect());
-    let needed = facts.needed.iter().map(|name| {
-        let mut needed = Map::new();
-        put_bytes(&mut needed, "name", name);
-        Value::from(needed)
-    });
-    file.insert("needed".to_owned(), needed.collect());
-    let requests = facts.requests.iter();
-    let requests = requests.map(|request| json!({"soname": request.soname, "kind": request.kind.name()}));
-    file.insert("driverLibraries".to_owned(), requests.collect());
-    file.insert("resolutionCache".to_owned(), facts.has_cache_note.into());
-    let room = match &facts.room {
-        Ok(room) => json!({
-            "strategy": room.strategy.name(),
-            "slot": room.slot.name(),
-            "growth": room.growth,
-            "written": room.written,
-        }),
-        Err(error) => json!({ "error": error }),
-    };
-    file.insert("room".to_owned(), room);
+impl<'a> Facts<'a> {
+    fn new(facts: &'a tree::Facts) -> Self {
+        let entries = facts.entries.iter();
+        let needed = facts.needed.iter();
+        let requests = facts.requests.iter();
+        Self {
+            class: facts.object.class,
+            machine: facts.object.machine,
+            endian: if facts.is_big_endian { "big" } else { "little" },
+            r#type: facts.kind,
+            interpreter: facts.interpreter.as_ref().map(Bytes::new),
+            soname: facts.soname.as_ref().map(Bytes::new),
+            tag: facts.tag,
+            search_path: facts.path.as_ref().map(Bytes::new),
+            entries: entries.map(|e| Entry { entry: Bytes::new(&e.entry), class: e.class.name() }).collect(),
+            needed: needed.map(|name| Needed { name: Bytes::new(name) }).collect(),
+            driver_libraries: requests.map(|r| DriverLibrary { soname: &r.soname, kind: r.kind.name() }).collect(),
+            resolution_cache: facts.has_cache_note,
+            room: match &facts.room {
+                Ok(room) => Room::Found {
+                    strategy: room.strategy.name(),
+                    slot: room.slot.name(),
+                    growth: room.growth,
+                    written: room.written,
+                },
+                Err(error) => Room::Nowhere { error },
+            },
+        }
+    }
 }
