@@ -6,7 +6,8 @@ use super::args::{ArchsArgs, Global};
 use super::exit::Status;
 use super::{input, output, paths, settings};
 use crate::cuda::GpuCode;
-use crate::report::{self, ArchsRun};
+use crate::report;
+use crate::report::archs::ArchsRun;
 use crate::tree::{self, ArchsReport, Failure, FixError, Workers};
 
 pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
@@ -22,9 +23,9 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let print = || -> anyhow::Result<()> {
         let mut out = output::stdout();
         if global.is_json() {
-            report::print_archs_json(&run, global.verbose > 0, &mut out)?;
+            report::archs::json::print(&run, global.verbose > 0, &mut out)?;
         } else {
-            report::print_archs(&output::human(global), &run, &mut out, &mut std::io::stderr())?;
+            report::archs::human::print(&output::human(global), &run, &mut out, &mut std::io::stderr())?;
         }
         Ok(())
     };

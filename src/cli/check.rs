@@ -9,7 +9,8 @@ use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
 use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
-use crate::report::{self, CheckRun};
+use crate::report;
+use crate::report::check::CheckRun;
 use crate::tree::{self, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
@@ -60,7 +61,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let run = CheckRun { report, allowed };
     if let Some(file) = &args.runtime_list {
         let mut out = Vec::new();
-        report::print_runtime_list(&run, &mut out)?;
+        report::check::runtime_list::print(&run, &mut out)?;
         std::fs::write(file, out).with_context(|| format!("cannot write {}", file.display()))?;
     }
     print(&run, global).or_else(output::ignore_closed_pipe)?;
@@ -80,11 +81,11 @@ fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
     let format = if global.json { Format::Json } else { global.format };
     match format {
-        Format::Human => report::print_human(&output::human(global), run, &mut out)?,
-        Format::Json => report::print_json(run, global.verbose > 0, &mut out)?,
-        Format::Sarif => report::print_sarif(run, &mut out)?,
-        Format::Junit => report::print_junit(run, &mut out)?,
-        Format::Github => report::print_github(run, &mut out)?,
+        Format::Human => report::check::human::print(&output::human(global), run, &mut out)?,
+        Format::Json => report::check::json::print(run, global.verbose > 0, &mut out)?,
+        Format::Sarif => report::check::sarif::print(run, &mut out)?,
+        Format::Junit => report::check::junit::print(run, &mut out)?,
+        Format::Github => report::check::github::print(run, &mut out)?,
     }
     Ok(out.flush()?)
 }

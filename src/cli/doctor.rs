@@ -10,6 +10,7 @@ use super::exit::Status;
 use super::{output, paths, policy};
 use crate::check::{RuntimeRequest, Scope, Severity, Target, diagnose};
 use crate::report;
+use crate::report::check::runtime_list::{self, RuntimeEntry};
 use crate::tree::{HostSource, SourceWorld};
 
 pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> {
@@ -20,8 +21,8 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
         Some(file) => {
             let name = || format!("--runtime-list {}", file.display());
             let text = std::fs::read(file).with_context(name)?;
-            let entries = report::read_runtime_list(&text).with_context(name)?.into_iter();
-            let request = |entry: report::RuntimeEntry| RuntimeRequest {
+            let entries = runtime_list::read(&text).with_context(name)?.into_iter();
+            let request = |entry: RuntimeEntry| RuntimeRequest {
                 path: PathBuf::from(entry.path),
                 class: entry.class,
                 soname: entry.soname,
@@ -42,9 +43,9 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
     let found = diagnose(&SourceWorld::new(Arc::new(HostSource::new(sysroot)), None), &target);
     let mut out = output::stdout();
     if global.is_json() {
-        report::print_doctor_json(&found, &mut out)?;
+        report::doctor::json::print(&found, &mut out)?;
     } else {
-        report::print_doctor(&output::human(global), &found, &mut out)?;
+        report::doctor::human::print(&output::human(global), &found, &mut out)?;
     }
     let failed = found.iter().any(|diagnosis| diagnosis.severity == Some(Severity::Error));
     Ok(if failed { Status::Findings } else { Status::Clean })

@@ -37,9 +37,9 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
     let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_ref()), &question)?;
     let mut out = output::stdout();
     if global.is_json() {
-        report::print_explanation_json(&args.file, &explanation, &mut out)?;
+        report::explain::json::print(&args.file, &explanation, &mut out)?;
     } else {
-        report::print_explanation(&output::human(global), &args.file, &explanation, &mut out)?;
+        report::explain::human::print(&output::human(global), &args.file, &explanation, &mut out)?;
     }
     Ok(Status::Clean)
 }

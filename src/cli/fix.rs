@@ -13,7 +13,8 @@ use super::args::{FixArgs, Global};
 use super::exit::Status;
 use super::{input, output, paths, settings};
 use crate::fsio::{self, WriteMode};
-use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
+use crate::report;
+use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
 use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
@@ -28,7 +29,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         None => None,
         Some(target) => {
             if let Some(missing) = failures.first() {
-                bail!("{}: {}", missing.path.display(), report::reason(missing));
+                bail!("{}: {}", missing.path.display(), report::fix::human::reason(missing));
             }
             let [original] = roots.as_slice() else { bail!("--output takes exactly one PATH") };
             let original = original.clone();
@@ -205,10 +206,10 @@ fn copy_notes(
 
 fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
     if global.is_json() {
-        return Ok(report::print_fix(run, global.verbose > 0, &mut output::stdout())?);
+        return Ok(report::fix::json::print(run, global.verbose > 0, &mut output::stdout())?);
     }
     let mut out = output::stdout();
-    Ok(output::human(global).print_fix(run, &mut out, &mut std::io::stderr())?)
+    Ok(report::fix::human::print(&output::human(global), run, &mut out, &mut std::io::stderr())?)
 }
 
 /// Takes back what a receipt says; a file that changed since is left alone and named.
@@ -226,9 +227,10 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     };
     let reports: Vec<RevertReport> = files.into_iter().map(take_back).collect();
     if global.is_json() {
-        report::print_revert(&reports, &mut output::stdout())?;
+        report::fix::json::print_revert(&reports, &mut output::stdout())?;
     } else {
-        output::human(global).print_revert(&reports, &mut output::stdout(), &mut std::io::stderr())?;
+        let mut out = output::stdout();
+        report::fix::human::print_revert(&output::human(global), &reports, &mut out, &mut std::io::stderr())?;
     }
     if is_cut {
         bail!("the last line of the receipt {} is cut: what it is for was not reverted", receipt.display());

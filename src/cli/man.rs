@@ -22,7 +22,7 @@ pub(super) fn run(args: &ManArgs) -> anyhow::Result<Status> {
     let has_findings = args.subcommand.as_deref().is_some_and(|name| matches!(name, "check" | "rules"));
     clap_mangen::Man::new(command).render(&mut page)?;
     if has_findings {
-        report::print_rules_man(&mut page)?;
+        report::rules::man::print(&mut page)?;
     }
     std::io::stdout().write_all(&page)?;
     Ok(Status::Clean)

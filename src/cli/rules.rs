@@ -16,7 +16,7 @@ const WIDTH: usize = 80;
 pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
     let mut out = output::stdout();
     if args.schema {
-        out.write_all(report::SCHEMA_FILE.as_bytes())?;
+        out.write_all(report::check::json::SCHEMA_FILE.as_bytes())?;
         out.flush()?;
         return Ok(Status::Clean);
     }
@@ -28,10 +28,10 @@ pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
     };
     let palette = output::palette(global, &io::stdout());
     match one {
-        None if global.is_json() => report::print_rules_json(RULES, &mut out)?,
-        Some(rule) if global.is_json() => report::print_rules_json(&[rule], &mut out)?,
-        None => report::print_rules(&palette, &mut out)?,
-        Some(rule) => report::print_rule(rule, &palette, WIDTH, &mut out)?,
+        None if global.is_json() => report::rules::json::print(RULES, &mut out)?,
+        Some(rule) if global.is_json() => report::rules::json::print(&[rule], &mut out)?,
+        None => report::rules::human::print(&palette, &mut out)?,
+        Some(rule) => report::rules::human::print_one(rule, &palette, WIDTH, &mut out)?,
     }
     Ok(Status::Clean)
 }

@@ -39,6 +39,16 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// Lines of text with nothing in them that a terminal would obey.
 #[must_use]
 pub fn for_terminal(text: &str) -> String {
@@ -56,15 +66,6 @@ pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// Why a file failed, in one line; empty when it did not.
-#[must_use]
-pub fn reason(report: &crate::tree::FileReport) -> String {
-    match &report.outcome {
-        crate::tree::Outcome::Failed(error) => with_sources(error),
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

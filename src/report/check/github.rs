@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::CheckRun;
+use super::run::CheckRun;
 use crate::check::Severity;
 use crate::report::text::escaped;
 
@@ -10,7 +10,7 @@ use crate::report::text::escaped;
 ///
 /// # Errors
 /// What writing says.
-pub fn print_github(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     for finding in &run.report.findings {
         let command = match finding.severity {
             Severity::Error => "error",

@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{CheckRun, counted};
+use super::run::CheckRun;
 use crate::check::{ObjectReport, Severity, Verdict};
-use crate::report::{Detail, Human};
+use crate::report::human::{Detail, Human};
 
 /// Prints findings, with `-v` every verdict, and the counts.
 ///
 /// # Errors
 /// What writing says.
-pub fn print_human(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let least = match human.detail {
         Detail::Quiet => Severity::Error,
         Detail::Normal => Severity::Warning,
@@ -103,4 +103,9 @@ fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
         0 => writeln!(out),
         fixable => writeln!(out, "; fix repairs {fixable}"),
     }
+}
+
+/// `1 file`, `2 files`.
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::CheckRun;
+use super::run::CheckRun;
 use crate::check::{Finding, Severity};
 use crate::report::text::escaped;
 
@@ -12,7 +12,7 @@ use crate::report::text::escaped;
 ///
 /// # Errors
 /// What writing says.
-pub fn print_junit(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let consumers = run.report.objects.iter().filter(|object| !object.requests.is_empty());
     let mut cases: BTreeMap<&Path, Vec<&Finding>> =
         consumers.map(|object| (object.facts.shown.as_path(), Vec::new())).collect();

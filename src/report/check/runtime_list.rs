@@ -2,12 +2,16 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::CheckRun;
-use crate::check::{Answer, Verdict};
+use super::run::CheckRun;
+use crate::check::{Answer, ObjectReport, RequestReport, Verdict};
 use crate::elf::class::Class;
-use crate::report::json::{SCHEMA, print, put, put_path};
+use crate::report::document::{self, Bytes, SCHEMA};
+
+/// What the document says it is.
+const COMMAND: &str = "runtime-list";
 
 /// A library that an object will look for in the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,36 +33,52 @@ pub struct RuntimeEntry {
 #[error("is no runtime list (check --runtime-list FILE writes one): {0}")]
 pub struct RuntimeListError(&'static str);
 
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    requests: Vec<Request<'a>>,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    path: Bytes<'a>,
+    class: u8,
+    machine: &'static str,
+    soname: &'a str,
+    kind: &'static str,
+}
+
 /// Prints everything that is left to the driver directory of the target, libcuda included.
 ///
 /// # Errors
 /// What writing says.
-pub fn print_runtime_list(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
-    let mut entries = Vec::new();
-    for object in &run.report.objects {
-        let left = |request: &&crate::check::RequestReport| {
-            request.verdict == Verdict::Runtime || matches!(request.answer, Answer::DriverAtRuntime(_))
-        };
-        for request in object.requests.iter().filter(left) {
-            let mut entry = Map::new();
-            put_path(&mut entry, "path", &object.facts.shown);
-            entry.insert("class".to_owned(), object.facts.object.class.bits().into());
-            put(&mut entry, "machine", object.facts.object.machine.name);
-            put(&mut entry, "soname", &request.soname);
-            put(&mut entry, "kind", request.kind.name());
-            entries.push(Value::Object(entry));
-        }
-    }
-    print(&json!({"schema": SCHEMA, "command": "runtime-list", "requests": entries}), out)
+pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+    let requests = run.report.objects.iter().flat_map(left_to_the_target).collect();
+    document::print(&Document { schema: SCHEMA, command: COMMAND, requests }, out)
+}
+
+fn left_to_the_target(object: &ObjectReport) -> impl Iterator<Item = Request<'_>> {
+    let facts = &object.facts;
+    let is_left = |request: &&RequestReport| {
+        request.verdict == Verdict::Runtime || matches!(request.answer, Answer::DriverAtRuntime(_))
+    };
+    object.requests.iter().filter(is_left).map(|request| Request {
+        path: Bytes::of_path(&facts.shown),
+        class: facts.object.class.bits(),
+        machine: facts.object.machine.name,
+        soname: &request.soname,
+        kind: request.kind.name(),
+    })
 }
 
 /// Reads such a list.
 ///
 /// # Errors
 /// [`RuntimeListError`] for anything else.
-pub fn read_runtime_list(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
+pub fn read(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
     let document: Value = serde_json::from_slice(text).map_err(|_| RuntimeListError("not JSON"))?;
-    if document.get("command").and_then(Value::as_str) != Some("runtime-list") {
+    if document.get("command").and_then(Value::as_str) != Some(COMMAND) {
         return Err(RuntimeListError("\"command\" is not \"runtime-list\""));
     }
     let requests = document.get("requests").and_then(Value::as_array).ok_or(RuntimeListError("no \"requests\""))?;

@@ -1,22 +1,21 @@
-//! A search from the first place to the last, so that one sees who wins and why.
+//! For people: a search from the first place to the last, so that one sees who wins and why.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use bstr::{BStr, BString};
-use serde_json::{Map, Value, json};
 
-use super::json::{SCHEMA, print, put, put_bytes, put_path};
-use super::{Detail, Human};
-use crate::check::{Answer, Explained, Explanation, Verdict};
-use crate::loader::{End, Libc, Step, StepOutcome, StepSource};
+use super::words::{libc_name, outcome_word, source_word};
+use crate::check::{Answer, Explained, Explanation};
+use crate::loader::{End, Step, StepOutcome, StepSource};
+use crate::report::human::{Detail, Human};
 use crate::runpath::EntryClass;
 
 /// Prints the searches for people; with `-v` the places that exist nowhere too.
 ///
 /// # Errors
 /// What writing says.
-pub fn print_explanation(human: &Human, path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+pub fn print(human: &Human, path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let libc = libc_name(explanation.libc);
     human.path(out, path)?;
     write!(out, ": searched by ")?;
@@ -134,107 +133,4 @@ fn role(class: EntryClass) -> Option<&'static str> {
         EntryClass::Compat | EntryClass::Driver | EntryClass::Stub => Some(class.name()),
         _ => None,
     }
-}
-
-fn source_word(source: &StepSource) -> &'static str {
-    match source {
-        StepSource::Loaded => "loaded",
-        StepSource::Path => "path",
-        StepSource::Rpath(_) => "RPATH",
-        StepSource::LibraryPath => "LD_LIBRARY_PATH",
-        StepSource::Runpath(_) => "RUNPATH",
-        StepSource::Cache => "cache",
-        StepSource::Default => "default",
-    }
-}
-
-fn outcome_word(outcome: &StepOutcome) -> &'static str {
-    match outcome {
-        StepOutcome::Hit => "HIT",
-        StepOutcome::Miss => "miss",
-        StepOutcome::NoDirectory => "absent",
-        StepOutcome::Relative => "relative",
-        StepOutcome::Ignored => "ignored",
-        StepOutcome::Refused => "refused",
-        StepOutcome::Forbidden => "forbidden",
-        StepOutcome::Broken(_) => "broken",
-        StepOutcome::OtherClass => "class",
-        StepOutcome::OtherMachine(_) => "machine",
-        StepOutcome::Fatal(_) => "ERROR",
-        StepOutcome::UnknownToken => "token",
-    }
-}
-
-fn libc_name(libc: Libc) -> &'static str {
-    match libc {
-        Libc::Glibc => "glibc",
-        Libc::Musl => "musl",
-    }
-}
-
-/// Prints the searches as JSON.
-///
-/// # Errors
-/// What writing says.
-pub fn print_explanation_json(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
-    let mut document = Map::new();
-    put(&mut document, "schema", SCHEMA);
-    put(&mut document, "command", "explain");
-    put_path(&mut document, "path", path);
-    put_bytes(&mut document, "interpreter", &explanation.interpreter);
-    put(&mut document, "libc", libc_name(explanation.libc));
-    let searches = explanation.searches.iter().map(search);
-    document.insert("searches".to_owned(), searches.collect());
-    print(&Value::Object(document), out)
-}
-
-fn search(explained: &Explained) -> Value {
-    let mut value = Map::new();
-    put_bytes(&mut value, "by", &explained.by);
-    put_bytes(&mut value, "name", &explained.search.name);
-    if explained.search.expanded != explained.search.name {
-        put_bytes(&mut value, "expanded", &explained.search.expanded);
-    }
-    if let Some(kind) = explained.kind {
-        put(&mut value, "kind", kind.name());
-    }
-    let steps = explained.search.steps.iter().zip(&explained.classes).map(|(step, class)| {
-        let mut value = step_object(step);
-        put(&mut value, "class", class.name());
-        Value::Object(value)
-    });
-    value.insert("steps".to_owned(), steps.collect());
-    value.insert("behind".to_owned(), explained.behind.iter().map(|step| Value::Object(step_object(step))).collect());
-    put(&mut value, "answer", explained.answer.name());
-    if let Some(place) = explained.answer.place() {
-        put_bytes(&mut value, "place", place);
-    }
-    if let End::Found(_, opened) = &explained.search.end {
-        put_bytes(&mut value, "found", opened);
-    }
-    if let Some(verdict) = explained.verdict.map(Verdict::name) {
-        put(&mut value, "verdict", verdict);
-    }
-    let findings = explained.findings.iter().map(
-        |finding| json!({"code": finding.rule.code, "severity": finding.severity.name(), "message": finding.message()}),
-    );
-    value.insert("findings".to_owned(), findings.collect());
-    Value::Object(value)
-}
-
-fn step_object(step: &Step) -> Map<String, Value> {
-    let mut value = Map::new();
-    put(&mut value, "source", &source_word(&step.source).to_ascii_lowercase());
-    if let StepSource::Rpath(of) | StepSource::Runpath(of) = &step.source {
-        put_bytes(&mut value, "of", of);
-    }
-    put_bytes(&mut value, "written", &step.written);
-    put_bytes(&mut value, "place", &step.place);
-    put(&mut value, "outcome", &outcome_word(&step.outcome).to_ascii_lowercase());
-    match &step.outcome {
-        StepOutcome::Fatal(reason) => put(&mut value, "reason", reason),
-        StepOutcome::Broken(reason) => put(&mut value, "reason", reason),
-        _ => {}
-    }
-    value
 }

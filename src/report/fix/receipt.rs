@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::elf::image::Saved;
 use crate::elf::units::FileOffset;
 use crate::fsio::Undo;
+use crate::report::text::{escaped, hex};
 use crate::tree::{FileReport, Outcome};
 
 const SCHEMA: &str = "cuda-runpath-receipt/1";
@@ -90,7 +91,7 @@ impl Receipt {
         let Some(undo) = &change.undo else { return Ok(None) };
         let path = change.real.as_os_str().as_bytes();
         let file = FileReceipt {
-            path: super::text::escaped(path),
+            path: escaped(path),
             path_hex: hex(path),
             old_length: undo.old_len,
             new_length: undo.new_len,
@@ -138,17 +139,6 @@ fn revert(file: FileReceipt) -> Result<Reverted, ReceiptError> {
 
 fn saved_hex(saved: &Saved) -> SavedHex {
     SavedHex { offset: saved.offset.get(), hex: hex(&saved.bytes) }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -1,0 +1,197 @@
+//! The versioned JSON document of `archs`.
+
+use std::io::{self, Write};
+
+use bstr::BString;
+use serde::Serialize;
+
+use super::run::ArchsRun;
+use crate::cuda::{Capability, GpuCode, Runs, Tallies, bytes_of};
+use crate::report::document::{self, Bytes, Failed, SCHEMA};
+use crate::tree::ArchsReport;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<File<'a>>>,
+    /// The code of all files.
+    sum: Vec<Row<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    files: usize,
+    with_gpu_code: usize,
+    failed: usize,
+    problems: u64,
+    #[serde(flatten)]
+    sums: Sums,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: Bytes<'a>,
+    #[serde(flatten)]
+    found: Found<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found<'a> {
+    Code(Code<'a>),
+    Failed(Failed),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Code<'a> {
+    #[serde(flatten)]
+    sums: Sums,
+    code: Vec<Row<'a>>,
+    problems: Vec<String>,
+    more_problems: u64,
+}
+
+/// What there is in a file, or in all of them, and of what use it is.
+#[derive(Serialize)]
+struct Sums {
+    containers: u64,
+    empty: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    use_of_it: Option<Use>,
+}
+
+/// For the GPUs of `--unused-for`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Use {
+    unused_bytes: u64,
+    targets: Vec<Target>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    capability: String,
+    runs: &'static str,
+    through: Option<String>,
+    containers: u64,
+    containers_for: u64,
+}
+
+/// The code of one section for one architecture.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    section: Bytes<'a>,
+    architecture: String,
+    capability: String,
+    kind: &'static str,
+    count: u64,
+    without_kernels: u64,
+    bytes: u64,
+    unpacked: u64,
+}
+
+/// Prints the document: files with GPU code, with `all` the others too, and their sum. Without files there are still
+/// those with which something is wrong.
+///
+/// # Errors
+/// What writing says.
+pub fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    let is_listed = |report: &&ArchsReport| match &report.code {
+        Err(_) => true,
+        Ok(code) if run.sum_only => problems(code) > 0,
+        Ok(code) => all || !code.places.is_empty(),
+    };
+    let files: Vec<File> = run.files.iter().filter(is_listed).map(|report| File::new(report, &run.gpus)).collect();
+    let (sum, every) = (run.sum(), run.together());
+    let document = Document {
+        schema: SCHEMA,
+        command: "archs",
+        files: (!run.sum_only || !files.is_empty()).then_some(files),
+        sum: sum.iter().flat_map(|(name, tallies)| rows(name, tallies)).collect(),
+        summary: Summary {
+            files: run.files.len(),
+            with_gpu_code: run.with_code(),
+            failed: run.files.iter().filter(|report| report.code.is_err()).count(),
+            problems: problems(&every),
+            sums: Sums::new(&every, &run.gpus),
+        },
+    };
+    document::print(&document, out)
+}
+
+impl<'a> File<'a> {
+    fn new(report: &'a ArchsReport, gpus: &[Capability]) -> Self {
+        let found = match &report.code {
+            Ok(code) => Found::Code(Code::new(code, gpus)),
+            Err(error) => Found::Failed(Failed::new(error)),
+        };
+        Self { path: Bytes::of_path(&report.path), found }
+    }
+}
+
+impl<'a> Code<'a> {
+    fn new(code: &'a GpuCode, gpus: &[Capability]) -> Self {
+        let places = || code.places.iter();
+        Self {
+            sums: Sums::new(code, gpus),
+            code: places().flat_map(|place| rows(&place.name, &place.code)).collect(),
+            problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
+            more_problems: places().map(|place| place.more_problems).sum(),
+        }
+    }
+}
+
+impl Sums {
+    fn new(code: &GpuCode, gpus: &[Capability]) -> Self {
+        let use_of_it = || Use {
+            unused_bytes: bytes_of(&code.unused(gpus)),
+            targets: gpus.iter().map(|gpu| Target::new(code, *gpu)).collect(),
+        };
+        Self {
+            containers: code.places.iter().map(|place| place.containers).sum(),
+            empty: code.places.iter().map(|place| place.empty).sum(),
+            bytes: bytes_of(&code.total()),
+            use_of_it: (!gpus.is_empty()).then(use_of_it),
+        }
+    }
+}
+
+impl Target {
+    fn new(code: &GpuCode, gpu: Capability) -> Self {
+        let (containers, containers_for) = code.containers_for(gpu);
+        let (runs, through) = match code.runs_on(gpu) {
+            Runs::Exactly(found) => ("exactly", Some(found)),
+            Runs::Family(found) => ("family", Some(found)),
+            Runs::Jit(found) => ("jit", Some(found)),
+            Runs::Not => ("missing", None),
+        };
+        let through = through.map(|found| found.to_string());
+        Self { capability: gpu.to_string(), runs, through, containers, containers_for }
+    }
+}
+
+/// All of them, the ones that are only counted as well.
+fn problems(code: &GpuCode) -> u64 {
+    code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
+}
+
+fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = Row<'a>> {
+    tallies.iter().map(move |(code, tally)| Row {
+        section: Bytes::new(name),
+        architecture: code.architecture(),
+        capability: code.capability.to_string(),
+        kind: code.kind.name(),
+        count: tally.count,
+        without_kernels: tally.empty,
+        bytes: tally.bytes,
+        unpacked: tally.unpacked,
+    })
+}

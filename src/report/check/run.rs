@@ -1,0 +1,26 @@
+//! A check as its printers see it.
+
+use crate::check::{Allowed, CheckReport, Severity};
+
+/// A check and what was done with its findings.
+#[derive(Debug)]
+pub struct CheckRun {
+    /// The result; its findings are those that nobody excused.
+    pub report: CheckReport,
+    /// Those that an allowlist or a baseline excuses.
+    pub allowed: Vec<Allowed>,
+}
+
+impl CheckRun {
+    /// How many of the findings `fix` repairs.
+    #[must_use]
+    pub fn fixable(&self) -> usize {
+        self.report.findings.iter().filter(|finding| finding.fixable).count()
+    }
+
+    /// The worst finding.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.report.findings.iter().map(|finding| finding.severity).max()
+    }
+}

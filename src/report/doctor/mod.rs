@@ -1,0 +1,4 @@
+//! What `doctor` prints.
+
+pub mod human;
+pub mod json;

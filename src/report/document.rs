@@ -1,0 +1,170 @@
+//! What the JSON documents share: one versioned document on standard output, and nothing else there.
+//!
+//! A document is a struct, and so is each of its parts. Bytes that are not UTF-8 are escaped as `\xNN`, with a sibling
+//! `…Hex` that holds them exactly: see [`Bytes`].
+
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::text::{escaped, hex, with_sources};
+use crate::tree::{FixError, Skip};
+
+/// Rises when a field goes or changes its meaning; new fields do not change it.
+pub(super) const SCHEMA: &str = "cuda-runpath/1";
+
+/// Prints a document.
+///
+/// It becomes a [`Value`] first, for two reasons: keys come out sorted, so that the order of a struct's fields is free to
+/// follow what they mean; and only a value can still get the siblings of its [`Bytes`].
+pub(super) fn print(document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    let mut document = serde_json::to_value(document)?;
+    add_siblings(&mut document);
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Bytes that are nearly always text: a path, a name, an entry.
+///
+/// The field `path` is a text. Where the bytes are not UTF-8 it is escaped, and [`print`] puts a `pathHex` beside it. It
+/// must be a field of a struct: an element of a list has no place for a sibling.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(super) fn new(bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self(bytes.as_ref())
+    }
+
+    pub(super) fn of_path(path: &'a Path) -> Self {
+        Self(path.as_os_str().as_bytes())
+    }
+}
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Escaped { text: escaped(self.0), hex: hex(self.0) }.serialize(serializer),
+        }
+    }
+}
+
+/// What stands in for [`Bytes`] that are not UTF-8 until they get their sibling. No field of a document has these names.
+#[derive(Serialize)]
+struct Escaped {
+    #[serde(rename = "$text")]
+    text: String,
+    #[serde(rename = "$hex")]
+    hex: String,
+}
+
+/// Replaces every [`Escaped`] under a key by its text, and puts the hexadecimal digits under `keyHex`.
+fn add_siblings(value: &mut Value) {
+    let Value::Object(fields) = value else {
+        for item in value.as_array_mut().into_iter().flatten() {
+            add_siblings(item);
+        }
+        return;
+    };
+    let mut siblings = Vec::new();
+    for (key, field) in &mut *fields {
+        match field.get_mut("$text").map(Value::take) {
+            Some(text) => {
+                siblings.push((format!("{key}Hex"), field.get_mut("$hex").map(Value::take)));
+                *field = text;
+            }
+            None => add_siblings(field),
+        }
+    }
+    fields.extend(siblings.into_iter().filter_map(|(key, hex)| Some((key, hex?))));
+}
+
+/// A path by itself, in a list.
+#[derive(Serialize)]
+pub(super) struct PathItem<'a> {
+    path: Bytes<'a>,
+}
+
+impl<'a> PathItem<'a> {
+    pub(super) fn new(path: &'a Path) -> Self {
+        Self { path: Bytes::of_path(path) }
+    }
+}
+
+/// What is said of a file that was left alone.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Skipped<'a> {
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<Bytes<'a>>,
+}
+
+impl<'a> Skipped<'a> {
+    pub(super) fn new(skip: &'a Skip) -> Self {
+        let same_as = match skip {
+            Skip::SameFile(first) => Some(Bytes::of_path(first)),
+            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::Temporary => None,
+        };
+        Self { reason: skip.name(), same_as }
+    }
+}
+
+/// What is said of a file that could not be done.
+#[derive(Serialize)]
+pub(super) struct Failed {
+    error: String,
+}
+
+impl Failed {
+    pub(super) fn new(error: &FixError) -> Self {
+        Self { error: with_sources(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Part<'a> {
+        path: Bytes<'a>,
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Whole<'a> {
+        search_path: Option<Bytes<'a>>,
+        before: Option<Bytes<'a>>,
+        parts: Vec<Part<'a>>,
+        #[serde(flatten)]
+        part: Part<'a>,
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_have_a_sibling() {
+        let part = |path| Part { path: Bytes::new(path) };
+        let whole = Whole {
+            search_path: Some(Bytes::new(b"a\xff\n")),
+            before: None,
+            parts: vec![part(b"\x80".as_slice()), part(b"b".as_slice())],
+            part: part(b"\xfe".as_slice()),
+        };
+        let mut printed = Vec::new();
+        print(&whole, &mut printed).unwrap();
+        let expected = serde_json::json!({
+            "searchPath": "a\\xff\\n",
+            "searchPathHex": "61ff0a",
+            "before": null,
+            "parts": [{"path": "\\x80", "pathHex": "80"}, {"path": "b"}],
+            "path": "\\xfe",
+            "pathHex": "fe",
+        });
+        assert_eq!(String::from_utf8(printed).unwrap(), format!("{expected:#}\n"));
+    }
+}

@@ -1,0 +1,5 @@
+//! What `explain` prints.
+
+pub mod human;
+pub mod json;
+mod words;

@@ -1,0 +1,39 @@
+//! The words for what a loader did, in every format; JSON has them in lower case.
+
+use crate::loader::{Libc, StepOutcome, StepSource};
+
+pub(super) fn source_word(source: &StepSource) -> &'static str {
+    match source {
+        StepSource::Loaded => "loaded",
+        StepSource::Path => "path",
+        StepSource::Rpath(_) => "RPATH",
+        StepSource::LibraryPath => "LD_LIBRARY_PATH",
+        StepSource::Runpath(_) => "RUNPATH",
+        StepSource::Cache => "cache",
+        StepSource::Default => "default",
+    }
+}
+
+pub(super) fn outcome_word(outcome: &StepOutcome) -> &'static str {
+    match outcome {
+        StepOutcome::Hit => "HIT",
+        StepOutcome::Miss => "miss",
+        StepOutcome::NoDirectory => "absent",
+        StepOutcome::Relative => "relative",
+        StepOutcome::Ignored => "ignored",
+        StepOutcome::Refused => "refused",
+        StepOutcome::Forbidden => "forbidden",
+        StepOutcome::Broken(_) => "broken",
+        StepOutcome::OtherClass => "class",
+        StepOutcome::OtherMachine(_) => "machine",
+        StepOutcome::Fatal(_) => "ERROR",
+        StepOutcome::UnknownToken => "token",
+    }
+}
+
+pub(super) fn libc_name(libc: Libc) -> &'static str {
+    match libc {
+        Libc::Glibc => "glibc",
+        Libc::Musl => "musl",
+    }
+}

@@ -1,0 +1,5 @@
+//! What `rules` prints.
+
+pub mod human;
+pub mod json;
+pub mod man;

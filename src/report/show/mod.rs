@@ -1,0 +1,4 @@
+//! What `show` prints.
+
+pub mod human;
+pub mod json;
