@@ -15,7 +15,7 @@ use cuda_runpath::elf::contents::Contents;
 use serde_json::Value;
 
 use crate::elfgen::{Kind, Machine, Spec};
-use crate::support::{Run, Tree, run};
+use crate::harness::{Run, Tree, invoke};
 
 /// What `archs --json -v` says of files, by name.
 struct Told {
@@ -29,7 +29,7 @@ fn told<N: AsRef<str>>(files: impl IntoIterator<Item = (N, Vec<u8>)>, options: &
     for (name, bytes) in files {
         tree.file(name.as_ref(), &bytes);
     }
-    let run = run([&["archs", "--json", "-v"], options, &[tree.path().to_str().unwrap()]].concat());
+    let run = invoke([&["archs", "--json", "-v"], options, &[tree.path().to_str().unwrap()]].concat());
     run.assert_orderly("archs");
     let name = |file: &Value| {
         let path = file["path"].as_str().expect("a plain path");
