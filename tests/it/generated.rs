@@ -3,7 +3,7 @@
 mod any;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -51,12 +51,8 @@ fn fix(folder: &Path, arguments: &[&str]) -> (i32, BTreeMap<String, Value>) {
     all.push(folder.to_str().expect("a plain path"));
     let result = invoke(all);
     result.assert_orderly("fix");
-    let document = result.json();
-    let files = document["files"].as_array().expect("a list of files");
-    let name = |file: &Value| {
-        Path::new(file["path"].as_str().expect("a path")).file_name().unwrap().to_str().unwrap().to_owned()
-    };
-    (result.code, files.iter().map(|file| (name(file), file.clone())).collect())
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    (result.code, result.files().into_iter().map(|(path, file)| (name(path), file)).collect())
 }
 
 fn write_all(tree: &Tree) -> BTreeMap<&'static str, (Spec, Snapshot)> {

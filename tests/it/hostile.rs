@@ -10,8 +10,8 @@ use crate::elfgen::harm::harm;
 use crate::elfgen::read::Image;
 use crate::elfgen::{Spec, preset};
 use crate::harness::{
-    Run, Snapshot, Tree, as_nobody, copy_program, give_to_nobody, is_root, names, program, require, run, run_bounded,
-    set_mode,
+    IN_PLACE, MODES, REPLACE, Run, Snapshot, Tree, as_nobody, copy_program, give_to_nobody, is_root, names, program,
+    require, run, run_bounded, set_mode,
 };
 
 const DRIVER: &str = "/run/some-driver/lib";
@@ -63,7 +63,7 @@ fn errors(result: &Run) -> BTreeMap<PathBuf, String> {
 fn judge(test: &str, lists: impl IntoIterator<Item = Vec<Case>>) {
     let mut failures: Vec<String> = Vec::new();
     for cases in lists {
-        for mode in ["--in-place", "--progress=never"] {
+        for mode in MODES {
             failures.extend(judge_in(test, &cases, mode));
         }
     }
@@ -71,7 +71,7 @@ fn judge(test: &str, lists: impl IntoIterator<Item = Vec<Case>>) {
     assert!(failures.is_empty(), "{} failures:\n{shown}", failures.len());
 }
 
-fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
+fn judge_in(test: &str, cases: &[Case], mode: &[&str]) -> Vec<String> {
     let tree = Tree::in_memory();
     let good = victim("rung-e-slack");
     let goods = [tree.file("0-good", &good), tree.file("z-good", &good)];
@@ -83,8 +83,8 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
             (path, snapshot)
         })
         .collect();
-    let arguments = ["fix", "-j", "2", mode, "--driver", DRIVER, tree.path().to_str().expect("a plain path")];
-    let result = run_bounded(test, arguments);
+    let arguments = [&["fix", "-j", "2", "--driver", DRIVER], mode, &[tree.path().to_str().expect("a plain path")]];
+    let result = run_bounded(test, arguments.concat());
     result.assert_orderly(test);
     let errors = errors(&result);
     let mut failures = Vec::new();
@@ -113,7 +113,7 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
             (None, _) => faults(&case.bytes, &std::fs::read(path).unwrap()),
         };
         if let Some(verdict) = verdict {
-            failures.push(format!("{} {mode}: {verdict} {:?}", case.name, errors.get(path)));
+            failures.push(format!("{} {mode:?}: {verdict} {:?}", case.name, errors.get(path)));
         }
     }
     let known: BTreeSet<&PathBuf> = before.iter().map(|(path, _)| path).chain(&goods).collect();
@@ -121,11 +121,11 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
         errors.keys().filter(|path| !known.contains(path)).map(|path| format!("an error about {}", path.display())),
     );
     if result.code != if errors.is_empty() { 0 } else { 2 } {
-        failures.push(format!("{mode}: exit {:?} with {} errors", result.code, errors.len()));
+        failures.push(format!("{mode:?}: exit {:?} with {} errors", result.code, errors.len()));
     }
     let listed = names(&tree.join("cases")).len();
     if listed != cases.len() {
-        failures.push(format!("{mode}: {listed} files instead of {}: a temporary file stays behind", cases.len()));
+        failures.push(format!("{mode:?}: {listed} files instead of {}: a temporary file stays behind", cases.len()));
     }
     failures
 }
@@ -242,13 +242,11 @@ fn folders_and_files_without_permission_are_named() {
     }
     set_mode(&closed, 0o000);
     set_mode(&closed_folder, 0o000);
-    for (mode, target) in [
-        ("--in-place", tree.join("tree")),
-        ("--progress=never", tree.join("tree")),
-        ("--in-place", closed_folder.clone()),
-    ] {
-        let result = run(as_nobody(&copy).args(["fix", mode, "--driver", DRIVER]).arg(&target));
-        result.assert_code(2, &format!("{} {mode}", target.display()));
+    for (mode, target) in
+        [(IN_PLACE, tree.join("tree")), (REPLACE, tree.join("tree")), (IN_PLACE, closed_folder.clone())]
+    {
+        let result = run(as_nobody(&copy).args(["fix", "--driver", DRIVER]).args(mode).arg(&target));
+        result.assert_code(2, &format!("{} {mode:?}", target.display()));
         let mut named = vec![&closed_folder];
         if target != closed_folder {
             named.push(&closed);

@@ -16,7 +16,8 @@ use crate::harness::fixtures::{LARGE_DATA, drop_section_headers, paths_longer_th
 use crate::harness::images::{answer, dependency};
 use crate::harness::run::limited;
 use crate::harness::{
-    Link, NATIVE, NEW, OLD, OldPath, Shape, Tree, binary, command, deps, expect, invoke, linkers, require, run, start,
+    Link, MODES, NATIVE, NEW, OLD, OldPath, Shape, Tree, binary, command, deps, expect, invoke, linkers, require, run,
+    start,
 };
 
 /// GNU ld writes `symoffset` 1 where nothing is exported: taken for the number of symbols, every imported name looked
@@ -214,11 +215,11 @@ fn scrubbing_a_moved_cache_note_keeps_off_the_grown_table() {
         ];
         for (number, spec) in specs.into_iter().enumerate() {
             let spec = spec.runpath("/opt/old").bss(1 << 20);
-            for mode in ["--in-place", "--verbose"] {
-                let told = format!("note {index}, layout {number}, {mode}");
+            for mode in MODES {
+                let told = format!("note {index}, layout {number}, {mode:?}");
                 let bytes = spec.build();
                 let file = tree.executable("image", &bytes);
-                let result = invoke(["fix", "--json", mode, "--driver", new, file.to_str().unwrap()]);
+                let result = run(binary().args(["fix", "--json", "--driver", new]).args(mode).arg(&file));
                 result.assert_code(0, &told);
                 assert_eq!(result.file()["strategy"], "make-room", "{told}: another layout is wanted");
                 let edited = fs::read(&file).unwrap();
@@ -351,12 +352,12 @@ fn a_resolution_note_that_was_wrong_goes_in_the_first_run() {
         ("of-a-library-not-needed", resolved("libother.so.1", "/opt/dep"), false),
     ] {
         let file = tree.file(name, &spec.packing(Packing::Padded).ldcache_room(100).build());
-        let fix = || invoke(["fix", "--json", "--driver", "/run/opengl-driver/lib", file.to_str().unwrap()]).json();
-        assert_eq!(fix()["files"][0]["outcome"], "fixed", "{name}");
+        let fix = || invoke(["fix", "--json", "--driver", "/run/opengl-driver/lib", file.to_str().unwrap()]).file();
+        assert_eq!(fix()["outcome"], "fixed", "{name}");
         let edited = fs::read(&file).unwrap();
         assert_eq!(contains(&edited, "?/run/opengl-driver/lib:=/opt/dep/libdep.so.1\0"), stays, "{name}");
         assert_eq!(contains(&edited, "=/opt/dep"), stays, "{name}");
-        assert_eq!(fix()["files"][0]["outcome"], "conforms", "{name}");
+        assert_eq!(fix()["outcome"], "conforms", "{name}");
     }
 }
 

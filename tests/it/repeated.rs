@@ -1,9 +1,7 @@
 //! Eighty edits of one file, each with a longer path: it runs, and has not grown by more than it must.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
 
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
@@ -116,11 +114,9 @@ fn edit_all(folder: &Path, number: usize, subjects: &mut [Subject]) {
     let mut command = binary();
     command.args(["fix", "--json", "--driver", &directory]).args(MODES[(number + 1) % 2]);
     let ended = run(command.arg(folder));
-    let document = ended.json();
-    let path = |file: &Value| PathBuf::from(file["path"].as_str().unwrap());
-    let files: BTreeMap<_, _> = document["files"].as_array().unwrap().iter().map(|file| (path(file), file)).collect();
+    let files = ended.files();
     for Subject { case, file, edits, .. } in subjects {
-        let entry = files[file];
+        let entry = &files[&*file];
         assert_eq!(entry["outcome"], "fixed", "edit {number} of {}: {entry}", case.name());
         let strategy = entry["strategy"].as_str().unwrap().to_owned();
         // What stood there before stays behind a colon, or is followed by its NUL as the new one is.

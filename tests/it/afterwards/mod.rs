@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use self::ways::{Edited, WAYS, edited};
 use crate::elfgen::read::Image;
 use crate::elfgen::{self, Headers, Spec};
+use crate::harness::case::Strips;
 use crate::harness::editors::{Patchelf, python};
 use crate::harness::fixtures::{host, succeed};
 use crate::harness::images::{answer, dependency};
@@ -22,13 +23,6 @@ use crate::harness::{
 
 /// What a step found wrong.
 type Outcome = Result<(), String>;
-
-/// The commands that remove symbols after an edit, as a package's fixup phase may.
-pub(crate) fn strips(test: &str) -> Vec<Vec<&'static str>> {
-    let commands =
-        [&["strip"][..], &["eu-strip"], &["llvm-strip"], &["objcopy", "--strip-debug"], &["strip", "--strip-debug"]];
-    commands.into_iter().filter(|command| require(command[0], test)).map(<[_]>::to_vec).collect()
-}
 
 /// Whether a copy of the edited file works after a treatment, unless the unedited file does not survive that
 /// either.
@@ -93,8 +87,8 @@ fn gives_up_on(bytes: &[u8]) -> bool {
 }
 
 /// Runs a tool that must succeed.
-fn tool(words: &[&str], file: &Path) -> Outcome {
-    succeed(command(words[0]).args(&words[1..]).arg(file))
+fn tool(words: &[String], file: &Path) -> Outcome {
+    succeed(command(&words[0]).args(&words[1..]).arg(file))
 }
 
 /// Where gdb stops at a function of a program or library, as a backtrace. A debug file is put beside it, where its
@@ -147,7 +141,7 @@ fn files(test: &str) -> Vec<Edited> {
 
 /// What is here to treat a file with.
 struct Tools {
-    strips: Vec<Vec<&'static str>>,
+    strips: Vec<Vec<String>>,
     patchelfs: Vec<Patchelf>,
     gdb: bool,
     ldconfig: bool,
@@ -160,7 +154,7 @@ fn edited_files_are_as_good_as_any() {
         return;
     }
     let tools = Tools {
-        strips: strips(test),
+        strips: Strips::All.found(NATIVE, test),
         patchelfs: Patchelf::both(test),
         gdb: require("gdb", test),
         ldconfig: require("/sbin/ldconfig", test),
@@ -190,7 +184,7 @@ fn edited_files_are_as_good_as_any() {
 }
 
 /// A table that moved comes with a warning that a strip may break the file, and all but LLVM's do.
-fn is_expected_to_survive(strategy: &str, strip: &[&str]) -> bool {
+fn is_expected_to_survive(strategy: &str, strip: &[String]) -> bool {
     strategy != "move-table" || strip[0] == "llvm-strip"
 }
 
@@ -201,7 +195,7 @@ fn strip(edited: &Edited, tools: &Tools) -> Vec<String> {
             ensure(ended.code == code, &ended.said())
         }
     };
-    let failure = |strip: &Vec<&str>| {
+    let failure = |strip: &Vec<String>| {
         let treat = |file: &Path| tool(strip, file);
         let outcome = survives([&edited.original, &edited.file], &treat, [&works(OLD), &works(NEW)]);
         outcome.err().map(|failure| format!("after {strip:?}: {failure}"))
@@ -312,7 +306,7 @@ fn read(files: &[Edited], test: &str) {
 #[test]
 fn edited_images_are_as_good_as_any() {
     let test = "edited_images_are_as_good_as_any";
-    let strips = strips(test);
+    let strips = Strips::All.found(NATIVE, test);
     let patchelfs = Patchelf::both(test);
     let specs: Vec<(&str, Spec)> = elfgen::presets()
         .into_iter()

@@ -15,7 +15,9 @@ use crate::elfgen::read::Image;
 use crate::elfgen::{self, Machine, Spec};
 use crate::harness::editors::Patchelf;
 use crate::harness::fixtures::{LARGE_DATA, paths_longer_than_a_page};
-use crate::harness::{self, Link, NATIVE, NEW, OLD, Shape, Tree, command, deps, expect, linkers, program, require};
+use crate::harness::{
+    self, Link, MODES, NATIVE, NEW, OLD, Shape, Tree, command, deps, expect, linkers, program, require,
+};
 
 /// The highest address of a file is that of its zero-initialised memory, which no byte of the file shows, and pages are
 /// as large as a kernel makes them, not as the last segment is aligned. A new segment in the page behind the last
@@ -126,7 +128,7 @@ fn huge_and_sparse() {
         let real = sparse_library(SPARSE, flags);
         let original = std::fs::metadata(real.original()).unwrap();
         assert!(original.len() > SPARSE && original.blocks() * 512 < 8 << 20, "the library is not sparse");
-        for mode in [&["--in-place"][..], &[]] {
+        for mode in MODES {
             let told = format!("{strategy} {mode:?}");
             let file = real.copy("fix");
             let before = std::fs::metadata(&file).unwrap();

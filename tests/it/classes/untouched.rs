@@ -124,11 +124,8 @@ fn files_that_are_no_objects() {
         tree.executable(&program, &bytes);
         // The cut ones are failures, by name.
         let ended = expect(fix(NATIVE).args(["--json", "-vv"]).args(mode).arg(tree.join("tree")), 2);
-        let document = ended.json();
-        let entry = |file: &Path| {
-            let files = document["files"].as_array().unwrap();
-            files.iter().find(|entry| entry["path"] == *file.to_str().unwrap()).cloned().unwrap_or_default()
-        };
+        let files = ended.files();
+        let entry = |file: &Path| files.get(file).cloned().unwrap_or_default();
         for (file, reason) in skipped {
             assert_eq!(entry(file)["outcome"], "skipped", "{}", entry(file));
             assert_eq!(entry(file)["reason"], reason, "{}", entry(file));

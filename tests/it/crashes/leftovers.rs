@@ -51,11 +51,10 @@ fn a_leftover_is_named_and_left() {
         assert!(told.stdout.contains(&format!("skipped {name}: a temporary file of cuda-runpath")), "{}", told.stdout);
         let document = fix(&[&["--json"], mode].concat());
         document.assert_code(0, name);
-        let document = document.json();
-        let files = document["files"].as_array().unwrap();
-        let of = |path: &str| files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{document}"));
-        assert_eq!((&of(name)["outcome"], &of(name)["reason"]), (&"skipped".into(), &"temporary".into()), "{document}");
-        assert_eq!(of(site.object.to_str().unwrap())["outcome"], "fixed", "{document}");
+        let files = document.files();
+        let left = &files[&leftover];
+        assert_eq!((&left["outcome"], &left["reason"]), (&"skipped".into(), &"temporary".into()), "{left}");
+        assert_eq!(files[&site.object]["outcome"], "fixed", "{files:?}");
         assert_eq!(site.loads(), Loads::New);
         fix(&["--check"]).assert_code(0, "everything is right");
         // Named by a user it is treated as it is in a listed folder.

@@ -1,5 +1,6 @@
 //! Runs the program under test, and every other command, and keeps what it left: exit code and both streams.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::os::unix::process::ExitStatusExt as _;
@@ -70,12 +71,19 @@ impl Run {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("no JSON: {error}\n{}", self.said()))
     }
 
-    /// What `--json` says of the one file that was looked at.
-    pub(crate) fn file(&self) -> serde_json::Value {
+    /// What `--json` says of each file, by its path.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, serde_json::Value> {
         let document = self.json();
         let files = document["files"].as_array().unwrap_or_else(|| panic!("no files\n{}", self.said()));
-        let [file] = files.as_slice() else { panic!("{} files\n{}", files.len(), self.said()) };
-        file.clone()
+        let path = |file: &serde_json::Value| file["path"].as_str().unwrap_or_else(|| panic!("no path: {file}")).into();
+        files.iter().map(|file| (path(file), file.clone())).collect()
+    }
+
+    /// What it says of the one file that was looked at.
+    pub(crate) fn file(&self) -> serde_json::Value {
+        let mut files = self.files();
+        assert_eq!(files.len(), 1, "files: {}", self.said());
+        files.pop_first().expect("one").1
     }
 }
 
