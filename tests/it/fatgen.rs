@@ -219,7 +219,7 @@ fn text(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that are neither a cubin nor PTX: nobody can say that there is nothing in them.
+/// Bytes that are neither a cubin nor PTX: no reader can say that there is nothing in them.
 pub(crate) fn filler(count: usize) -> Vec<u8> {
     (0..count).map(|index| (index as u8) | 0x11).collect()
 }

@@ -3,26 +3,23 @@
 #[path = "../fleet/fleet.rs"]
 mod tool;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::elfgen::selftest::program as executable;
-use crate::elfgen::{Spec, presets};
-use crate::support::{Tree, program, require};
+use crate::elfgen::preset;
+use crate::harness::{Tree, program, require};
 
 fn image(name: &str) -> Vec<u8> {
-    let spec: Spec = presets().into_iter().find(|(known, _)| *known == name).expect(name).1;
-    spec.build()
+    preset(name).build()
 }
 
 /// Four files to edit, of which one is another's second name, one to refuse, one to leave alone, one that is no ELF file.
 fn tree() -> Tree {
     let tree = Tree::in_memory();
-    executable(&tree, "tree/bin/pie", &image("rung-f-property-note"));
+    tree.executable("tree/bin/pie", &image("rung-f-property-note"));
     tree.file("tree/lib/one.so", &image("rung-e-slack"));
     tree.file("tree/lib/foreign.so", &image("rung-i-make-room-be"));
     std::fs::hard_link(tree.join("tree/lib/one.so"), tree.join("tree/lib/two.so")).unwrap();
-    std::os::unix::fs::symlink("one.so", tree.join("tree/lib/libdep.so.1")).unwrap();
+    tree.symlink("one.so", "tree/lib/libdep.so.1");
     tree.file("tree/lib/payload.so", &image("rung-l-overlay"));
     tree.file("tree/lib/object.o", &image("skip-relocatable"));
     tree.file("tree/share/text", b"text");
@@ -33,9 +30,7 @@ fn tree() -> Tree {
 fn spoiler(tree: &Tree, spoil: &str) -> PathBuf {
     let script =
         format!("#!/bin/sh\n'{}' \"$@\"\ncode=$?\nfor last; do :; done\n{spoil}\nexit $code\n", program().display());
-    let file = tree.file("program", script.as_bytes());
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-    file
+    tree.executable("program", script.as_bytes())
 }
 
 fn has_tools(test: &str) -> bool {

@@ -3,15 +3,15 @@
 mod any;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
-use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{Kind, Spec, presets};
-use crate::support::{Snapshot, Tree, run};
+use crate::harness::images::{answer, dependency};
+use crate::harness::{Contents, IN_PLACE, MODES, REPLACE, Snapshot, Tree, invoke, names, rung_of};
 
 const DRIVER: &str = "/run/opengl-driver/lib";
 
@@ -49,19 +49,15 @@ fn fix(folder: &Path, arguments: &[&str]) -> (i32, BTreeMap<String, Value>) {
     let mut all = vec!["fix", "--json", "-v"];
     all.extend(arguments);
     all.push(folder.to_str().expect("a plain path"));
-    let result = run(all);
+    let result = invoke(all);
     result.assert_orderly("fix");
-    let document = result.json();
-    let files = document["files"].as_array().expect("a list of files");
-    let name = |file: &Value| {
-        Path::new(file["path"].as_str().expect("a path")).file_name().unwrap().to_str().unwrap().to_owned()
-    };
-    (result.code.expect("an exit code"), files.iter().map(|file| (name(file), file.clone())).collect())
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    (result.code, result.files().into_iter().map(|(path, file)| (name(path), file)).collect())
 }
 
 fn write_all(tree: &Tree) -> BTreeMap<&'static str, (Spec, Snapshot)> {
     let place = |(name, spec): (&'static str, Spec)| {
-        let file = program(tree, name, &spec.build());
+        let file = tree.executable(name, &spec.build());
         (name, (spec, Snapshot::of(&file)))
     };
     presets().into_iter().map(place).collect()
@@ -78,7 +74,7 @@ fn both_write_modes_keep_every_layout_and_agree() {
     let before = write_all(&trees[0]);
     write_all(&trees[1]);
     let mut failures = Vec::new();
-    for (tree, mode) in trees.iter().zip([&["--in-place"][..], &[]]) {
+    for (tree, mode) in trees.iter().zip([IN_PLACE, REPLACE]) {
         let (code, files) = fix(tree.path(), mode);
         assert_eq!(code, 2, "the files that must be refused are failures");
         for (name, (spec, old)) in &before {
@@ -99,16 +95,16 @@ fn both_write_modes_keep_every_layout_and_agree() {
                 ));
             }
             if outcome != "fixed" {
-                if now.bytes != old.bytes || now.modified != old.modified {
+                if now != *old {
                     failures.push(format!("{name} {mode:?}: {outcome}, and yet written"));
                 }
                 continue;
             }
-            let Some(after) = Image::parse(&now.bytes) else {
+            let Some(after) = Image::parse(&std::fs::read(tree.join(name)).unwrap()) else {
                 failures.push(format!("{name} {mode:?}: cannot be read any more"));
                 continue;
             };
-            let image = Image::parse(&old.bytes).expect("a sound image");
+            let image = Image::parse(&spec.build()).expect("a sound image");
             let wanted = wanted(
                 spec,
                 if image.class == crate::elfgen::Class::Elf32 { "/run/opengl-driver-32/lib" } else { DRIVER },
@@ -127,7 +123,7 @@ fn both_write_modes_keep_every_layout_and_agree() {
         }
     }
     for name in before.keys() {
-        if Snapshot::of(&trees[0].join(name)).bytes != Snapshot::of(&trees[1].join(name)).bytes {
+        if Contents::of(&trees[0].join(name)) != Contents::of(&trees[1].join(name)) {
             failures.push(format!("{name}: the two write modes differ"));
         }
     }
@@ -141,7 +137,7 @@ fn second_run_writes_nothing() {
     let mut failures = Vec::new();
     fix(tree.path(), &["--in-place"]);
     let first: BTreeMap<_, _> = before.keys().map(|name| (name, Snapshot::of(&tree.join(name)))).collect();
-    for mode in [&["--in-place"][..], &[]] {
+    for mode in MODES {
         let (_, files) = fix(tree.path(), mode);
         for (name, old) in &first {
             let outcome = files.get(**name).map(|file| file["outcome"].to_string()).unwrap_or_default();
@@ -149,42 +145,26 @@ fn second_run_writes_nothing() {
                 failures.push(format!("{name} {mode:?}: {outcome} in the second run"));
             }
             let now = Snapshot::of(&tree.join(**name));
-            if now.bytes != old.bytes || (now.modified, now.inode, now.mode) != (old.modified, old.inode, old.mode) {
+            if now != *old {
                 failures.push(format!("{name} {mode:?}: written again"));
             }
         }
     }
-    let left: Vec<_> =
-        std::fs::read_dir(tree.path()).expect("the tree").map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), before.len(), "temporary files stay behind");
+    assert_eq!(names(tree.path()).len(), before.len(), "temporary files stay behind");
     report(&failures);
 }
 
 #[test]
 fn each_rung_of_the_ladder_is_the_first_that_fits() {
-    let strategies = BTreeMap::from([
-        ("a", "share"),
-        ("b", "overwrite"),
-        ("c", "dead-bytes"),
-        ("d", "grow"),
-        ("e", "slack"),
-        ("f", "slot"),
-        ("g", "gap"),
-        ("h", "reimage"),
-        ("i", "make-room"),
-        ("j", "reimage"),
-        ("k", "move-table"),
-    ]);
     let tree = Tree::new();
     write_all(&tree);
     // The strings of the presets are laid out for the 64-bit folder.
     let (_, files) = fix(tree.path(), &["--dry-run", "--driver", DRIVER]);
     let mut failures = Vec::new();
     for (name, file) in &files {
-        let Some(rung) = name.strip_prefix("rung-").map(|rest| &rest[..1]) else { continue };
-        let Some(strategy) = strategies.get(rung) else { continue };
-        if file["strategy"] != *strategy {
-            failures.push(format!("{name}: {} instead of {strategy} {}", file["strategy"], file["error"]));
+        let Some(rung) = rung_of(name) else { continue };
+        if file["strategy"] != rung.name {
+            failures.push(format!("{name}: {} instead of {} {}", file["strategy"], rung.name, file["error"]));
         }
     }
     report(&failures);
@@ -195,8 +175,8 @@ fn dynamic_entry_for_a_new_path_is_the_least_harmful_one() {
     let tree = Tree::new();
     let before = write_all(&tree);
     fix(tree.path(), &["--in-place", "--driver", DRIVER]);
-    let after = |name: &str| Image::parse(&Snapshot::of(&tree.join(name)).bytes).expect(name);
-    let old = |name: &str| Image::parse(&before[name].1.bytes).expect(name);
+    let after = |name: &str| Image::read(&tree.join(name));
+    let old = |name: &str| Image::parse(&before[name].0.build()).expect(name);
     assert_eq!((old("slot-spare").spare, after("slot-spare").spare), (5, 4), "a spare entry is used");
     assert_eq!(after("slot-one-spare").spare, 0, "the terminator stays");
     assert_eq!(after("slot-debug-of-library").tag(21), None, "a library's DT_DEBUG gives way");
@@ -220,10 +200,10 @@ fn resolution_note_tells_the_truth() {
     let tree = Tree::new();
     let noted = |(_, spec): &(&'static str, Spec)| spec.ldcache.is_some();
     for (name, spec) in presets().into_iter().filter(noted) {
-        let file = program(&tree, name, &spec.build());
-        let result = run(["fix", "--in-place", "--driver", DRIVER, file.to_str().unwrap()]);
+        let file = tree.executable(name, &spec.build());
+        let result = invoke(["fix", "--in-place", "--driver", DRIVER, file.to_str().unwrap()]);
         result.assert_code(0, name);
-        let bytes = Snapshot::of(&file).bytes;
+        let bytes = std::fs::read(&file).unwrap();
         let old = Image::parse(&spec.build()).unwrap();
         let note = old.section(".note.nixos.ldcache").unwrap();
         let (start, size) = (note.offset as usize, note.size as usize);
@@ -248,7 +228,10 @@ fn resolution_note_tells_the_truth() {
                 assert_eq!(first, format!("?{DRIVER}").as_bytes(), "{name}: {text:?}");
             }
         } else {
-            assert!(!text.contains("/nix/store"), "{name}: a store path stays in a note that nobody reads: {text:?}");
+            assert!(
+                !text.contains("/nix/store"),
+                "{name}: a store path stays in a note that no loader reads: {text:?}"
+            );
         }
     }
 }
@@ -262,22 +245,22 @@ fn edited_images_load_with_the_new_path() {
     for (name, spec) in
         presets().into_iter().filter(|(name, spec)| spec.runs_here() && editable(spec) && !skipped(name))
     {
-        for mode in [&["--in-place"][..], &[]] {
+        for mode in MODES {
             let tree = Tree::new();
             let old = dependency(&tree, "old", 1);
             let new = dependency(&tree, "new", 2);
-            let file = program(&tree, &format!("images/{name}"), &spec.build());
+            let file = tree.executable(format!("images/{name}"), &spec.build());
             // `$ORIGIN/old` of the specs lies beside the image.
-            std::os::unix::fs::symlink(&old, tree.join("images/old")).expect("a link");
+            tree.symlink(&old, "images/old");
             let finds = spec.paths.iter().any(|(_, path)| path.windows(4).any(|part| part == b"/old"));
             let Some(first) = answer(&spec, &file, (!finds).then_some(&*old), test) else { return };
             let mut arguments = vec!["fix", "--driver", new.to_str().unwrap()];
             arguments.extend(mode);
             arguments.push(file.to_str().unwrap());
-            let result = run(arguments);
+            let result = invoke(arguments);
             let second = answer(&spec, &file, None, test).expect("the loader is there");
             let expected = if refused(name) { 2 } else { 0 };
-            if result.code != Some(expected) || first != Ok(41) || second != Ok(if refused(name) { 41 } else { 42 }) {
+            if result.code != expected || first != Ok(41) || second != Ok(if refused(name) { 41 } else { 42 }) {
                 failures.push(format!(
                     "{name} {mode:?}: exit {:?}, {first:?} then {second:?} {}",
                     result.code, result.stderr
@@ -301,7 +284,7 @@ fn repeated_edits_grow_nothing_but_the_strings() {
     for (name, spec) in presets().into_iter().filter(|(name, spec)| editable(spec) && !skipped(name) && !refused(name))
     {
         if !name.starts_with("rung-k-") {
-            program(&tree, &format!("images/{name}"), &spec.build());
+            tree.executable(format!("images/{name}"), &spec.build());
             list.push((name, spec));
         }
     }
@@ -334,8 +317,8 @@ fn repeated_edits_grow_nothing_but_the_strings() {
             arguments.push("--in-place");
         }
         arguments.push(images.to_str().unwrap());
-        let result = run(arguments);
-        if result.code != Some(0) {
+        let result = invoke(arguments);
+        if result.code != 0 {
             failures.push(format!("round {round}: exit {:?} {}", result.code, result.stderr));
             break;
         }

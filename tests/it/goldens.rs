@@ -2,16 +2,14 @@
 
 use snapbox::assert_data_eq;
 
-use crate::elfgen;
-use crate::support::{Run, Tree, binary};
+use crate::elfgen::preset;
+use crate::harness::{Run, Tree, binary, run};
 
 const COMPAT: &str = "/nix/store/00000000000000000000000000000000-cuda12.8-cuda_compat-12.8.39/compat";
 
 /// A tree whose bytes are the same on every machine.
 fn tree() -> Tree {
     let tree = Tree::new();
-    let presets = elfgen::presets();
-    let preset = |name: &str| presets.iter().find(|(found, _)| *found == name).unwrap().1.build();
     for (path, name) in [
         ("bin/.app-wrapped", "rung-e-slack-pie"),
         ("lib/libbig.so", "exec-32-be"),
@@ -20,27 +18,27 @@ fn tree() -> Tree {
         ("lib/libtail.so", "rung-a-share"),
         ("lib/static-pie", "skip-static-pie"),
     ] {
-        tree.file(format!("tree/{path}"), &preset(name));
+        tree.file(format!("tree/{path}"), &preset(name).build());
     }
-    let mut cut = preset("rung-b-overwrite");
+    let mut cut = preset("rung-b-overwrite").build();
     cut.truncate(700);
     tree.file("tree/lib/libcut.so", &cut);
     tree.file("tree/share/notes.txt", b"not ELF\n");
     tree
 }
 
-fn run(tree: &Tree, arguments: &str) -> Run {
-    binary().args(arguments.split(' ')).current_dir(tree.path()).output().unwrap().into()
+fn run_in(tree: &Tree, arguments: &str) -> Run {
+    run(binary().args(arguments.split(' ')).current_dir(tree.path()))
 }
 
-/// Both streams and the exit code, as somebody at a terminal would see them.
+/// Both streams and the exit code, as a terminal shows them.
 fn transcript(tree: &Tree, arguments: &str) -> String {
-    let run = run(tree, arguments);
+    let run = run_in(tree, arguments);
     let mut text = format!("$ cuda-runpath {arguments}\n{}", run.stdout);
     if !run.stderr.is_empty() {
         text += &format!("-- standard error\n{}", run.stderr);
     }
-    text + &format!("-- exit {}\n", run.code.unwrap())
+    text + &format!("-- exit {}\n", run.code)
 }
 
 #[test]
@@ -127,12 +125,11 @@ fn names_reach_a_pipe_unchanged() {
     use std::os::unix::ffi::OsStrExt as _;
     let tree = Tree::new();
     let name = std::ffi::OsStr::from_bytes(b"a\xff\x01\n\x1b[31m b");
-    let preset = elfgen::presets().into_iter().find(|(found, _)| *found == "rung-e-slack").unwrap().1;
-    tree.file(name, &preset.build());
+    tree.file(name, &preset("rung-e-slack").build());
     for arguments in [&["fix", "--dry-run", "."][..], &["show", "."], &["show", "--print0", "."]] {
-        let output = binary().args(arguments).current_dir(tree.path()).output().unwrap();
-        let found = output.stdout.windows(name.len()).any(|window| window == name.as_bytes());
-        assert!(found, "{arguments:?}: {}", output.stdout.escape_ascii());
+        let run = run(binary().args(arguments).current_dir(tree.path()));
+        let found = run.bytes.windows(name.len()).any(|window| window == name.as_bytes());
+        assert!(found, "{arguments:?}: {}", run.bytes.escape_ascii());
     }
 }
 
@@ -143,14 +140,14 @@ fn completions_and_manual() {
     for (shell, sign) in
         [("bash", "complete -F"), ("zsh", "#compdef cuda-runpath"), ("fish", "complete -c cuda-runpath")]
     {
-        let run = run(&tree, &format!("completions {shell}"));
+        let run = run_in(&tree, &format!("completions {shell}"));
         run.assert_code(0, shell);
         assert!(run.stdout.contains(sign) && run.stdout.contains("only-consumers"), "{shell}");
     }
     for (page, sign) in
         [("man", "cuda\\-runpath\\-fix"), ("man fix", "\\-\\-in\\-place"), ("man check", "CRP200 stub\\-first")]
     {
-        let run = run(&tree, page);
+        let run = run_in(&tree, page);
         run.assert_code(0, page);
         assert!(run.stdout.contains(".TH") && run.stdout.contains(sign), "{page}: {}", run.stdout);
     }

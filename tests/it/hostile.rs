@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::elfgen::damage::Damage;
 use crate::elfgen::harm::harm;
 use crate::elfgen::read::Image;
-use crate::elfgen::{Spec, presets};
-use crate::support::{Run, Snapshot, Tree, command, copy_program, program, require, run_bounded};
+use crate::elfgen::{Spec, preset};
+use crate::harness::{
+    IN_PLACE, MODES, REPLACE, Run, Snapshot, Tree, as_nobody, copy_program, give_to_nobody, is_root, names, program,
+    require, run, run_bounded, set_mode,
+};
 
 const DRIVER: &str = "/run/some-driver/lib";
 
@@ -31,7 +34,7 @@ enum Expect {
     Refused(&'static [&'static str]),
     /// Nothing that a loader reads, or no ELF file at all.
     Untouched,
-    /// Refused, left alone, or edited faithfully: the damage may be to something that nobody reads.
+    /// Refused, left alone, or edited faithfully: the damage may be to something that no program reads.
     Orderly,
 }
 
@@ -42,7 +45,7 @@ struct Case {
 }
 
 fn victim(name: &str) -> Vec<u8> {
-    presets().into_iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no preset {name}")).1.build()
+    preset(name).build()
 }
 
 /// The messages on stderr, by path.
@@ -60,7 +63,7 @@ fn errors(result: &Run) -> BTreeMap<PathBuf, String> {
 fn judge(test: &str, lists: impl IntoIterator<Item = Vec<Case>>) {
     let mut failures: Vec<String> = Vec::new();
     for cases in lists {
-        for mode in ["--in-place", "--progress=never"] {
+        for mode in MODES {
             failures.extend(judge_in(test, &cases, mode));
         }
     }
@@ -68,7 +71,7 @@ fn judge(test: &str, lists: impl IntoIterator<Item = Vec<Case>>) {
     assert!(failures.is_empty(), "{} failures:\n{shown}", failures.len());
 }
 
-fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
+fn judge_in(test: &str, cases: &[Case], mode: &[&str]) -> Vec<String> {
     let tree = Tree::in_memory();
     let good = victim("rung-e-slack");
     let goods = [tree.file("0-good", &good), tree.file("z-good", &good)];
@@ -80,20 +83,20 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
             (path, snapshot)
         })
         .collect();
-    let arguments = ["fix", "-j", "2", mode, "--driver", DRIVER, tree.path().to_str().expect("a plain path")];
-    let result = run_bounded(test, arguments);
+    let arguments = [&["fix", "-j", "2", "--driver", DRIVER], mode, &[tree.path().to_str().expect("a plain path")]];
+    let result = run_bounded(test, arguments.concat());
     result.assert_orderly(test);
     let errors = errors(&result);
     let mut failures = Vec::new();
     for path in &goods {
-        let path_now = Image::parse(&Snapshot::of(path).bytes).and_then(|image| image.runpath());
+        let path_now = Image::parse(&std::fs::read(path).unwrap()).and_then(|image| image.runpath());
         if path_now != Some(format!("{DRIVER}:$ORIGIN/old").into_bytes()) {
             failures.push(format!("{}: a good file among bad ones is not fixed: {path_now:?}", path.display()));
         }
     }
     for (case, (path, old)) in cases.iter().zip(&before) {
         let now = Snapshot::of(path);
-        let same = now.bytes == old.bytes && (now.modified, now.inode, now.mode) == (old.modified, old.inode, old.mode);
+        let same = now == *old;
         let verdict = match (errors.get(path), case.expect) {
             (Some(_), Expect::Untouched) => Some("is an error".to_owned()),
             (Some(_), _) if !same => Some("refused, and yet written".to_owned()),
@@ -107,22 +110,22 @@ fn judge_in(test: &str, cases: &[Case], mode: &str) -> Vec<String> {
             }
             (None, Expect::Untouched) if !same => Some("is written".to_owned()),
             (None, _) if same => None,
-            (None, _) => faults(&old.bytes, &now.bytes),
+            (None, _) => faults(&case.bytes, &std::fs::read(path).unwrap()),
         };
         if let Some(verdict) = verdict {
-            failures.push(format!("{} {mode}: {verdict} {:?}", case.name, errors.get(path)));
+            failures.push(format!("{} {mode:?}: {verdict} {:?}", case.name, errors.get(path)));
         }
     }
     let known: BTreeSet<&PathBuf> = before.iter().map(|(path, _)| path).chain(&goods).collect();
     failures.extend(
         errors.keys().filter(|path| !known.contains(path)).map(|path| format!("an error about {}", path.display())),
     );
-    if result.code != Some(if errors.is_empty() { 0 } else { 2 }) {
-        failures.push(format!("{mode}: exit {:?} with {} errors", result.code, errors.len()));
+    if result.code != if errors.is_empty() { 0 } else { 2 } {
+        failures.push(format!("{mode:?}: exit {:?} with {} errors", result.code, errors.len()));
     }
-    let listed = std::fs::read_dir(tree.join("cases")).expect("the cases").count();
+    let listed = names(&tree.join("cases")).len();
     if listed != cases.len() {
-        failures.push(format!("{mode}: {listed} files instead of {}: a temporary file stays behind", cases.len()));
+        failures.push(format!("{mode:?}: {listed} files instead of {}: a temporary file stays behind", cases.len()));
     }
     failures
 }
@@ -194,10 +197,8 @@ fn arguments_that_do_not_exist_are_named() {
     let tree = Tree::new();
     let good = tree.file("good", &victim("rung-e-slack"));
     let missing = tree.join("no such file");
-    let broken = tree.join("broken link");
-    std::os::unix::fs::symlink("nowhere", &broken).expect("a link");
-    let looped = tree.join("loop");
-    std::os::unix::fs::symlink("loop", &looped).expect("a link");
+    let broken = tree.symlink("nowhere", "broken link");
+    let looped = tree.symlink("loop", "loop");
     let through = good.join("below a file");
     for bad in [&missing, &broken, &looped, &through] {
         let before = Snapshot::of(&good);
@@ -205,12 +206,15 @@ fn arguments_that_do_not_exist_are_named() {
             run_bounded("arguments", [Path::new("fix"), Path::new("--dry-run"), bad, &good].map(Path::as_os_str));
         result.assert_code(2, &bad.display().to_string());
         assert!(result.stderr.contains(bad.to_str().unwrap()), "{} is not named: {}", bad.display(), result.stderr);
-        before.assert_same(&Snapshot::of(&good), "a dry run");
+        assert_eq!(Snapshot::of(&good), before, "a dry run");
     }
     let arguments = [Path::new("fix"), Path::new("--driver"), Path::new(DRIVER), &missing, &good].map(Path::as_os_str);
     run_bounded("arguments", arguments).assert_code(2, "one missing, one good");
-    let path = Image::parse(&Snapshot::of(&good).bytes).and_then(|image| image.runpath());
-    assert_eq!(path, Some(format!("{DRIVER}:$ORIGIN/old").into_bytes()), "the good file is still fixed");
+    assert_eq!(
+        Image::read(&good).runpath(),
+        Some(format!("{DRIVER}:$ORIGIN/old").into_bytes()),
+        "the good file is still fixed"
+    );
     // Met while walking, a broken link is none of our business.
     let result = run_bounded("arguments", [Path::new("fix"), tree.path()].map(Path::as_os_str));
     result.assert_code(0, "a tree with a broken link");
@@ -219,11 +223,8 @@ fn arguments_that_do_not_exist_are_named() {
 /// A folder and a file that cannot be read are failures with their names; what else is there is done.
 #[test]
 fn folders_and_files_without_permission_are_named() {
-    use std::os::unix::fs::{PermissionsExt, chown};
     let test = "folders_and_files_without_permission_are_named";
-    const NOBODY: u32 = 65534;
-    let root = rustix::process::geteuid().is_root();
-    if root && !require("setpriv", test) {
+    if is_root() && !require("setpriv", test) {
         return;
     }
     let tree = Tree::new();
@@ -234,39 +235,23 @@ fn folders_and_files_without_permission_are_named() {
         tree.file("tree/closed file", &image),
         tree.file("tree/good", &image),
     );
-    let binary = tree.join("cuda-runpath");
-    copy_program(&program(), &binary);
-    let set =
-        |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
-    set(tree.path(), 0o755);
-    if root {
-        for path in [&tree.join("tree"), &closed_folder, &inside, &closed, &good] {
-            chown(path, Some(NOBODY), Some(NOBODY)).expect("another owner");
-        }
+    let copy = tree.join("cuda-runpath");
+    copy_program(&program(), &copy);
+    for path in [&tree.join("tree"), &closed_folder, &inside, &closed, &good] {
+        give_to_nobody(path);
     }
-    set(&closed, 0o000);
-    set(&closed_folder, 0o000);
-    for (mode, target) in [
-        ("--in-place", tree.join("tree")),
-        ("--progress=never", tree.join("tree")),
-        ("--in-place", closed_folder.clone()),
-    ] {
-        let mut run = if root {
-            let mut run = command("setpriv");
-            run.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&binary);
-            run
-        } else {
-            command(&binary)
-        };
-        let result: Run =
-            run.args(["fix", mode, "--driver", DRIVER]).arg(&target).output().expect("the program starts").into();
-        result.assert_code(2, &format!("{} {mode}", target.display()));
+    set_mode(&closed, 0o000);
+    set_mode(&closed_folder, 0o000);
+    for (mode, target) in
+        [(IN_PLACE, tree.join("tree")), (REPLACE, tree.join("tree")), (IN_PLACE, closed_folder.clone())]
+    {
+        let result = run(as_nobody(&copy).args(["fix", "--driver", DRIVER]).args(mode).arg(&target));
+        result.assert_code(2, &format!("{} {mode:?}", target.display()));
         let mut named = vec![&closed_folder];
         if target != closed_folder {
             named.push(&closed);
-            let path = Image::parse(&std::fs::read(&good).unwrap()).and_then(|image| image.runpath());
             assert_eq!(
-                path,
+                Image::read(&good).runpath(),
                 Some(format!("{DRIVER}:$ORIGIN/old").into_bytes()),
                 "the good file is still fixed: {}",
                 result.stderr
@@ -281,10 +266,10 @@ fn folders_and_files_without_permission_are_named() {
             );
         }
     }
-    set(&closed_folder, 0o755);
-    set(&closed, 0o644);
+    set_mode(&closed_folder, 0o755);
+    set_mode(&closed, 0o644);
     for path in [&inside, &closed] {
-        assert!(Snapshot::of(path).bytes == image, "{} was written", path.display());
+        assert!(std::fs::read(path).unwrap() == image, "{} was written", path.display());
     }
 }
 

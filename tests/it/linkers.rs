@@ -1,10 +1,10 @@
 //! Every linker's files, edited and *run*.
 
-use crate::case::{After, Case, Strips, Variant, check_all, variant};
-use crate::fixtures::{LINKERS, OldPath, Shape};
+use crate::harness::case::{After, Case, Strips, Variant, check_all, variant};
+use crate::harness::fixtures::LINKERS;
+use crate::harness::targets::NARROW;
+use crate::harness::{OldPath, Shape, require};
 use crate::machines::{NO_ROSEGMENT, ROSEGMENT, SHADOW_STACK};
-use crate::support::require;
-use crate::targets::NARROW;
 
 const DEFAULT: Variant = variant("default", &[]);
 

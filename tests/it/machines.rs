@@ -1,13 +1,13 @@
 //! Files of every machine that has a cross compiler here, edited and *run* under qemu-user; and of musl.
 
-use crate::case::{After, Case, Strips, Variant, check_all, variant};
-use crate::editors::Patchelf;
-use crate::fixtures::{LARGE_DATA, LINKERS, OldPath, Shape};
-use crate::support::{long, require};
-use crate::targets::{
+use crate::harness::case::{After, Case, Strips, Variant, check_all, variant};
+use crate::harness::editors::Patchelf;
+use crate::harness::fixtures::{LARGE_DATA, LINKERS};
+use crate::harness::targets::{
     AARCH64, AARCH64_4K, AARCH64_16K, AARCH64_64K, ARMHF, MIPS, MIPS64EL, MUSL, NARROW, NARROW_QEMU, NATIVE_QEMU, PPC,
     PPC64LE, RISCV64, S390X, Target,
 };
+use crate::harness::{OldPath, Shape, linkers, long};
 
 pub(crate) const TARGETS: [Target; 15] = [
     NATIVE_QEMU,
@@ -96,7 +96,7 @@ const MORE_PATHS: [OldPath; 6] =
 #[test]
 fn files_of_every_machine_load_as_before() {
     let test = "machines";
-    if LINKERS.iter().all(|(_, program)| require(program, test)) {
+    if linkers(test).len() == LINKERS.len() {
         let mut patchelfs = Vec::new();
         patchelfs.extend(Patchelf::old(test).map(|_| OLD_PATCHELF));
         patchelfs.extend(Patchelf::new(test).map(|_| NEW_PATCHELF));

@@ -1,4 +1,19 @@
-//! The one integration binary: it drives the program from outside.
+//! The one integration binary: it drives the program from outside, and the library only where a test needs its plans.
+//!
+//! - `harness` is what all tests stand on: trees, runs, snapshots, tools, fixtures, machines, the ladder's rungs.
+//! - `elfgen` and `fatgen` generate ELF images and fat binaries, and read them by code of their own.
+//! - `classes` is the catalogue of what breaks a file, each way with an editor that it breaks.
+//! - `linkers`, `machines`, `toolchains`, `generated`, `repeated`: every layout is edited, run, and edited again;
+//!   `afterwards`: strips, debuggers and other editors take what comes out.
+//! - `prefixes` runs every prefix of a plan; `crashes` stops, starves and races the real writes; `verifier` spoils plans.
+//! - `hostile`, `replay`, `regressions`: damaged input, the fuzzers' corpora, and what was wrong once.
+//! - `files`: names, modes, links, the Nix store; `fleet`: the tool for whole trees.
+//! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
+//! - `memory`: a source without a disk, through every command that reads.
+//! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
+//!
+//! A test names itself where a tool is missing (`SKIP name: reason`), which `tests/run` forbids. What a subject alone needs
+//! stands in its folder's `mod.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,19 +29,17 @@
 
 mod afterwards;
 mod archs;
-mod case;
 mod check;
 mod classes;
 mod complaints;
 mod crashes;
-mod editors;
 mod elfgen;
 mod fatgen;
 mod files;
-mod fixtures;
 mod fleet;
 mod generated;
 mod goldens;
+mod harness;
 mod hostile;
 mod imports;
 mod layering;
@@ -34,13 +47,13 @@ mod linkers;
 mod loader;
 mod machines;
 mod memory;
-mod outcomes;
 mod prefixes;
 mod readme;
 mod regressions;
 mod repeated;
 mod replay;
-mod support;
-mod targets;
 mod toolchains;
 mod verifier;
+
+// readme.rs is being rewritten elsewhere, and knows the harness under this name.
+use harness as support;

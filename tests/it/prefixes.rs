@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 
 use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, Plan, plan};
 use cuda_runpath::elf::view::Subject;
 
-use crate::fixtures::{LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, for_all, run_file};
-use crate::support::{Tree, require};
+use crate::harness::fixtures::LARGE_DATA;
+use crate::harness::{
+    Link, NATIVE, NEW, OLD, OldPath, PROGRAMS, Shape, Show, Tree, deps, for_all, linkers, rungs, set_mode, start,
+};
 
 const FLAGS: [&[&str]; 7] = [
     &[],
@@ -26,13 +27,8 @@ const FLAGS: [&[&str]; 7] = [
 #[test]
 fn every_prefix_of_the_writes_loads() {
     let mut cases = Vec::new();
-    for (linker, program) in LINKERS {
-        if !require(program, "every_prefix_of_the_writes_loads") {
-            continue;
-        }
-        for (source, shape) in
-            [("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec), ("user_library.c", Shape::Library)]
-        {
+    for linker in linkers("every_prefix_of_the_writes_loads") {
+        for (source, shape) in PROGRAMS {
             for path in [OldPath::Runpath, OldPath::Rpath] {
                 // gold never separates code, and does not know the word for it.
                 let flags =
@@ -52,7 +48,7 @@ fn every_prefix_of_the_writes_loads() {
             return Err(format!("{linker} {flags:?}: no object"));
         };
         // Longer than the old path, longer than any padding, and short enough to go over it.
-        let new = deps(0).new.to_str().unwrap();
+        let new = deps(NATIVE).new.to_str().unwrap();
         let old = view.search_path().unwrap();
         let (long, longest) = (format!("{new}:{old}"), format!("{new}:/{}:{old}", "x/".repeat(2100)));
         for wanted in [long.as_str(), longest.as_str(), new] {
@@ -66,8 +62,8 @@ fn every_prefix_of_the_writes_loads() {
     });
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     let seen = seen.into_inner().unwrap();
-    for strategy in ["overwrite", "slack", "slot", "reimage", "make-room"] {
-        assert!(seen.contains_key(strategy), "no plan used {strategy}: {seen:?}");
+    for rung in rungs(Show::Linked) {
+        assert!(seen.contains_key(rung.name), "no plan used {}: {seen:?}", rung.name);
     }
 }
 
@@ -81,8 +77,8 @@ fn run_prefixes(bytes: &[u8], plan: &Plan, file: &std::path::Path, shape: Shape)
         prefix.new_len = plan.old_len.max(end.unwrap_or(0));
         let written = file.with_extension(format!("{count}"));
         fs::write(&written, apply(bytes, &prefix).unwrap()).unwrap();
-        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
-        let ended = run_file(&written, shape, 0, "user_number", None);
+        set_mode(&written, 0o755);
+        let ended = start(&written, shape);
         codes.push(ended.code);
         fs::remove_file(written).unwrap();
     }

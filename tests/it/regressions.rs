@@ -10,12 +10,14 @@ use cuda_runpath::elf::view::Subject;
 
 use crate::elfgen::compare::{differences, loaded};
 use crate::elfgen::damage::Damage;
-use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{self, Headers, Machine, Packing, Segments, Spec, read};
-use crate::fixtures::{
-    LARGE_DATA, LINKERS, Link, NEW, OLD, OldPath, Shape, deps, drop_section_headers, paths_longer_than_a_page, run_file,
+use crate::harness::fixtures::{LARGE_DATA, drop_section_headers, paths_longer_than_a_page};
+use crate::harness::images::{answer, dependency};
+use crate::harness::run::limited;
+use crate::harness::{
+    Link, MODES, NATIVE, NEW, OLD, OldPath, Shape, Tree, binary, command, deps, expect, invoke, linkers, require, run,
+    start,
 };
-use crate::support::{Run, Tree, binary, command, require, run};
 
 /// GNU ld writes `symoffset` 1 where nothing is exported: taken for the number of symbols, every imported name looked
 /// unused and was overwritten.
@@ -30,11 +32,11 @@ fn a_program_without_exports_and_section_headers_keeps_its_imports() {
         Link::new("no_exports.c", Shape::Exec).path(path).flags(&["-Wl,--hash-style=gnu"]).to(&file);
         drop_section_headers(&file, true);
         if path == OldPath::Runpath {
-            assert_eq!(run_file(&file, Shape::Exec, 0, "", None).code, OLD);
+            assert_eq!(start(&file, Shape::Exec).code, OLD);
         }
-        let driver = deps(0).new.to_str().unwrap();
-        run(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]).assert_code(0, name);
-        assert_eq!(run_file(&file, Shape::Exec, 0, "", None).code, NEW, "{name}");
+        let driver = deps(NATIVE).new.to_str().unwrap();
+        invoke(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]).assert_code(0, name);
+        assert_eq!(start(&file, Shape::Exec).code, NEW, "{name}");
     }
 }
 
@@ -49,7 +51,7 @@ fn no_abandoned_path_string_stays() {
     let stale = "/nix/store/00000000000000000000000000000000-stale/lib";
     for driver in ["/d", "/run/opengl-driver/lib", &format!("/{}", "long".repeat(200))] {
         let file = tree.file("both.so", &Spec::library(Machine::X86_64).rpath(stale).runpath("$ORIGIN/old").build());
-        run(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]).assert_code(0, driver);
+        invoke(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]).assert_code(0, driver);
         assert!(!contains(&fs::read(&file).unwrap(), "stale"), "{driver}");
     }
 }
@@ -65,7 +67,7 @@ fn a_short_payload_stays_the_end_of_the_file() {
             continue;
         }
         let file = tree.file("short", &bytes);
-        run(["fix", "--in-place", file.to_str().unwrap()]).assert_orderly(name);
+        invoke(["fix", "--in-place", file.to_str().unwrap()]).assert_orderly(name);
         assert!(fs::read(&file).unwrap().ends_with(b"MAGIC*00001"), "{name}");
     }
 }
@@ -83,13 +85,11 @@ fn only_a_store_path_is_an_output() {
             if option {
                 command.arg("--build-output").arg(tree.join(out));
             }
-            let output = command
+            command
                 .env("NIX_STORE", tree.join("nix/store"))
                 .env("NIX_BUILD_TOP", tree.path())
-                .env("out", tree.join(out))
-                .output()
-                .unwrap();
-            assert_eq!(output.status.code(), Some(2), "{out}");
+                .env("out", tree.join(out));
+            expect(&mut command, 2);
             assert_eq!(fs::read(&file).unwrap(), bytes, "{out}");
         }
     }
@@ -122,7 +122,7 @@ fn names_cannot_be_multiplied() {
     let mut spec = Spec::library(Machine::X86_64);
     spec.needed = vec![long; 2000];
     let file = tree.file("many.so", &spec.build());
-    let run = crate::support::run_bounded("names_cannot_be_multiplied", ["show", file.to_str().unwrap()]);
+    let run = crate::harness::run_bounded("names_cannot_be_multiplied", ["show", file.to_str().unwrap()]);
     run.assert_code(2, "many names");
 }
 
@@ -137,7 +137,7 @@ fn zeros_up_to_a_page_are_no_payload() {
     {
         let edit = |zeros: usize| {
             let file = tree.file("padded", &spec.clone().overlay(&vec![0; zeros]).build());
-            let code = run(["fix", "--in-place", "--driver", &driver, file.to_str().unwrap()]).code;
+            let code = invoke(["fix", "--in-place", "--driver", &driver, file.to_str().unwrap()]).code;
             (code, fs::metadata(file).unwrap().len())
         };
         let ((plain, _), (padded, size)) = (edit(0), edit(4095));
@@ -159,9 +159,9 @@ fn a_read_only_dynamic_section_moves() {
     for (source, shape) in [("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec)] {
         let file = tree.join(format!("{shape:?}"));
         Link::new(source, shape).linker("lld").path(OldPath::None).flags(&flags).to(&file);
-        run(["fix", "--in-place", "--driver", deps(0).new.to_str().unwrap(), file.to_str().unwrap()])
+        invoke(["fix", "--in-place", "--driver", deps(NATIVE).new.to_str().unwrap(), file.to_str().unwrap()])
             .assert_code(0, "fix");
-        assert_eq!(run_file(&file, shape, 0, "", None).code, NEW, "{shape:?}");
+        assert_eq!(start(&file, shape).code, NEW, "{shape:?}");
     }
 }
 
@@ -174,18 +174,15 @@ fn a_note_of_an_unknown_owner_stays() {
         return;
     }
     let (tree, paths) = (Tree::new(), paths_longer_than_a_page());
-    for (linker, tool) in LINKERS {
-        if !require(tool, test) {
-            continue;
-        }
+    for linker in linkers(test) {
         for shape in [Shape::Exec, Shape::Pie, Shape::Library] {
             let file = tree.join(format!("{linker}-{shape:?}"));
             // No padding takes the table, and the last segment is too large to be copied cheaply.
             Link::new("own_note.c", shape).linker(linker).flags(&[LARGE_DATA, &paths]).to(&file);
-            assert_eq!(run_file(&file, shape, 0, "user_number", None).code, OLD, "{linker} {shape:?} before");
-            let driver = deps(0).new.to_str().unwrap();
-            run(["fix", "--driver", driver, file.to_str().unwrap()]).assert_code(0, linker);
-            let ended = run_file(&file, shape, 0, "user_number", None);
+            assert_eq!(start(&file, shape).code, OLD, "{linker} {shape:?} before");
+            let driver = deps(NATIVE).new.to_str().unwrap();
+            invoke(["fix", "--driver", driver, file.to_str().unwrap()]).assert_code(0, linker);
+            let ended = start(&file, shape);
             assert_eq!(ended.code, NEW, "{linker} {shape:?}: {}", ended.said());
         }
     }
@@ -217,13 +214,13 @@ fn scrubbing_a_moved_cache_note_keeps_off_the_grown_table() {
         ];
         for (number, spec) in specs.into_iter().enumerate() {
             let spec = spec.runpath("/opt/old").bss(1 << 20);
-            for mode in ["--in-place", "--verbose"] {
-                let told = format!("note {index}, layout {number}, {mode}");
+            for mode in MODES {
+                let told = format!("note {index}, layout {number}, {mode:?}");
                 let bytes = spec.build();
-                let file = program(&tree, "image", &bytes);
-                let result = run(["fix", "--json", mode, "--driver", new, file.to_str().unwrap()]);
+                let file = tree.executable("image", &bytes);
+                let result = run(binary().args(["fix", "--json", "--driver", new]).args(mode).arg(&file));
                 result.assert_code(0, &told);
-                assert_eq!(result.json()["files"][0]["strategy"], "make-room", "{told}: another layout is wanted");
+                assert_eq!(result.file()["strategy"], "make-room", "{told}: another layout is wanted");
                 let edited = fs::read(&file).unwrap();
                 let wanted = format!("{new}:/opt/old");
                 let after = read::Image::parse(&edited).unwrap_or_else(|| panic!("{told}: cannot be read any more"));
@@ -365,17 +362,17 @@ fn a_resolution_note_that_was_wrong_goes_in_the_first_run() {
         ("of-a-library-not-needed", resolved("libother.so.1", "/opt/dep"), false),
     ] {
         let file = tree.file(name, &spec.packing(Packing::Padded).ldcache_room(100).build());
-        let fix = || run(["fix", "--json", "--driver", "/run/opengl-driver/lib", file.to_str().unwrap()]).json();
-        assert_eq!(fix()["files"][0]["outcome"], "fixed", "{name}");
+        let fix = || invoke(["fix", "--json", "--driver", "/run/opengl-driver/lib", file.to_str().unwrap()]).file();
+        assert_eq!(fix()["outcome"], "fixed", "{name}");
         let edited = fs::read(&file).unwrap();
         assert_eq!(contains(&edited, "?/run/opengl-driver/lib:=/opt/dep/libdep.so.1\0"), stays, "{name}");
         assert_eq!(contains(&edited, "=/opt/dep"), stays, "{name}");
-        assert_eq!(fix()["files"][0]["outcome"], "conforms", "{name}");
+        assert_eq!(fix()["outcome"], "conforms", "{name}");
     }
 }
 
 /// The last PT_LOAD had no bytes in the file and an offset behind its end, which means nothing: the plan copied from there,
-/// and the verifier wanted the offset in the file. Such files were refused, some as changed by somebody else.
+/// and the verifier wanted the offset in the file. Such files were refused, some as changed by another process.
 #[test]
 fn a_last_segment_without_bytes_may_name_any_offset() {
     const GNU_STACK: u32 = 0x6474_e551;
@@ -398,11 +395,11 @@ fn a_last_segment_without_bytes_may_name_any_offset() {
         for (field, value) in fields.into_iter().chain([("p_filesz", 0), ("p_memsz", 36), ("p_align", 0x1000)]) {
             damage.write(damage.segment(index, field), value);
         }
-        let file = program(&tree, name, &damage.bytes);
+        let file = tree.executable(name, &damage.bytes);
         let told = format!("{name} with a last segment without bytes");
         let before = if spec.runs_here() { answer(&spec, &file, None, test) } else { None };
-        let run = run(["fix", "--json", "--in-place", "--driver", new, file.to_str().unwrap()]);
-        let result = &run.json()["files"][0];
+        let run = invoke(["fix", "--json", "--in-place", "--driver", new, file.to_str().unwrap()]);
+        let result = &run.file();
         let Some(strategy) = result["strategy"].as_str() else {
             let reason = result["error"].as_str().unwrap_or_default();
             assert!(reason.contains("payload"), "{told}: {} {reason}", run.stderr);
@@ -437,11 +434,11 @@ fn an_inactive_section_header_follows_its_segment() {
     let kind_at = usize::try_from(before.section_table).unwrap() + index * 64 + 4;
     bytes[kind_at..kind_at + 4].fill(0);
     fs::write(&file, &bytes).unwrap();
-    let driver = format!("{}/{}", deps(0).new.display(), "./".repeat(1000));
-    let run = run(["fix", "--json", "--in-place", "--driver", &driver, file.to_str().unwrap()]);
-    assert_eq!(run.json()["files"][0]["strategy"], "reimage", "{}", run.stderr);
-    assert_eq!(run_file(&file, Shape::Exec, 0, "", None).code, NEW);
-    let after = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    let driver = format!("{}/{}", deps(NATIVE).new.display(), "./".repeat(1000));
+    let run = invoke(["fix", "--json", "--in-place", "--driver", &driver, file.to_str().unwrap()]);
+    assert_eq!(run.file()["strategy"], "reimage", "{}", run.stderr);
+    assert_eq!(start(&file, Shape::Exec).code, NEW);
+    let after = read::Image::read(&file);
     let (was, now) = (section, &after.sections[index]);
     let load = after.loads().last().unwrap();
     assert_ne!(now.offset, was.offset);
@@ -464,26 +461,18 @@ fn a_large_segment_without_section_headers_is_not_copied() {
     let file = tree.join("large.so");
     let mut link = command("cc");
     link.args(["-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code,--hash-style=gnu,-rpath,/old", "-o"]);
-    assert!(link.arg(&file).arg(&source).status().unwrap().success());
+    expect(link.arg(&file).arg(&source), 0);
     drop_section_headers(&file, true);
-    let image = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    let image = read::Image::read(&file);
     assert!(image.loads().next().unwrap().file_size > LARGE);
     // A mapping of the file, and not one copy of it.
     let limit = format!("--as={}", LARGE + (64 << 20));
     let fix = |mode: &str| {
-        let mut limited = command("prlimit");
-        limited.arg(&limit).arg(binary().get_program()).args([
-            "fix",
-            "--jobs",
-            "1",
-            "--driver",
-            "/new/and/longer",
-            mode,
-        ]);
-        Run::from(limited.arg(&file).output().unwrap())
+        let arguments = ["fix", "--jobs", "1", "--driver", "/new/and/longer", mode];
+        run(limited(&[&limit]).args(arguments).arg(&file))
     };
     fix("--check").assert_code(1, test);
     fix("--in-place").assert_code(0, test);
-    let edited = read::Image::parse(&fs::read(&file).unwrap()).unwrap();
+    let edited = read::Image::read(&file);
     assert_eq!(edited.runpath().unwrap(), b"/new/and/longer:/old");
 }

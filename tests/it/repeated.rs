@@ -1,17 +1,17 @@
 //! Eighty edits of one file, each with a longer path: it runs, and has not grown by more than it must.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::case::{Case, possible_here, variant};
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
-use crate::fixtures::{LARGE_DATA, LINKERS, NEW, OldPath, Shape, clean, fix, json, run};
+use crate::harness::case::{Case, possible_here, variant};
+use crate::harness::fixtures::{LARGE_DATA, LINKERS};
+use crate::harness::outcomes::{Outcome, Table};
+use crate::harness::{
+    MODES, NEW, OldPath, PROGRAMS, Show, Tree, binary, command, fix, linkers, long, require, run, rungs,
+};
 use crate::machines::{TARGETS, impossible, on};
-use crate::outcomes::{Outcome, Table};
-use crate::support::{Tree, binary, long, require};
 use crate::toolchains::{go_cases, rust_cases};
 
 const EDITS: usize = 80;
@@ -38,16 +38,15 @@ struct Subject {
 #[test]
 fn eighty_edits_cost_their_strings() {
     let test = "repeated";
-    if LINKERS.iter().any(|(_, program)| !require(program, test)) {
+    if linkers(test).len() < LINKERS.len() {
         return;
     }
     let tree = Tree::in_memory();
     let mut subjects = Vec::new();
     for case in cases(test) {
-        let folder = tree.join(format!("all/{}", subjects.len()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tree.folder(format!("all/{}", subjects.len()));
         let file = case.build(&folder).unwrap_or_else(|failure| panic!("{}: {failure}", case.name()));
-        let original = Image::parse(&std::fs::read(&file).unwrap()).unwrap();
+        let original = Image::read(&file);
         subjects.push(Subject { case, file, original, edits: Vec::new() });
     }
     for number in 0..EDITS {
@@ -66,21 +65,20 @@ fn eighty_edits_cost_their_strings() {
     }
     table.show(test);
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    for strategy in ["grow", "slack", "slot", "gap", "reimage", "make-room"] {
-        assert!(strategies.contains(strategy), "no edit used {strategy}: {strategies:?}");
+    for rung in rungs(Show::Repeated) {
+        assert!(strategies.contains(rung.name), "no edit used {}: {strategies:?}", rung.name);
     }
 }
 
 fn cases(test: &str) -> Vec<Case> {
-    let kinds = [("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec), ("user_library.c", Shape::Library)];
-    let [pie, exec, library] = kinds;
+    let [exec, pie, library] = PROGRAMS;
     let large = variant("large-data", &[LARGE_DATA]);
     let mut cases = Vec::new();
     for (linker, _) in LINKERS {
         let mut add = |(source, shape), path, layout| cases.push(Case::new(linker, source, shape, path, layout));
         if long() {
             for layout in [variant("default", &[]), large, variant("2M-pages", &["-Wl,-z,max-page-size=0x200000"])] {
-                for kind in kinds {
+                for kind in PROGRAMS {
                     add(kind, OldPath::Runpath, layout);
                     add(kind, OldPath::None, layout);
                 }
@@ -110,17 +108,15 @@ fn cases(test: &str) -> Vec<Case> {
     cases
 }
 
-/// Puts one more, longer directory in front of everybody's path; in place and by replacing in turn.
+/// Puts one more, longer directory in front of each path; in place and by replacing in turn.
 fn edit_all(folder: &Path, number: usize, subjects: &mut [Subject]) {
     let directory = format!("/no/such/directory/{number:02}{}", "x".repeat(number));
     let mut command = binary();
-    command.args(["fix", "--json", "--driver", &directory]).args(number.is_multiple_of(2).then_some("--in-place"));
+    command.args(["fix", "--json", "--driver", &directory]).args(MODES[(number + 1) % 2]);
     let ended = run(command.arg(folder));
-    let document = json(&ended);
-    let path = |file: &Value| PathBuf::from(file["path"].as_str().unwrap());
-    let files: BTreeMap<_, _> = document["files"].as_array().unwrap().iter().map(|file| (path(file), file)).collect();
+    let files = ended.files();
     for Subject { case, file, edits, .. } in subjects {
-        let entry = files[file];
+        let entry = &files[&*file];
         assert_eq!(entry["outcome"], "fixed", "edit {number} of {}: {entry}", case.name());
         let strategy = entry["strategy"].as_str().unwrap().to_owned();
         // What stood there before stays behind a colon, or is followed by its NUL as the new one is.
@@ -178,7 +174,7 @@ impl Subject {
         }
         for stripped in [false, true] {
             if stripped {
-                let strip = |file: &Path| run(clean(target.tool("strip")).arg(file));
+                let strip = |file: &Path| run(command(target.tool("strip")).arg(file));
                 let ended = strip(file);
                 if ended.code != 0 {
                     // Some linkers' files are nothing that the machine's strip takes, edited or not.

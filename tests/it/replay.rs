@@ -16,7 +16,7 @@ use std::path::Path;
 
 use crate::elfgen::presets;
 use crate::fatgen;
-use crate::support::long;
+use crate::harness::long;
 
 type Target = fn(&[u8]);
 

@@ -1,13 +1,11 @@
 //! Files of Go and Rust, edited and *run*: runtimes that find types, stacks and symbols by tables of their own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::case::{Case, Strips, Variant, check_all, variant};
-use crate::fixtures::{Deps, OldPath, Shape, clean, deps, fixtures, text};
-use crate::support::require;
-use crate::targets::NATIVE;
+use crate::harness::case::{Case, Strips, Variant, check_all, variant};
+use crate::harness::fixtures::{Deps, fixtures, succeed};
+use crate::harness::{NATIVE, OldPath, Shape, command, deps, expect, require};
 
 const PATHS: [OldPath; 2] = [OldPath::Runpath, OldPath::None];
 
@@ -44,7 +42,7 @@ fn build_go(case: &Case, out: &Path) -> Result<(), String> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
     let libraries =
         if case.source == "go_named.go" { String::new() } else { format!("-L{} -ldep", deps.old.display()) };
-    let mut command = clean("go");
+    let mut command = command("go");
     command.env("GOCACHE", cache.join("cache")).env("GOPATH", cache).env("GO111MODULE", "off").env("GOFLAGS", "");
     command.env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "1").env("CGO_LDFLAGS", libraries);
     let [mode, link] = case.variant.flags else { return Err("two flags".into()) };
@@ -88,7 +86,7 @@ pub(crate) fn rust_cases() -> Vec<Case> {
 
 fn build_rust(case: &Case, out: &Path) -> Result<(), String> {
     let deps = deps(NATIVE);
-    let mut command = clean("rustc");
+    let mut command = command("rustc");
     command.args(["--edition=2024", "-L"]).arg(&deps.old).args(case.variant.flags).arg("-o").arg(out);
     if let Some(path) = linked_path(case, deps) {
         command.arg(format!("-Clink-arg=-Wl,--enable-new-dtags,-rpath,{path}"));
@@ -104,8 +102,8 @@ fn build_rust(case: &Case, out: &Path) -> Result<(), String> {
 fn standard_library() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
-        let output = clean("rustc").args(["--print", "target-libdir"]).output().unwrap();
-        let folder = PathBuf::from(text(&output.stdout).trim_end());
+        let printed = expect(command("rustc").args(["--print", "target-libdir"]), 0).stdout;
+        let folder = PathBuf::from(printed.trim_end());
         let libraries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         for library in libraries.filter(|path| path.extension().is_some_and(|extension| extension == "so")) {
             for folder in [&deps(NATIVE).old, &deps(NATIVE).new] {
@@ -113,9 +111,4 @@ fn standard_library() {
             }
         }
     });
-}
-
-fn succeed(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}\n{}", text(&output.stderr))) }
 }

@@ -10,35 +10,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use self::ways::{Edited, WAYS, edited};
-use crate::editors::{Patchelf, python};
 use crate::elfgen::read::Image;
-use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{self, Headers, Spec};
-use crate::fixtures::{LINKERS, NEW, OLD, Shape, clean, deps, for_all, host, run};
-use crate::support::{Tree, long, require};
+use crate::harness::case::Strips;
+use crate::harness::editors::{Patchelf, python};
+use crate::harness::fixtures::{host, succeed};
+use crate::harness::images::{answer, dependency};
+use crate::harness::{
+    NATIVE, NEW, OLD, PROGRAMS, Shape, Show, Tree, command, copy_program, deps, ensure, for_all, linkers, long,
+    require, run, rungs,
+};
 
 /// What a step found wrong.
 type Outcome = Result<(), String>;
 
-/// The commands that remove symbols after an edit, as a package's fixup phase may.
-pub(crate) fn strips(test: &str) -> Vec<Vec<&'static str>> {
-    let commands =
-        [&["strip"][..], &["eu-strip"], &["llvm-strip"], &["objcopy", "--strip-debug"], &["strip", "--strip-debug"]];
-    commands.into_iter().filter(|command| require(command[0], test)).map(<[_]>::to_vec).collect()
-}
-
-/// Whether a copy of the edited file works after somebody treated it, unless the unedited file does not survive that
+/// Whether a copy of the edited file works after a treatment, unless the unedited file does not survive that
 /// either.
 ///
 /// The copies lie beside the files, as `libuser.so` is looked for by name. `works` is asked for the unedited and for
 /// the edited file.
-pub(crate) fn survives(
+fn survives(
     [original, edited]: [&Path; 2],
     treat: &dyn Fn(&Path) -> Outcome,
     works: [&dyn Fn(&Path) -> Outcome; 2],
 ) -> Outcome {
     let attempt = |file: &Path, works: &dyn Fn(&Path) -> Outcome| {
-        let copy = copied(file)?;
+        let copy = copied(file);
         treat(&copy).and_then(|()| works(&copy))
     };
     let Err(failure) = attempt(edited, works[1]) else { return Ok(()) };
@@ -46,11 +43,10 @@ pub(crate) fn survives(
     attempt(original, works[0]).map_or(Ok(()), |()| Err(failure))
 }
 
-/// By another process, so that no descriptor of this one keeps the copy from being executed.
-fn copied(file: &Path) -> Result<PathBuf, String> {
+fn copied(file: &Path) -> PathBuf {
     let copy = file.with_extension("treated");
-    let ended = run(clean("cp").arg("--remove-destination").arg(file).arg(&copy));
-    expect(ended.code == 0, &ended.said()).map(|()| copy)
+    copy_program(file, &copy);
+    copy
 }
 
 /// Whether patchelf can edit the edited file once more, with a path in front of which the loader finds what `works`
@@ -63,7 +59,7 @@ fn survives_patchelf(
     works: &dyn Fn(&Path) -> Outcome,
 ) -> Outcome {
     let attempt = |file: &Path, path: &str| {
-        let copy = copied(file)?;
+        let copy = copied(file);
         // One after the other: 0.14 forgets the path when it does both at once.
         let edits = [edit, &["--set-rpath", path][..]];
         let failed = edits
@@ -72,7 +68,7 @@ fn survives_patchelf(
             .find_map(|edit| Some(patchelf.edit(edit, &copy)).filter(|ended| ended.code != 0));
         let Some(ended) = failed else { return works(&copy) };
         let [before, after] = [file, &*copy].map(|file| std::fs::read(file).unwrap());
-        expect(before == after && gives_up_on(&after), &ended.said())
+        ensure(before == after && gives_up_on(&after), &ended.said())
     };
     let Err(failure) = attempt(edited, path) else { return Ok(()) };
     // Where the sizes of what it moves in front fall badly, patchelf 0.14 lays a section across the end of a segment. That
@@ -91,19 +87,14 @@ fn gives_up_on(bytes: &[u8]) -> bool {
 }
 
 /// Runs a tool that must succeed.
-pub(crate) fn tool(command: &[&str], file: &Path) -> Outcome {
-    let ended = run(clean(command[0]).args(&command[1..]).arg(file));
-    expect(ended.code == 0, &format!("{command:?}: {}", ended.said()))
-}
-
-fn expect(condition: bool, failure: &str) -> Outcome {
-    if condition { Ok(()) } else { Err(failure.to_owned()) }
+fn tool(words: &[String], file: &Path) -> Outcome {
+    succeed(command(&words[0]).args(&words[1..]).arg(file))
 }
 
 /// Where gdb stops at a function of a program or library, as a backtrace. A debug file is put beside it, where its
 /// debug link leads.
 pub(crate) fn backtrace(file: &Path, shape: Shape, function: &str, debug: Option<&Path>) -> String {
-    let mut gdb = clean("gdb");
+    let mut gdb = command("gdb");
     gdb.args(["-nx", "-batch", "-iex", "set debuginfod enabled off"]);
     if let Some(debug) = debug {
         std::fs::copy(debug, file.with_file_name(debug.file_name().unwrap())).unwrap();
@@ -120,19 +111,16 @@ pub(crate) fn backtrace(file: &Path, shape: Shape, function: &str, debug: Option
     ]);
     gdb.arg("--args");
     if shape == Shape::Library {
-        gdb.arg(host("host.c", 0));
+        gdb.arg(host("host.c", NATIVE));
     }
-    run(gdb.arg(file)).out()
+    run(gdb.arg(file)).stdout
 }
 
 /// Edited files of the linkers that are here: for each strategy a library and a program, or with `--long` all.
 fn files(test: &str) -> Vec<Edited> {
-    let kinds = [("user_library.c", Shape::Library), ("user_program.c", Shape::Pie), ("user_program.c", Shape::Exec)];
     let mut wanted = Vec::new();
-    for (linker, program) in LINKERS {
-        if require(program, test) {
-            wanted.extend(kinds.into_iter().flat_map(|(source, shape)| WAYS.map(|way| (linker, source, shape, way))));
-        }
+    for linker in linkers(test) {
+        wanted.extend(PROGRAMS.into_iter().flat_map(|(source, shape)| WAYS.map(|way| (linker, source, shape, way))));
     }
     let made = Mutex::new(Vec::new());
     let numbered: Vec<_> = wanted.into_iter().enumerate().collect();
@@ -153,7 +141,7 @@ fn files(test: &str) -> Vec<Edited> {
 
 /// What is here to treat a file with.
 struct Tools {
-    strips: Vec<Vec<&'static str>>,
+    strips: Vec<Vec<String>>,
     patchelfs: Vec<Patchelf>,
     gdb: bool,
     ldconfig: bool,
@@ -166,7 +154,7 @@ fn edited_files_are_as_good_as_any() {
         return;
     }
     let tools = Tools {
-        strips: strips(test),
+        strips: Strips::All.found(NATIVE, test),
         patchelfs: Patchelf::both(test),
         gdb: require("gdb", test),
         ldconfig: require("/sbin/ldconfig", test),
@@ -176,9 +164,9 @@ fn edited_files_are_as_good_as_any() {
     for edited in &files {
         strategies.entry(&edited.strategy).or_default().insert(edited.linker);
     }
-    let here = LINKERS.iter().filter(|(_, program)| require(program, test)).count();
-    for strategy in ["share", "overwrite", "dead-bytes", "grow", "slack", "slot", "gap", "reimage", "make-room"] {
-        assert_eq!(strategies.get(strategy).map_or(0, BTreeSet::len), here, "{strategy}: {strategies:?}");
+    let here = linkers(test).len();
+    for rung in rungs(Show::Treated) {
+        assert_eq!(strategies.get(rung.name).map_or(0, BTreeSet::len), here, "{}: {strategies:?}", rung.name);
     }
     // Every other linker leaves a program header that makes room.
     assert!(strategies.contains_key("move-table") || !require("ld.gold", test), "{strategies:?}");
@@ -187,7 +175,7 @@ fn edited_files_are_as_good_as_any() {
         let failures =
             [strip(edited, &tools), edit_again(edited, &tools), debug(edited, &tools), resolve(edited, &tools)];
         let told: Vec<String> = failures.into_iter().flatten().collect();
-        expect(told.is_empty(), &format!("{}:\n  {}", edited.told, told.join("\n  ")))
+        ensure(told.is_empty(), &format!("{}:\n  {}", edited.told, told.join("\n  ")))
     });
     assert!(failures.is_empty(), "{} of {} files:\n{}", failures.len(), files.len(), failures.join("\n"));
     list(&files, test);
@@ -196,7 +184,7 @@ fn edited_files_are_as_good_as_any() {
 }
 
 /// A table that moved comes with a warning that a strip may break the file, and all but LLVM's do.
-fn is_expected_to_survive(strategy: &str, strip: &[&str]) -> bool {
+fn is_expected_to_survive(strategy: &str, strip: &[String]) -> bool {
     strategy != "move-table" || strip[0] == "llvm-strip"
 }
 
@@ -204,10 +192,10 @@ fn strip(edited: &Edited, tools: &Tools) -> Vec<String> {
     let works = |code: i32| {
         move |file: &Path| {
             let ended = edited.run(file);
-            expect(ended.code == code, &ended.said())
+            ensure(ended.code == code, &ended.said())
         }
     };
-    let failure = |strip: &Vec<&str>| {
+    let failure = |strip: &Vec<String>| {
         let treat = |file: &Path| tool(strip, file);
         let outcome = survives([&edited.original, &edited.file], &treat, [&works(OLD), &works(NEW)]);
         outcome.err().map(|failure| format!("after {strip:?}: {failure}"))
@@ -217,7 +205,7 @@ fn strip(edited: &Edited, tools: &Tools) -> Vec<String> {
 
 /// The path that the next editor sets: the old directory is in front again, and no file has a longer one.
 fn newest_path() -> String {
-    format!("{}:/{}", deps(0).old.display(), "newest/".repeat(900))
+    format!("{}:/{}", deps(NATIVE).old.display(), "newest/".repeat(900))
 }
 
 /// patchelf edits it once more, and what it says is what the loader does.
@@ -229,7 +217,7 @@ fn edit_again(edited: &Edited, tools: &Tools) -> Vec<String> {
     }
     let works = |file: &Path| {
         let ended = edited.run(file);
-        expect(ended.code == OLD, &ended.said())
+        ensure(ended.code == OLD, &ended.said())
     };
     let mut failures = Vec::new();
     for patchelf in &tools.patchelfs {
@@ -256,19 +244,18 @@ fn debug(edited: &Edited, tools: &Tools) -> Vec<String> {
 /// ldd finds the new dependency, ldconfig the SONAME.
 fn resolve(edited: &Edited, tools: &Tools) -> Vec<String> {
     let mut failures = Vec::new();
-    let shown = run(clean("ldd").arg(&edited.file)).out();
-    let wanted = format!("libdep.so => {}/libdep.so", deps(0).new.display());
+    let shown = run(command("ldd").arg(&edited.file)).stdout;
+    let wanted = format!("libdep.so => {}/libdep.so", deps(NATIVE).new.display());
     if !shown.contains(&wanted) {
         failures.push(format!("ldd: {shown}"));
     }
     if tools.ldconfig && edited.shape == Shape::Library {
         // Under another name, so that the link says what ldconfig read.
-        let folder = edited.tree.join("ldconfig");
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = edited.tree.folder("ldconfig");
         std::fs::copy(&edited.file, folder.join("libother.so.9")).unwrap();
-        let ended = run(clean("/sbin/ldconfig").arg("-n").arg(&folder));
+        let ended = run(command("/sbin/ldconfig").arg("-n").arg(&folder));
         let link = std::fs::read_link(folder.join("libuser.so"));
-        if ended.code != 0 || !ended.err().is_empty() || link.ok() != Some(PathBuf::from("libother.so.9")) {
+        if ended.code != 0 || !ended.stderr.is_empty() || link.ok() != Some(PathBuf::from("libother.so.9")) {
             failures.push(format!("ldconfig: {}", ended.said()));
         }
     }
@@ -286,9 +273,9 @@ fn list(files: &[Edited], test: &str) {
         libraries.iter().map(|edited| edited.file.parent().unwrap().display().to_string()).collect();
     let folders_file = tree.file("ld.so.conf", folders.join("\n").as_bytes());
     let cache = tree.join("ld.so.cache");
-    let ended = run(clean("/sbin/ldconfig").args(["-X", "-f"]).arg(folders_file).arg("-C").arg(&cache));
+    let ended = run(command("/sbin/ldconfig").args(["-X", "-f"]).arg(folders_file).arg("-C").arg(&cache));
     assert_eq!(ended.code, 0, "{}", ended.said());
-    let listing = run(clean("/sbin/ldconfig").arg("-C").arg(&cache).arg("-p")).out();
+    let listing = run(command("/sbin/ldconfig").arg("-C").arg(&cache).arg("-p")).stdout;
     for edited in libraries {
         let line = listing.lines().find(|line| line.ends_with(&format!("=> {}", edited.file.display())));
         assert!(line.is_some_and(|line| line.trim().starts_with("libuser.so (")), "{}: {line:?}", edited.told);
@@ -299,19 +286,19 @@ fn list(files: &[Edited], test: &str) {
 fn read(files: &[Edited], test: &str) {
     let Some(python) = python(test) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/afterwards/read.py");
-    let mut command = clean(python);
+    let mut command = command(python);
     command.arg(script);
     for edited in files {
         command.arg(&edited.original).arg(&edited.file);
     }
     let ended = run(&mut command);
     let told: Vec<&str> = files.iter().map(|edited| &*edited.told).collect();
-    assert!(ended.code == 0 && ended.err().is_empty(), "{}\n{told:#?}", ended.said());
-    let shown = ended.out();
+    assert!(ended.code == 0 && ended.stderr.is_empty(), "{}\n{told:#?}", ended.said());
+    let shown = ended.stdout;
     assert_eq!(shown.lines().count(), files.len(), "{shown}");
     for (edited, line) in files.iter().zip(shown.lines()) {
         let path = line.split(' ').next().unwrap_or_default();
-        assert!(path.starts_with(deps(0).new.to_str().unwrap()), "{}: {line}", edited.told);
+        assert!(path.starts_with(deps(NATIVE).new.to_str().unwrap()), "{}: {line}", edited.told);
     }
 }
 
@@ -319,7 +306,7 @@ fn read(files: &[Edited], test: &str) {
 #[test]
 fn edited_images_are_as_good_as_any() {
     let test = "edited_images_are_as_good_as_any";
-    let strips = strips(test);
+    let strips = Strips::All.found(NATIVE, test);
     let patchelfs = Patchelf::both(test);
     let specs: Vec<(&str, Spec)> = elfgen::presets()
         .into_iter()
@@ -331,14 +318,14 @@ fn edited_images_are_as_good_as_any() {
         let old = dependency(&tree, "old", 1).to_str().unwrap().to_owned();
         let new = dependency(&tree, "new", 2).to_str().unwrap().to_owned();
         let [original, edited] =
-            ["original", "edited"].map(|folder| program(&tree, &format!("{folder}/image"), &spec.build()));
-        let result = crate::support::run(["fix", "--json", "--driver", &new, edited.to_str().unwrap()]);
+            ["original", "edited"].map(|folder| tree.executable(format!("{folder}/image"), &spec.build()));
+        let result = crate::harness::invoke(["fix", "--json", "--driver", &new, edited.to_str().unwrap()]);
         result.assert_code(0, name);
-        let strategy = result.json()["files"][0]["strategy"].as_str().unwrap().to_owned();
+        let strategy = result.file()["strategy"].as_str().unwrap().to_owned();
         let works = |wanted: i32, help: Option<String>| {
             move |file: &Path| {
                 let found = answer(spec, file, help.as_deref().map(Path::new), test);
-                expect(found.as_ref().is_none_or(|found| *found == Ok(wanted)), &format!("{found:?}"))
+                ensure(found.as_ref().is_none_or(|found| *found == Ok(wanted)), &format!("{found:?}"))
             }
         };
         let mut failures = Vec::new();
@@ -356,7 +343,7 @@ fn edited_images_are_as_good_as_any() {
             let outcome = survives_patchelf(patchelf, &[], &path, [&original, &edited], &works(41, None));
             failures.extend(outcome.err().map(|failure| format!("after {}: {failure}", patchelf.name)));
         }
-        expect(failures.is_empty(), &format!("{name}:\n  {}", failures.join("\n  ")))
+        ensure(failures.is_empty(), &format!("{name}:\n  {}", failures.join("\n  ")))
     });
     assert!(failures.is_empty(), "{} of {} images:\n{}", failures.len(), specs.len(), failures.join("\n"));
 }

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::elfgen::damage::Damage;
-use crate::fixtures::{
-    LARGE_DATA, Link, NEW, OLD, OldPath, Shape, clean, deps, json, paths_longer_than_a_page, run, run_file,
-};
-use crate::support::{Tree, binary};
+use crate::harness::fixtures::{LARGE_DATA, USER_SYMBOL, paths_longer_than_a_page};
+use crate::harness::{Link, NATIVE, NEW, OLD, OldPath, Run, Shape, Tree, binary, copy_program, deps, expect, run_file};
 
 /// What is special about a file, or is done to it, before the edit that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +25,9 @@ pub(super) enum Way {
     LongPath,
     /// One program header less than the table has room for, and no padding.
     HeaderLess,
-    /// No padding, and a last PT_LOAD that nobody copies.
+    /// No padding, and a last PT_LOAD that is too large to be copied.
     LargeData,
-    /// Code right behind the table, no padding, and more zero-initialised memory than anybody makes bytes of.
+    /// Code right behind the table, no padding, and more zero-initialised memory than an edit makes bytes of.
     CodeFirst,
 }
 
@@ -64,11 +62,8 @@ pub(super) struct Edited {
 pub(super) fn edited(linker: &'static str, source: &'static str, shape: Shape, way: Way) -> Option<Edited> {
     let tree = Tree::new();
     let name = if shape == Shape::Library { "libuser.so" } else { "program" };
-    let [original, file] = ["original", "edited"].map(|folder| tree.join(folder).join(name));
-    for folder in [&original, &file].map(|file| file.parent().unwrap()) {
-        std::fs::create_dir_all(folder).unwrap();
-    }
-    let (old, new) = (deps(0).old.to_str().unwrap(), deps(0).new.to_str().unwrap());
+    let [original, file] = ["original", "edited"].map(|folder| tree.place(Path::new(folder).join(name)));
+    let (old, new) = (deps(NATIVE).old.to_str().unwrap(), deps(NATIVE).new.to_str().unwrap());
     let mut path = OldPath::Runpath;
     let mut source = source;
     let mut defines = Vec::new();
@@ -84,8 +79,7 @@ pub(super) fn edited(linker: &'static str, source: &'static str, shape: Shape, w
         }
         Way::LongStub => {
             path = OldPath::None;
-            std::fs::create_dir_all(&stub).unwrap();
-            std::fs::copy(deps(0).old.join("libdep.so"), stub.join("libdep.so")).unwrap();
+            tree.copy(&deps(NATIVE).old.join("libdep.so"), stub.join("libdep.so"));
             flags.extend(["-Wl,--enable-new-dtags".into(), format!("-Wl,-rpath,{}", stub.display())]);
         }
         Way::PathWasLonger => {
@@ -111,9 +105,7 @@ pub(super) fn edited(linker: &'static str, source: &'static str, shape: Shape, w
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     Link::new(source, shape).linker(linker).path(path).defines(&defines).flags(&flags).to(&original);
     let fix = |arguments: &[&str], file: &Path| {
-        let ended = run(binary().args(["fix", "--json", "--in-place"]).args(arguments).arg(file));
-        assert_eq!(ended.code, 0, "{linker} {shape:?} {way:?}: {}", ended.said());
-        json(&ended)["files"][0].clone()
+        expect(binary().args(["fix", "--json", "--in-place"]).args(arguments).arg(file), 0).file()
     };
     match way {
         Way::PathWasLonger => assert_eq!(fix(&["--driver", "/first"], &original)["strategy"], "overwrite"),
@@ -121,8 +113,7 @@ pub(super) fn edited(linker: &'static str, source: &'static str, shape: Shape, w
         Way::HeaderLess => drop_unwind_header(&original),
         _ => {}
     }
-    let ended = run(clean("cp").arg(&original).arg(&file));
-    assert_eq!(ended.code, 0, "{}", ended.said());
+    copy_program(&original, &file);
     let entry = fix(&["--driver", new], &file);
     let helped = matches!(way, Way::NamedLikeThePath | Way::PathWasLonger);
     let edited = Edited {
@@ -144,16 +135,16 @@ pub(super) fn edited(linker: &'static str, source: &'static str, shape: Shape, w
 
 impl Edited {
     /// Runs one of its files.
-    pub(super) fn run(&self, file: &Path) -> crate::fixtures::Ended {
+    pub(super) fn run(&self, file: &Path) -> Run {
         let is_original = file.parent() == self.original.parent();
-        let help = (self.helped && is_original).then_some(&*deps(0).old);
-        run_file(file, self.shape, 0, "user_number", help)
+        let help = (self.helped && is_original).then_some(&*deps(NATIVE).old);
+        run_file(file, self.shape, NATIVE, USER_SYMBOL, help)
     }
 }
 
-/// Takes PT_GNU_EH_FRAME out of the table: nobody who does not throw misses it, and the table has a gap behind it.
+/// Takes PT_GNU_EH_FRAME out of the table: code that does not throw does not miss it, and the table has a gap behind it.
 fn drop_unwind_header(file: &Path) {
-    let mut object = Damage::new(&std::fs::read(file).unwrap());
+    let mut object = Damage::of(file);
     let index = object.segment_index(0x6474_e550, 0);
     let count = object.image.segments.len();
     let entry = object.image.entry_size() as usize;

@@ -204,17 +204,17 @@ fn whatever_is_not_whole_is_named() {
 /// Each by itself: exit status 1, the path and the section in the message, and nothing that looks like success with `-q`.
 #[test]
 fn one_problem_is_enough() {
-    let tree = crate::support::Tree::in_memory();
+    let tree = crate::harness::Tree::in_memory();
     let bytes = with(|entry| entry.kind = 0x77);
     let file = tree.file("one.so", &library(".nv_fatbin", &bytes).build());
     let path = file.to_str().unwrap();
     for options in [&["archs"][..], &["archs", "-q"], &["archs", "--sum"], &["archs", "--unused-for", "8.7"]] {
-        let run = crate::support::run([options, &[path]].concat());
+        let run = crate::harness::invoke([options, &[path]].concat());
         run.assert_code(1, "one problem");
         let start = format!("warning: {path}: .nv_fatbin: the entry at 0x");
         assert!(run.stderr.starts_with(&start) && run.stderr.contains("has kind 0x77, not"), "{}", run.stderr);
     }
-    let run = crate::support::run(["archs", "--json", "--sum", path]);
+    let run = crate::harness::invoke(["archs", "--json", "--sum", path]);
     run.assert_code(1, "one problem");
     assert!(run.stderr.is_empty());
     let document = run.json();
@@ -238,9 +238,9 @@ fn many_problems_are_counted() {
     let file = super::told_of(library(".nv_fatbin", &one.repeat(100)).build());
     assert_eq!((problems(&file).len(), &file["moreProblems"]), (8, &92.into()));
     assert!(listed(&file).is_empty());
-    let tree = crate::support::Tree::in_memory();
+    let tree = crate::harness::Tree::in_memory();
     let path = tree.file("many.so", &library(".nv_fatbin", &one.repeat(100)).build());
-    let run = crate::support::run(["archs", path.to_str().unwrap()]);
+    let run = crate::harness::invoke(["archs", path.to_str().unwrap()]);
     run.assert_code(1, "many problems");
     assert_eq!(run.stderr.lines().count(), 9);
     assert!(run.stderr.ends_with("  and 92 more\n"), "{}", run.stderr);

@@ -2,7 +2,8 @@
 
 use super::{listed, of, told_of};
 use crate::fatgen::{CUBIN, Entry, LTO_IR, LZ4, PTX, ZSTD, container, cubin, filler};
-use crate::support::{Tree, command, program, require, run};
+use crate::harness::run::limited;
+use crate::harness::{Tree, invoke, require, run};
 
 /// What nvcc 13.3 makes of a file without kernels for sm_75, the generator's name left out.
 const NO_PTX: &str = ".version 9.3\n.target sm_75\n.address_size 64\n";
@@ -108,7 +109,7 @@ const ZSTD_PTX: &str = "28b52ffd2038ad010012430b11b0eb20e4684242de9394275f5d30f4
 const LZ4_PTX: &str =
     "130a0100f0212e76657273696f6e20392e350a2e74617267657420736d5f37350a2e616464726573735f73697a652036340a0a0a0a00";
 
-/// What nobody can look into may hold anything.
+/// What the reader cannot look into may hold anything.
 #[test]
 fn what_cannot_be_looked_into_is_code() {
     let (nothing, text) = (cubin(&[]), NO_PTX.as_bytes());
@@ -166,11 +167,10 @@ fn a_declared_size_takes_no_memory() {
         let tree = Tree::in_memory();
         let file = tree.file("bomb.fatbin", &bytes);
         // What is written to, not what is only set aside for the threads' heaps.
-        let mut limited = command("prlimit");
-        limited.arg(format!("--data={}", 64 << 20)).arg(program()).args(["archs", "--json", "-j", "1"]).arg(&file);
-        let run: crate::support::Run = limited.output().expect("prlimit starts").into();
+        let mut limited = limited(&[&format!("--data={}", 64 << 20)]);
+        let run = run(limited.args(["archs", "--json", "-j", "1"]).arg(&file));
         run.assert_code(0, &format!("frame {index}"));
-        assert_eq!(listed(&run.json()["files"][0]), ["(file) compute_75 ptx 1"], "frame {index}");
+        assert_eq!(listed(&run.file()), ["(file) compute_75 ptx 1"], "frame {index}");
     }
 }
 
@@ -184,7 +184,7 @@ fn nothing_to_run_is_no_code() {
     let tree = Tree::in_memory();
     let path = tree.file("none.fatbin", &empty);
     let run_on = |path: &std::path::Path, options: &[&str]| {
-        run([&["archs"], options, &["--unused-for", "7.5,8.7", path.to_str().unwrap()]].concat())
+        invoke([&["archs"], options, &["--unused-for", "7.5,8.7", path.to_str().unwrap()]].concat())
     };
     let result = run_on(&path, &[]);
     result.assert_code(0, "nothing to run");

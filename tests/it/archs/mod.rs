@@ -9,13 +9,14 @@ mod output;
 mod places;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use cuda_runpath::cuda::{self, GpuCode};
 use cuda_runpath::elf::contents::Contents;
 use serde_json::Value;
 
 use crate::elfgen::{Kind, Machine, Spec};
-use crate::support::{Run, Tree, run};
+use crate::harness::{Run, Tree, invoke};
 
 /// What `archs --json -v` says of files, by name.
 struct Told {
@@ -29,13 +30,10 @@ fn told<N: AsRef<str>>(files: impl IntoIterator<Item = (N, Vec<u8>)>, options: &
     for (name, bytes) in files {
         tree.file(name.as_ref(), &bytes);
     }
-    let run = run([&["archs", "--json", "-v"], options, &[tree.path().to_str().unwrap()]].concat());
+    let run = invoke([&["archs", "--json", "-v"], options, &[tree.path().to_str().unwrap()]].concat());
     run.assert_orderly("archs");
-    let name = |file: &Value| {
-        let path = file["path"].as_str().expect("a plain path");
-        path.strip_prefix(tree.path().to_str().unwrap()).unwrap().trim_start_matches('/').to_owned()
-    };
-    let files = run.json()["files"].as_array().unwrap().iter().map(|file| (name(file), file.clone())).collect();
+    let name = |path: PathBuf| path.strip_prefix(tree.path()).unwrap().to_str().unwrap().to_owned();
+    let files = run.files().into_iter().map(|(path, file)| (name(path), file)).collect();
     Told { run, files }
 }
 

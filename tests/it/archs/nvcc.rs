@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{listed, problems};
-use crate::editors::environment;
-use crate::support::{Run, Tree, command, require, run, skip};
+use crate::harness::editors::environment;
+use crate::harness::{Tree, command, expect, invoke, require, run, skip};
 
 const KERNELS: &str = "\
 __device__ int calls;
@@ -51,20 +51,15 @@ impl Toolkit {
 
     fn nvcc(&self, arguments: &[&str], output: &Path) {
         let mut nvcc = command(self.programs.join("nvcc"));
-        let run: Run = nvcc.args(arguments).arg("-o").arg(output).output().expect("nvcc starts").into();
-        assert_eq!(run.code, Some(0), "nvcc {arguments:?}: {}{}", run.stdout, run.stderr);
+        expect(nvcc.args(arguments).arg("-o").arg(output), 0);
     }
 
     /// The names that cuobjdump has for machine code and PTX: `sm_87 cubin`, and how many of each.
     fn list(&self, file: &Path) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for (option, extension) in [("--list-elf", "cubin"), ("--list-ptx", "ptx")] {
-            let run: Run = command(self.programs.join("cuobjdump"))
-                .args([option, "-all"])
-                .arg(file)
-                .output()
-                .expect("cuobjdump starts")
-                .into();
+            let mut cuobjdump = command(self.programs.join("cuobjdump"));
+            let run = run(cuobjdump.args([option, "-all"]).arg(file));
             for line in run.stdout.lines() {
                 // `ELF file    1: one.1.sm_87.cubin`
                 let mut words = line.rsplit('.');
@@ -80,9 +75,9 @@ impl Toolkit {
 
 /// What `archs` says of a file in which nothing is wrong.
 fn archs(file: &Path) -> Value {
-    let run = run(["archs", "--json", "--unused-for", "7.5,8.7", file.to_str().unwrap()]);
+    let run = invoke(["archs", "--json", "--unused-for", "7.5,8.7", file.to_str().unwrap()]);
     run.assert_code(0, &file.display().to_string());
-    let file = run.json()["files"][0].clone();
+    let file = run.file();
     assert!(problems(&file).is_empty(), "{file}");
     file
 }
@@ -161,8 +156,8 @@ fn every_architecture_that_was_asked_for_is_listed() {
     if require("llvm-strip", test) {
         let bare = toolkit.tree.join("libbare.so");
         let mut strip = command("llvm-strip");
-        let run: Run = strip.arg("--strip-sections").arg("-o").args([&bare, &library]).output().unwrap().into();
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let run = run(strip.arg("--strip-sections").arg("-o").args([&bare, &library]));
+        assert_eq!(run.code, 0, "{}", run.stderr);
         let in_segments: Vec<String> = linked.iter().map(|line| line.replace(".nv_fatbin", "PT_LOAD")).collect();
         assert_eq!(listed(&archs(&bare)), in_segments);
     }
@@ -258,7 +253,7 @@ fn a_file_without_kernels_is_told_from_one_with_an_empty_kernel() {
         }
         let runs = if has_code { "exactly" } else { "missing" };
         assert_eq!(report["targets"][0]["runs"], runs, "{name}");
-        let human = run(["archs", "--unused-for", "7.5", object.to_str().unwrap()]);
+        let human = invoke(["archs", "--unused-for", "7.5", object.to_str().unwrap()]);
         assert_eq!(human.stdout.contains("no kernels\n"), !has_code, "{name}: {}", human.stdout);
     }
 }

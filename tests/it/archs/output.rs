@@ -1,13 +1,11 @@
 //! What `archs` prints, and its exit status.
 
-use std::os::unix::fs::PermissionsExt;
-
 use serde_json::{Value, json};
 
 use super::{library, row};
 use crate::elfgen::{Kind, Machine, Spec};
 use crate::fatgen::{EXACT, Entry, FAMILY, LZ4, container, filler};
-use crate::support::{Run, Tree, command, program, require, run};
+use crate::harness::{Run, Tree, command, expect, invoke, program, require, set_mode};
 
 /// Two libraries, a file without GPU code, and one that is no ELF file.
 fn tree() -> Tree {
@@ -32,7 +30,7 @@ fn tree() -> Tree {
 }
 
 fn archs(tree: &Tree, options: &[&str]) -> Run {
-    let result = run([&["archs"], options, &[tree.path().to_str().unwrap()]].concat());
+    let result = invoke([&["archs"], options, &[tree.path().to_str().unwrap()]].concat());
     let shown = |text: &str| text.replace(tree.path().to_str().unwrap(), "TREE");
     Run { stdout: shown(&result.stdout), stderr: shown(&result.stderr), ..result }
 }
@@ -198,11 +196,11 @@ fn names_of_gpus() {
 fn files_that_cannot_be_read_are_errors() {
     let tree = tree();
     let missing = tree.join("missing");
-    let both = run(["archs", "--sum", missing.to_str().unwrap(), tree.join("lib").to_str().unwrap()]);
+    let both = invoke(["archs", "--sum", missing.to_str().unwrap(), tree.join("lib").to_str().unwrap()]);
     both.assert_code(2, "a missing file");
     assert!(both.stderr.starts_with(&format!("error: {}: ", missing.display())), "{}", both.stderr);
     assert!(both.stdout.contains("4 files, 2 with GPU code: 1880 bytes of it"), "{}", both.stdout);
-    let json = run(["archs", "--sum", "--json", missing.to_str().unwrap(), tree.join("lib").to_str().unwrap()]);
+    let json = invoke(["archs", "--sum", "--json", missing.to_str().unwrap(), tree.join("lib").to_str().unwrap()]);
     json.assert_code(2, "a missing file");
     let document = json.json();
     assert_eq!(document["summary"]["failed"], 1);
@@ -220,7 +218,7 @@ fn files_that_cannot_be_read_are_errors() {
     assert!(run.stderr.contains("warning: TREE/lib/libwrong.so: .nv_fatbin: the entry at 0x"), "{}", run.stderr);
 
     let locked = tree.file("lib/liblocked.so", &library(".nv_fatbin", &wrong).build());
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o0)).unwrap();
+    set_mode(&locked, 0o0);
     // Root reads it all the same.
     if std::fs::read(&locked).is_err() {
         let run = archs(&tree, &[]);
@@ -233,7 +231,7 @@ fn files_that_cannot_be_read_are_errors() {
 fn one_file_is_one_file() {
     let tree = Tree::in_memory();
     let file = tree.file("one.so", &library(".nv_fatbin", &container([Entry::cubin(87)]).build()).build());
-    let run = run(["archs", file.to_str().unwrap()]);
+    let run = invoke(["archs", file.to_str().unwrap()]);
     run.assert_code(0, "one file");
     assert!(run.stdout.contains("(1 fat binary)\n"), "{}", run.stdout);
     assert!(run.stdout.ends_with("1 file, 1 with GPU code: 48 bytes of it\n"), "{}", run.stdout);
@@ -251,8 +249,7 @@ fn names_of_sections_are_escaped_on_a_terminal() {
     let wrong = container([Entry { kind: 9, ..Entry::cubin(87) }]).build();
     tree.file("one.so", &library(".data\x1b[31m\n", &one).gpu_code(".data\x07", &wrong).build());
     let line = format!("'{}' archs --color=never '{}'", program().display(), tree.path().display());
-    let run: Run = command("script").args(["-qec", &line, "/dev/null"]).output().expect("script starts").into();
-    assert_eq!(run.code, Some(1), "{}", run.stdout);
+    let run = expect(command("script").args(["-qec", &line, "/dev/null"]), 1);
     assert!(!run.stdout.contains(['\x1b', '\x07']), "{:?}", run.stdout);
     assert!(
         run.stdout.contains(r"  .data\u{1b}[31m\n ") && run.stdout.contains(r": .data\u{7}: the entry"),

@@ -194,7 +194,7 @@ fn in_code_and_at_odd_places_all_must_be_right() {
     }
 }
 
-/// A host's record without the container that it is about: something was removed, or is where nobody looks.
+/// A host's record without the container that it is about: something was removed, or is where the reader does not look.
 #[test]
 fn records_of_containers_need_containers() {
     let records = [fatgen::wrapper(1, 0x1000), fatgen::wrapper(2, 0), fatgen::wrapper(1, 0x2000)].concat();

@@ -6,7 +6,7 @@ use super::image::{Checked, Finding, Image};
 use super::objects::{COMPAT, DRIVER, LINK, compat};
 use super::table::{Case, Scope, cases};
 use crate::elfgen::Machine;
-use crate::support::{Run, binary};
+use crate::harness::{binary, run};
 
 /// Rules that `fix` repairs, and the option that each needs.
 const REPAIRED: [(&str, &[&str]); 14] = [
@@ -44,7 +44,7 @@ fn shared<'a>(case: &Case, arguments: &'a [String]) -> Vec<&'a str> {
     let mut list = Vec::new();
     for pair in arguments.windows(2) {
         let is_shared = ["--compat", "--driver", "--stub", "--driver-library"].contains(&pair[0].as_str());
-        // Where compat is forbidden nobody hands it to fix.
+        // Where compat is forbidden it is not handed to fix.
         if is_shared && !case.arguments.contains(&"forbid") {
             list.extend([pair[0].as_str(), pair[1].as_str()]);
         }
@@ -55,7 +55,7 @@ fn shared<'a>(case: &Case, arguments: &'a [String]) -> Vec<&'a str> {
 fn fix(image: &Image, arguments: &[&str]) {
     let mut program = binary();
     program.args(["fix", "--in-place"]).args(arguments).arg(image.host("/"));
-    let run: Run = program.output().unwrap().into();
+    let run = run(&mut program);
     // A file that cannot be read is a failure of its own; the others are fixed.
     run.assert_orderly(&format!("{arguments:?}"));
 }
@@ -83,7 +83,7 @@ fn check_after_fix_finds_nothing_that_fix_repairs() {
         let needs_compat = REPAIRED_WITH_COMPAT.iter().any(|code| before.codes().contains(code));
         let mut options = shared(&case, &arguments);
         if needs_compat {
-            // The package is added, as a person would.
+            // The package is added, as a user would.
             let libcuda = format!("{COMPAT}/libcuda.so.1");
             if !image.host(&libcuda).exists() {
                 // The closures of the table are those of a Jetson.
@@ -109,7 +109,7 @@ fn check_after_fix_finds_nothing_that_fix_repairs() {
             if ["CRP303", "CRP603"].contains(&code) && case.code != code {
                 continue;
             }
-            // Whoever forbids compat says so to fix as well.
+            // A caller that forbids compat says so to fix as well.
             if code == "CRP402" && !options.contains(&"--drop-compat") {
                 continue;
             }

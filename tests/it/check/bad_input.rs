@@ -1,17 +1,16 @@
 //! Input that cannot be used is named, with exit code 2, or is a finding; nothing panics and nothing is passed over.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-
 use super::image::{Checked, Image, store, text};
 use super::objects::{COMPAT, DRIVER, compat_note, dlopen_note, dlopens, driver_for, library, linked, stub};
 use super::table::cases;
 use crate::elfgen::{Machine, Note};
-use crate::support::{Run, Tree, binary, require, run_bounded};
+use crate::harness::{
+    self, Tree, as_nobody, binary, copy_program, expect, is_root, require, run, run_bounded, set_mode,
+};
 
 /// Exit code 2, nothing on standard output, and one message with all of these words.
 fn assert_refused(tree: &Tree, arguments: &[&str], words: &[&str]) {
-    let run: Run = binary().current_dir(tree.path()).args(arguments).output().unwrap().into();
+    let run = run(binary().current_dir(tree.path()).args(arguments));
     run.assert_code(2, &format!("{arguments:?}"));
     assert_eq!(run.stdout, "", "{arguments:?}");
     assert!(run.stderr.starts_with("error: "), "{arguments:?}: {}", run.stderr);
@@ -24,10 +23,9 @@ fn assert_refused(tree: &Tree, arguments: &[&str], words: &[&str]) {
 fn paths_that_are_not_there_are_named() {
     let tree = Tree::in_memory();
     tree.file("file", b"not ELF");
-    symlink("loop", tree.join("loop")).unwrap();
-    symlink("gone", tree.join("dangling")).unwrap();
-    std::fs::create_dir(tree.join("image")).unwrap();
-    symlink("/x/y", tree.join("image/loop2")).unwrap();
+    tree.symlink("loop", "loop");
+    tree.symlink("gone", "dangling");
+    tree.symlink("/x/y", "image/loop2");
     for (arguments, words) in [
         (&["check", "missing"][..], &["missing", "No such file"][..]),
         (&["check", "file", "missing"], &["missing"]),
@@ -109,7 +107,7 @@ fn lists_that_are_no_closures_are_named() {
     ] {
         let told = list.escape_ascii().to_string();
         tree.file("list", list);
-        std::fs::create_dir_all(tree.join("image")).unwrap();
+        tree.folder("image");
         for root in [&[][..], &["--root", "image"]] {
             let arguments = [&["check", "--closure-from", "list"], root].concat();
             let named = [&["list"], words].concat();
@@ -168,14 +166,12 @@ fn allowlists_and_baselines_that_cannot_be_used_are_named() {
 fn a_closure_without_nix_is_refused() {
     let tree = Tree::in_memory();
     tree.file("file", b"not ELF");
-    let path = binary().args(["check", "--closure", "file"]).current_dir(tree.path()).env("PATH", "").output().unwrap();
-    let run: Run = path.into();
-    run.assert_code(2, "no nix-store");
+    let run = expect(binary().args(["check", "--closure", "file"]).current_dir(tree.path()).env("PATH", ""), 2);
     assert!(run.stderr.contains("nix-store") && run.stderr.contains("--closure-from"), "{}", run.stderr);
     assert_refused(&tree, &["check", "--closure", "missing"], &["missing"]);
 }
 
-/// A file that its owner may not read, and a directory, as somebody who is not root.
+/// A file and a directory that root alone may read, for a user who is not root.
 #[test]
 fn what_may_not_be_read_is_a_finding() {
     if !require("setpriv", "what_may_not_be_read_is_a_finding") {
@@ -185,32 +181,21 @@ fn what_may_not_be_read_is_a_finding() {
     tree.file("out/lib/libsecret.so", &linked().build());
     tree.file("out/secret/libx.so", &linked().build());
     tree.file("out/lib/libopen.so", &library().build());
-    // Nobody must reach the program and the tree.
     let program = tree.join("cuda-runpath");
-    crate::support::copy_program(&crate::support::program(), &program);
-    let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    for path in [tree.path(), &tree.join("out"), &tree.join("out/lib"), &tree.join("out/lib/libopen.so"), &program] {
-        mode(path, 0o755);
+    copy_program(&harness::program(), &program);
+    for path in ["out", "out/lib", "out/lib/libopen.so"] {
+        set_mode(&tree.join(path), 0o755);
     }
-    mode(&tree.join("out/lib/libsecret.so"), 0o000);
-    mode(&tree.join("out/secret"), 0o700);
-    let mut nobody = crate::support::command("setpriv");
-    nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
-    let is_root = rustix::process::geteuid().is_root();
-    let run: Run = if is_root {
-        nobody.arg(&program).args(["check", "--json", "out"]).current_dir(tree.path()).output().unwrap().into()
-    } else {
-        binary().args(["check", "--json", "out"]).current_dir(tree.path()).output().unwrap().into()
-    };
+    set_mode(&tree.join("out/lib/libsecret.so"), 0o000);
+    set_mode(&tree.join("out/secret"), 0o700);
+    let run = run(as_nobody(program).args(["check", "--json", "out"]).current_dir(tree.path()));
     let checked = Checked::of(run);
     let told: Vec<(String, String)> = checked.findings().into_iter().map(|f| (f.code, f.path)).collect();
     let wanted = ["out/lib/libsecret.so", "out/secret"].map(|path| ("CRP700".to_owned(), path.to_owned()));
-    if is_root {
+    if is_root() {
         assert_eq!(told, wanted, "{:#?}", checked.findings());
         assert!(checked.findings().iter().all(|finding| finding.message.contains("Permission denied")));
         checked.run.assert_code(1, "an unreadable file is an error");
-    } else {
-        mode(&tree.join("out/secret"), 0o755);
     }
 }
 

@@ -5,7 +5,7 @@ use super::image::Image;
 use super::objects::{COMPAT, DRIVER, LINK, compat, dlopens, driver, library, linked, program, stub};
 use super::rules;
 use crate::elfgen::Machine;
-use crate::support::{Run, binary, run};
+use crate::harness::{binary, invoke, run};
 
 /// An image in which everything asks, and every directory has an answer.
 fn image() -> Image {
@@ -83,13 +83,13 @@ fn explain_with_an_environment() {
 
 #[test]
 fn every_rule_is_explained_by_code_and_by_name() {
-    let list = run(["rules"]).stdout;
+    let list = invoke(["rules"]).stdout;
     assert_eq!(list.lines().count(), rules().len());
     for (code, rule) in rules() {
         let text_of = |key: &str| rule[key].as_str().unwrap();
-        let by_code = run(["rules", &code.to_lowercase()]);
+        let by_code = invoke(["rules", &code.to_lowercase()]);
         by_code.assert_code(0, &code);
-        assert_eq!(by_code.stdout, run(["rules", text_of("slug")]).stdout);
+        assert_eq!(by_code.stdout, invoke(["rules", text_of("slug")]).stdout);
         // Lines are broken for reading.
         let words: String = by_code.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         for key in ["code", "slug", "severity", "condition", "cause", "remedy", "example"] {
@@ -97,7 +97,7 @@ fn every_rule_is_explained_by_code_and_by_name() {
             assert!(words.contains(&wanted), "{code}: {key} is not in {}", by_code.stdout);
         }
         assert!(by_code.stdout.lines().all(|line| line.chars().count() <= 80), "{}", by_code.stdout);
-        assert_eq!(run(["rules", &code, "--json"]).json()["rules"][0], rule);
+        assert_eq!(invoke(["rules", &code, "--json"]).json()["rules"][0], rule);
         let line = list.lines().find(|line| line.starts_with(&code)).unwrap();
         assert!(line.contains(text_of("slug")) && line.ends_with(text_of("condition")), "{line}");
     }
@@ -106,7 +106,7 @@ fn every_rule_is_explained_by_code_and_by_name() {
 /// A remedy that names a command names one that there is.
 #[test]
 fn remedies_name_commands_that_exist() {
-    let help = run(["--help"]).stdout;
+    let help = invoke(["--help"]).stdout;
     for (code, rule) in rules() {
         for rest in rule["remedy"].as_str().unwrap().split("cuda-runpath ").skip(1) {
             let command = rest.split(' ').next().unwrap();
@@ -126,12 +126,12 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         let result = |jobs: &str| {
             let mut program = binary();
             program.args(["check", "-v", "-j", jobs, "--format", format, "--root"]).arg(image.host("/"));
-            program.output().unwrap().stdout
+            run(&mut program).bytes.escape_ascii().to_string()
         };
         let one = result("1");
         assert!(!one.is_empty());
         for jobs in ["2", "7"] {
-            assert_eq!(result(jobs).escape_ascii().to_string(), one.escape_ascii().to_string(), "{format} -j{jobs}");
+            assert_eq!(result(jobs), one, "{format} -j{jobs}");
         }
     }
 }
@@ -150,7 +150,7 @@ fn quiet_and_verbose() {
     ] {
         let mut program = binary();
         program.args(["check", option, "--root"]).arg(image.host("/"));
-        let run: Run = program.output().unwrap().into();
+        let run = run(&mut program);
         run.assert_code(1, option);
         for (sign, wanted) in [
             ("error CRP100", error),

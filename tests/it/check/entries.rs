@@ -47,9 +47,9 @@ fn words() -> Vec<Case> {
         raises("CRP302", "the build directory of Nix", (LIB, "/build/source/lib")).in_image(|image| {
             one(image, &library().runpath("/build/source/lib"));
         }),
-        raises("CRP302", "a home", (LIB, "/home/somebody/lib")).in_image(|image| {
-            image.folder("/home/somebody/lib", 0o755);
-            one(image, &library().runpath("/home/somebody/lib"));
+        raises("CRP302", "a home", (LIB, "/home/user/lib")).in_image(|image| {
+            image.folder("/home/user/lib", 0o755);
+            one(image, &library().runpath("/home/user/lib"));
         }),
         raises("CRP302", "another home than the object's", ("/home/me/lib/libuser.so.1", "/home/you/lib")).in_image(
             |image| {
@@ -160,7 +160,7 @@ fn places() -> Vec<Case> {
             image.folder("/opt/plugins", 0o1777);
             one(image, &library().runpath("/opt/plugins"));
         }),
-        raises("CRP310", "a directory that anybody can make", (LIB, "/opt/shared/lib")).in_image(|image| {
+        raises("CRP310", "a directory that any user can make", (LIB, "/opt/shared/lib")).in_image(|image| {
             image.folder("/opt/shared", 0o777);
             one(image, &library().runpath("/opt/shared/lib"));
         }),
@@ -178,7 +178,7 @@ fn places() -> Vec<Case> {
             one(image, &library().runpath("/opt/shared/lib"));
         }),
         near("CRP310", "a link of the image leads into the image").finds("CRP305").in_image(|image| {
-            // Followed from the host's root, /tmp would be a directory that everybody can write to.
+            // Followed from the host's root, /tmp would be a directory that every user can write to.
             image.link("/opt/shared", "/tmp");
             image.folder("/tmp", 0o755);
             one(image, &library().runpath("/opt/shared/lib"));

@@ -3,14 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::image::{Checked, Image, text};
 use super::objects::{DRIVER, dlopens, driver, library, linked};
 use super::table::cases;
-use crate::support::{self, Run, Tree, binary, require, run};
+use crate::harness::{Run, Tree, binary, command, expect, invoke, program, require, run, skip};
 
 pub(crate) const FORMATS: [&str; 5] = ["human", "json", "sarif", "junit", "github"];
 
@@ -23,7 +22,7 @@ struct Documents {
 impl Documents {
     fn new() -> Self {
         let tree = Tree::in_memory();
-        std::fs::create_dir(tree.join("documents")).unwrap();
+        tree.folder("documents");
         Self { tree, count: 0 }
     }
 
@@ -37,28 +36,27 @@ impl Documents {
         if !require("/usr/bin/python3", test) || !has_jsonschema(test) {
             return;
         }
-        let schema = self.tree.file("schema.json", run(["rules", "--schema"]).stdout.as_bytes());
+        let schema = self.tree.file("schema.json", invoke(["rules", "--schema"]).stdout.as_bytes());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/check/validate.py");
-        let mut python = support::command("/usr/bin/python3");
-        let validated: Run = python.arg(script).arg(schema).arg(self.tree.join("documents")).output().unwrap().into();
-        assert_eq!(validated.code, Some(0), "{}{}", validated.stdout, validated.stderr);
+        let mut python = command("/usr/bin/python3");
+        let validated = expect(python.arg(script).arg(schema).arg(self.tree.join("documents")), 0);
         assert!(validated.stdout.contains(&format!("{} documents, 0 bad", self.count)), "{}", validated.stdout);
     }
 }
 
 fn has_jsonschema(test: &str) -> bool {
-    let found = support::command("/usr/bin/python3").args(["-c", "import jsonschema"]).output().unwrap();
-    if !found.status.success() {
-        support::skip(test, "python3-jsonschema is not installed");
+    let found = run(command("/usr/bin/python3").args(["-c", "import jsonschema"])).code == 0;
+    if !found {
+        skip(test, "python3-jsonschema is not installed");
     }
-    found.status.success()
+    found
 }
 
 /// `check` of an image in a format.
-fn in_format(image: &Image, format: &str, arguments: &[String]) -> std::process::Output {
+fn in_format(image: &Image, format: &str, arguments: &[String]) -> Run {
     let mut program = binary();
     program.args(["check", "--format", format, "--color", "never", "--root"]).arg(image.host("/")).args(arguments);
-    program.output().unwrap()
+    run(&mut program)
 }
 
 #[test]
@@ -74,13 +72,13 @@ fn every_format_names_every_finding_and_has_one_exit_code() {
         let arguments = case.all_arguments(&image, &[]);
         for format in FORMATS {
             let output = in_format(&image, format, &arguments);
-            assert_eq!(output.status.code(), checked.run.code, "{title} as {format}");
-            let text = String::from_utf8(output.stdout.clone()).unwrap();
+            assert_eq!(output.code, checked.run.code, "{title} as {format}");
+            let text = String::from_utf8(output.bytes.clone()).unwrap();
             match format {
                 "human" => assert_human(&checked, &text, &title),
                 "json" => assert_eq!(text, checked.run.stdout, "--json is short for --format json"),
                 "sarif" => assert_sarif(&checked, &serde_json::from_str(&text).unwrap(), &title),
-                "junit" => documents.add("junit", &output.stdout),
+                "junit" => documents.add("junit", &output.bytes),
                 _ => assert_github(&checked, &text, &title),
             }
             assert!(text.contains(case.code) || format == "human", "{title} as {format}: {text}");
@@ -153,7 +151,7 @@ fn hostile() -> Image {
     entry.extend(HOSTILE.iter().filter(|byte| **byte != b':'));
     let spec = linked().needs("libgone\n\x1b[1m.so").runpath(entry);
     let name = OsStr::from_bytes(HOSTILE);
-    std::fs::create_dir(image.host("/lib")).unwrap();
+    image.folder("/lib", 0o755);
     std::fs::write(image.host("/lib").join(name), spec.build()).unwrap();
     image
 }
@@ -167,24 +165,24 @@ fn hostile_names_break_no_grammar() {
     documents.add("json", checked.run.stdout.as_bytes());
     for format in FORMATS {
         let output = in_format(&image, format, &[]);
-        assert_eq!(output.status.code(), Some(1), "{format}");
-        let readable = String::from_utf8(output.stdout.clone());
+        assert_eq!(output.code, 1, "{format}");
+        let readable = String::from_utf8(output.bytes.clone());
         match format {
             "human" => {
                 // A pipe gets names as they are.
-                let found = output.stdout.windows(HOSTILE.len()).any(|window| window == HOSTILE);
-                assert!(found, "{}", output.stdout.escape_ascii());
+                let found = output.bytes.windows(HOSTILE.len()).any(|window| window == HOSTILE);
+                assert!(found, "{}", output.bytes.escape_ascii());
             }
             "json" => assert_eq!(readable.unwrap(), image.check::<&str>(&[]).run.stdout),
             "sarif" => {
-                let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let document = output.json();
                 assert_sarif(&checked, &document, format);
                 let uri = "runs/0/results/0/locations/0/physicalLocation/artifactLocation/uri";
                 let uri = document.pointer(&format!("/{uri}")).unwrap().as_str().unwrap();
                 assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()), "{uri}");
                 assert!(uri.starts_with("file:///lib/a%FF%01%0A%0D%1B%5B31m%252C%3A%3A"), "{uri}");
             }
-            "junit" => documents.add("junit", &output.stdout),
+            "junit" => documents.add("junit", &output.bytes),
             _ => {
                 let text = readable.unwrap();
                 assert_github(&checked, &text, format);
@@ -210,21 +208,21 @@ fn a_terminal_gets_escapes_as_text() {
     let image = hostile();
     for arguments in ["check -v", "check --format github", "check --format junit", "explain lib/*", "explain missing/*"]
     {
-        let (command, rest) = arguments.split_once(' ').unwrap();
-        let (image, program) = (image.host("/"), support::program());
+        let (subcommand, rest) = arguments.split_once(' ').unwrap();
+        let (image, program) = (image.host("/"), program());
         let (image, program) = (text(&image), text(&program));
         // The pattern is for the shell: only it can say such a name.
         let rest = rest.replace("missing/*", "missing/$(printf 'libcuda.so.1\\001\\033[31m')");
-        let line = format!("cd {image} && {program} {command} --color never --root . {rest}");
-        let output = Command::new("script").args(["-qec", &line, "/dev/null"]).env("LC_ALL", "C").output().unwrap();
-        let told = output.stdout.escape_ascii().to_string();
-        assert!(!output.stdout.contains(&0x1b), "{arguments}: {told}");
-        assert!(!output.stdout.contains(&0x01), "{arguments}: {told}");
+        let line = format!("cd {image} && {program} {subcommand} --color never --root . {rest}");
+        let output = run(command("script").args(["-qec", &line, "/dev/null"]));
+        let told = output.bytes.escape_ascii().to_string();
+        assert!(!output.bytes.contains(&0x1b), "{arguments}: {told}");
+        assert!(!output.bytes.contains(&0x01), "{arguments}: {told}");
         assert!(told.contains("libcuda.so.1"), "{arguments}: {told}");
     }
 }
 
-/// Text for people, to be read by people.
+/// The text format, as a golden to be read.
 #[test]
 fn check_for_people() {
     let image = Image::new();
@@ -242,9 +240,9 @@ fn check_for_people() {
     let transcript = |arguments: &str| {
         let mut program = binary();
         program.current_dir(image.host("/")).args(arguments.split(' '));
-        let run: Run = program.output().unwrap().into();
+        let run = run(&mut program);
         assert_eq!(run.stderr, "", "{arguments}");
-        format!("$ cuda-runpath {arguments}\n{}-- exit {}\n", run.stdout, run.code.unwrap())
+        format!("$ cuda-runpath {arguments}\n{}-- exit {}\n", run.stdout, run.code)
     };
     let transcripts = [
         "check --root .",

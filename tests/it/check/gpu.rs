@@ -70,7 +70,7 @@ fn missing() -> Vec<Case> {
         near("CRP500", "a compiler's PTX for a file without kernels").with(&["--arch", "8.7"]).in_image(|image| {
             put(image, [Entry::ptx(90).raw(b".version 8.8\n.target sm_90\n.address_size 64\n")]);
         }),
-        near("CRP500", "nobody asked").in_image(|image| put(image, [Entry::cubin(90)])),
+        near("CRP500", "no target is asked for").in_image(|image| put(image, [Entry::cubin(90)])),
     ]
 }
 

@@ -1,13 +1,11 @@
 //! An unpacked image with a Nix store in it, so that no test depends on the machine that it runs on.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::elfgen::Spec;
-use crate::support::{Run, Tree, binary};
+use crate::harness::{Run, Tree, binary, names, run, set_mode};
 
 /// A path in the store: every store path of an image has the same hash.
 macro_rules! store {
@@ -43,34 +41,25 @@ impl Image {
     }
 
     pub(crate) fn file(&self, path: &str, bytes: &[u8]) -> &Self {
-        let host = self.host(path);
-        std::fs::create_dir_all(host.parent().unwrap()).unwrap();
-        std::fs::write(host, bytes).unwrap();
+        self.tree.file(self.host(path), bytes);
         self
     }
 
     pub(crate) fn link(&self, path: &str, target: &str) -> &Self {
-        let host = self.host(path);
-        std::fs::create_dir_all(host.parent().unwrap()).unwrap();
-        symlink(target, host).unwrap();
+        self.tree.symlink(target, self.host(path));
         self
     }
 
     pub(crate) fn folder(&self, path: &str, mode: u32) -> &Self {
-        let host = self.host(path);
-        std::fs::create_dir_all(&host).unwrap();
-        std::fs::set_permissions(host, std::fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&self.tree.folder(self.host(path)), mode);
         self
     }
 
     /// Writes the list of all store paths, as closureInfo does, and says where.
     pub(crate) fn store_paths(&self) -> PathBuf {
-        let folder = std::fs::read_dir(self.host("/nix/store")).unwrap();
-        let names: BTreeSet<String> =
-            folder.map(|entry| format!("/nix/store/{}\n", entry.unwrap().file_name().to_str().unwrap())).collect();
-        let list = self.beside("store-paths");
-        std::fs::write(&list, names.into_iter().collect::<String>()).unwrap();
-        list
+        let names = names(&self.host("/nix/store"));
+        let list: String = names.iter().map(|name| format!("/nix/store/{}\n", name.to_str().unwrap())).collect();
+        self.tree.file("store-paths", list.as_bytes())
     }
 
     /// `check` of the whole image.
@@ -91,7 +80,7 @@ impl Image {
         let mut program = binary();
         program.args([command, "--json", "--root"]).arg(self.host("/"));
         program.args(arguments.iter().map(AsRef::as_ref));
-        program.output().unwrap().into()
+        run(&mut program)
     }
 }
 
@@ -114,7 +103,7 @@ pub(crate) struct Finding {
 impl Checked {
     pub(crate) fn of(run: Run) -> Self {
         run.assert_orderly("check");
-        assert!(run.code == Some(0) || run.code == Some(1), "{}", run.stderr);
+        assert!(matches!(run.code, 0 | 1), "{}", run.stderr);
         Self { json: run.json(), run }
     }
 

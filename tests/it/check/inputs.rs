@@ -1,17 +1,15 @@
 //! What is checked: files, trees and links of this machine, images, and closures in every form in which Nix lists them.
 
-use std::path::Path;
-
 use super::image::{Checked, Image, store, text};
 use super::objects::{COMPAT, DRIVER, LINK, compat, cudart, dlopens, driver, library, linked, program, stub};
 use crate::elfgen::Machine;
-use crate::support::{Run, Tree, binary};
+use crate::harness::{Tree, binary, run};
 
 /// `check` of paths of this machine, with the driver directory of the tree.
 fn check_here(tree: &Tree, arguments: &[&str]) -> Checked {
     let mut program = binary();
     program.current_dir(tree.path()).args(["check", "--json", "--driver", "$ORIGIN/../driver"]).args(arguments);
-    Checked::of(program.output().unwrap().into())
+    Checked::of(run(&mut program))
 }
 
 /// A good library, a bad one and a text.
@@ -31,8 +29,8 @@ fn summary(checked: &Checked, key: &str) -> u64 {
 #[test]
 fn files_trees_and_links_are_checked_under_the_names_they_are_given() {
     let tree = tree();
-    std::os::unix::fs::symlink("out", tree.join("result")).unwrap();
-    std::os::unix::fs::symlink("out/lib/libbad.so", tree.join("bad")).unwrap();
+    tree.symlink("out", "result");
+    tree.symlink("out/lib/libbad.so", "bad");
     for (arguments, files, bad) in [
         (&["out"][..], 4, "out/lib/libbad.so"),
         (&["result"], 4, "result/lib/libbad.so"),
@@ -127,7 +125,7 @@ fn a_root_may_be_given_as_a_relative_path() {
     {
         let mut program = binary();
         program.current_dir(image.beside("")).args(["check", "--json", "--root", root, path]);
-        let checked = Checked::of(program.output().unwrap().into());
+        let checked = Checked::of(run(&mut program));
         assert_eq!(summary(&checked, "consumers"), 1, "{root} {path}: {}", checked.json);
     }
 }
@@ -265,22 +263,12 @@ fn the_way_to_a_leak_is_told() {
 fn a_private_store_is_a_store() {
     let tree = Tree::in_memory();
     let path = |name: &str| format!("{}/nix/store/00000000000000000000000000000000-{name}", tree.path().display());
-    let put = |path: &str, bytes: &[u8]| {
-        std::fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    };
     let runpath = format!("{}/lib:{DRIVER}", path("lib"));
-    put(&format!("{}/bin/app", path("app")), &program().needs("libuser.so.1").runpath(runpath).build());
-    put(&format!("{}/lib/libuser.so.1", path("lib")), &linked().runpath(DRIVER).build());
+    tree.file(format!("{}/bin/app", path("app")), &program().needs("libuser.so.1").runpath(runpath).build());
+    tree.file(format!("{}/lib/libuser.so.1", path("lib")), &linked().runpath(DRIVER).build());
     let list = tree.file("list", format!("{}\n{}\n", path("app"), path("lib")).as_bytes());
     // $TMPDIR is a directory of builds, and this store lies in it.
-    let run: Run = binary()
-        .env("TMPDIR", tree.path())
-        .args(["check", "--json", "--closure-from"])
-        .arg(list)
-        .output()
-        .unwrap()
-        .into();
+    let run = run(binary().env("TMPDIR", tree.path()).args(["check", "--json", "--closure-from"]).arg(list));
     assert_eq!(Checked::of(run).codes(), "");
 }
 
@@ -293,7 +281,7 @@ fn the_environment_names_directories_of_builds() {
     for (name, code) in [("TMPDIR", "CRP302"), ("NIX_BUILD_TOP", "CRP302"), ("SOMETHING", "")] {
         let mut program = binary();
         program.env(name, "/var/lib/builder/").args(["check", "--json", "--root"]).arg(image.host("/"));
-        assert_eq!(Checked::of(program.output().unwrap().into()).codes(), code, "{name}");
+        assert_eq!(Checked::of(run(&mut program)).codes(), code, "{name}");
     }
 }
 

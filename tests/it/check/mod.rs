@@ -21,12 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::run;
+use crate::harness::invoke;
 use table::{Case, cases};
 
 /// The published table, by code.
 fn rules() -> BTreeMap<String, Value> {
-    let document = run(["rules", "--json"]).json();
+    let document = invoke(["rules", "--json"]).json();
     let rules = document["rules"].as_array().unwrap().iter();
     rules.map(|rule| (rule["code"].as_str().unwrap().to_owned(), rule.clone())).collect()
 }

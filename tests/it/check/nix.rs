@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::image::{Checked, text};
-use crate::support::{self, Run, Tree, require, skip};
+use crate::harness::{Tree, binary, command, expect, program, require, run, skip};
 
 const TEST: &str = "closures_of_real_builds_are_judged";
 
@@ -39,7 +39,7 @@ impl Nix {
     fn new() -> Self {
         let nix = Self { tree: Tree::new() };
         for folder in ["store", "state", "log", "conf", "home"] {
-            std::fs::create_dir(nix.tree.join(folder)).unwrap();
+            nix.tree.folder(folder);
         }
         let lines = [
             "sandbox = false",
@@ -74,14 +74,12 @@ impl Nix {
 
     fn build(&self) -> Results {
         let expression = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/check/closure.nix");
-        let libc = support::command("gcc").arg("-print-file-name=libc.so.6").output().unwrap();
-        let libc = String::from_utf8(libc.stdout).unwrap();
-        let mut build = support::command("nix-build");
+        let libc = expect(command("gcc").arg("-print-file-name=libc.so.6"), 0).stdout;
+        let mut build = command("nix-build");
         self.with(&mut build).args(["--no-out-link", "--option", "cores", "1"]).arg(expression);
         build.args(["--argstr", "libc", libc.trim(), "--argstr", "loader", &loader()]);
-        build.arg("--argstr").arg("program").arg(support::program());
-        let run: Run = build.output().unwrap().into();
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        build.arg("--argstr").arg("program").arg(program());
+        let run = expect(&mut build, 0);
         let mut results = Results::default();
         for line in std::fs::read_to_string(run.stdout.trim()).unwrap().lines() {
             let words: Vec<&str> = line.split(' ').collect();
@@ -98,8 +96,8 @@ impl Nix {
     }
 
     fn check(&self, arguments: &[&str]) -> Checked {
-        let mut program = support::binary();
-        let run: Run = self.with(&mut program).args(["check", "--json"]).args(arguments).output().unwrap().into();
+        let mut program = binary();
+        let run = run(self.with(&mut program).args(["check", "--json"]).args(arguments));
         Checked::of(run)
     }
 
@@ -110,15 +108,14 @@ impl Nix {
 
 /// The loader that this machine's programs name.
 fn loader() -> String {
-    let headers = support::command("readelf").args(["-lW", "/bin/sh"]).output().unwrap();
-    let headers = String::from_utf8(headers.stdout).unwrap();
+    let headers = expect(command("readelf").args(["-lW", "/bin/sh"]), 0).stdout;
     let (_, behind) = headers.split_once("interpreter: ").expect("/bin/sh has an interpreter");
     behind.split(']').next().unwrap().to_owned()
 }
 
 /// What a program exits with.
 fn starts(program: PathBuf) -> i32 {
-    support::command(program).output().unwrap().status.code().unwrap()
+    run(&mut command(program)).code
 }
 
 impl Application {
@@ -208,18 +205,15 @@ fn assert_one_result(nix: &Nix, results: &Results) {
     }
     // A link to the output, and a file in it.
     let stub_first = &results.built["stub-first"];
-    let link = nix.tree.join("result");
-    std::os::unix::fs::symlink(&stub_first.out, &link).unwrap();
+    let link = nix.tree.symlink(&stub_first.out, "result");
     assert_eq!(nix.check(&["-v", "--closure", text(&link)]).run.stdout, listed.run.stdout);
     let linked = nix.check(&["--closure", text(&stub_first.linked.join("bin/linked"))]);
     assert_eq!(counted(&linked), "CRP200x1 CRP201x1 CRP202x1");
     let both = nix.check(&["--closure", text(&stub_first.linked), text(&stub_first.wrapped)]);
     assert_eq!(counted(&both), "CRP200x2 CRP201x2 CRP202x1");
-    let refused = |option: &str, argument: &Path| -> Run {
-        let mut program = support::binary();
-        let run: Run = nix.with(&mut program).args(["check", option]).arg(argument).output().unwrap().into();
-        run.assert_code(2, option);
-        run
+    let refused = |option: &str, argument: &Path| {
+        let mut program = binary();
+        expect(nix.with(&mut program).args(["check", option]).arg(argument), 2)
     };
     let unknown = nix.tree.file("unknown", b"");
     let run = refused("--closure", &unknown);

@@ -5,7 +5,7 @@ use super::image::{Checked, Image, findings, text};
 use super::objects::{DRIVER, library, linked, stub};
 use super::table::cases;
 use crate::elfgen::Machine;
-use crate::support::{Run, binary};
+use crate::harness::{binary, run};
 
 #[test]
 fn only_and_skip_choose_findings_by_code_and_by_name() {
@@ -52,7 +52,7 @@ fn the_exit_code_follows_the_worst_finding() {
             for format in FORMATS {
                 let mut program = binary();
                 program.args(["check", "--format", format, "--fail-on", fail_on, "--root"]).arg(image.host("/"));
-                let run: Run = program.args(arguments).output().unwrap().into();
+                let run = run(program.args(arguments));
                 run.assert_code(code, &format!("{arguments:?} {fail_on} {format}"));
             }
         }

@@ -183,7 +183,7 @@ fn other_ways() -> Vec<Case> {
                 image.put("/lib/libopener.so", &library().soname("libopener.so").imports("dlopen"));
                 one(image, &library().carries("libcuda.so.1").needs("libopener.so").runpath("$ORIGIN"));
             }),
-        raises("CRP104", "nobody opens it", (LIB, "libcuda.so.1"))
+        raises("CRP104", "no program opens it", (LIB, "libcuda.so.1"))
             .in_image(|image| one(image, &library().carries("libcuda.so.1"))),
         near("CRP104", "the object that opens it searches the driver directory").in_image(|image| {
             image.put("/lib/libopener.so", &library().soname("libopener.so").imports("dlopen").runpath(DRIVER));
@@ -230,11 +230,11 @@ fn other_ways() -> Vec<Case> {
         near("CRP108", "a static program that names nothing").in_image(|image| {
             image.put("/bin/static", &Spec::new(Machine::X86_64, Kind::Static).carries("libcuda.so.10"));
         }),
-        raises("CRP109", "nobody asks", ("", ""))
+        raises("CRP109", "no object asks", ("", ""))
             .with(&["--require-consumer"])
             .in_image(|image| one(image, &library())),
         raises("CRP109", "nothing is there", ("", "")).with(&["--require-consumer"]).in_image(|_| ()),
-        near("CRP109", "somebody asks")
+        near("CRP109", "an object asks")
             .with(&["--require-consumer"])
             .in_image(|image| one(image, &linked().runpath(DRIVER))),
     ]

@@ -5,6 +5,7 @@ use super::objects::{
     COMPAT, DRIVER, LINK, OLD, compat, cudart, dlopens, dlopens_for, driver, library, linked, nvml_stub, program, stub,
 };
 use crate::elfgen::Machine;
+use crate::harness::set_mode;
 
 const LIB: &str = "/lib/libuser.so.1";
 const ASK: &str = "/lib/libask.so.1";
@@ -162,7 +163,7 @@ fn a_chain_of_loaders_hands_down_its_rpath() {
     image.put("/bin/app", &program().needs("libmid.so.1").rpath("$ORIGIN/../lib:/run/opengl-driver/lib"));
     assert_eq!(in_program(&image.check::<&str>(&[])).0, "pass");
     image.put("/lib/libmid.so.1", &library().soname("libmid.so.1").needs("libask.so.1").runpath("$ORIGIN"));
-    // The program's DT_RPATH serves everything in the process, whoever loaded it.
+    // The program's DT_RPATH serves everything in the process, whatever loaded it.
     assert_eq!(in_program(&image.check::<&str>(&[])).0, "pass");
 }
 
@@ -254,10 +255,8 @@ fn a_wrapper_can_lead_a_library_astray() {
 /// The kernel says setuid, the loader ignores LD_LIBRARY_PATH.
 #[test]
 fn a_setuid_program_has_no_ld_library_path() {
-    use std::os::unix::fs::PermissionsExt as _;
     let image = wrapped(&shell(DRIVER));
-    let path = image.host("/bin/.app-wrapped");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    set_mode(&image.host("/bin/.app-wrapped"), 0o4755);
     assert_eq!(in_program(&image.check::<&str>(&[])).0, "fail");
 }
 

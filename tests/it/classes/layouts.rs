@@ -1,22 +1,21 @@
 //! Both kinds of file that a class is shown on: real ones from the linkers, and images of the generator. Each is run
-//! before, after this program's edit in both write modes, and after somebody else's.
+//! before, after this program's edit in both write modes, and after another editor's.
 
 use std::path::{Path, PathBuf};
 
 use crate::elfgen::Spec;
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
-use crate::elfgen::selftest::{answer, dependency, program};
-use crate::fixtures::{Ended, LINKERS, Link, NEW, OLD, OldPath, Shape, clean, deps, fix, json, run, run_file};
 use crate::generated::wanted;
-use crate::support::{Snapshot, Tree, binary, require};
-use crate::targets::Target;
+use crate::harness::images::{answer, dependency};
+use crate::harness::targets::Target;
+use crate::harness::{
+    Link, MODES, NATIVE, NEW, OLD, OldPath, Run, Shape, Snapshot, Tree, binary, command, copy_program, deps, expect,
+    fix, run, run_file,
+};
 
 /// An editor in the tests: the file's bytes and the wanted path make the bytes of another file.
 pub(super) type Edit<'e> = &'e dyn Fn(&[u8], &str) -> Vec<u8>;
-
-/// The two write modes.
-const MODES: [&[&str]; 2] = [&[], &["--in-place"]];
 
 /// What this program's edit was.
 pub(super) struct Kept {
@@ -27,12 +26,7 @@ pub(super) struct Kept {
 
 /// A path that starts with the new directory and is longer than what any fixture is linked with.
 pub(super) fn long_path() -> String {
-    format!("{}:/{}:{}", deps(0).new.display(), "x/".repeat(150), deps(0).old.display())
-}
-
-/// The linkers that are here, by the names that `-fuse-ld=` knows.
-pub(super) fn linkers(test: &str) -> Vec<&'static str> {
-    LINKERS.into_iter().filter(|(_, program)| require(program, test)).map(|(linker, _)| linker).collect()
+    format!("{}:/{}:{}", deps(NATIVE).new.display(), "x/".repeat(150), deps(NATIVE).old.display())
 }
 
 /// A linked file in a folder of its own. It finds the old dependency.
@@ -58,8 +52,7 @@ impl Real {
     pub(super) fn of(link: &Link<'_>, symbol: &'static str, treat: impl FnOnce(&Path)) -> Self {
         let name = if link.shape == Shape::Library { "libuser.so" } else { "program" };
         let real = Self { tree: Tree::new(), name: name.into(), shape: link.shape, target: link.target, symbol };
-        let original = real.original();
-        std::fs::create_dir_all(original.parent().unwrap()).unwrap();
+        let original = real.tree.place(real.original());
         link.to(&original);
         treat(&original);
         // A file without a path is helped.
@@ -73,18 +66,19 @@ impl Real {
         self.tree.join("original").join(&self.name)
     }
 
-    pub(super) fn run(&self, file: &Path) -> Ended {
+    pub(super) fn run(&self, file: &Path) -> Run {
         run_file(file, self.shape, self.target, self.symbol, None)
     }
 
     /// A copy of the original in a folder of this name.
     pub(super) fn copy(&self, folder: &str) -> PathBuf {
-        let to = self.tree.join(folder).join(&self.name);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        // By another process: a descriptor that this one writes with may be in a child of another test for a moment,
-        // and a file that is open for writing cannot be executed. It also keeps holes.
-        let ended = run(clean("cp").arg("--remove-destination").arg(self.original()).arg(&to));
-        assert_eq!(ended.code, 0, "{}", ended.said());
+        self.copy_of(&self.original(), folder)
+    }
+
+    /// A copy of one of its files.
+    pub(super) fn copy_of(&self, file: &Path, folder: &str) -> PathBuf {
+        let to = self.tree.place(Path::new(folder).join(&self.name));
+        copy_program(file, &to);
         to
     }
 
@@ -97,24 +91,20 @@ impl Real {
     pub(super) fn assert_kept_with(&self, driver: &Path, told: &str) -> Kept {
         let edited = MODES.map(|mode| {
             let file = self.copy(&format!("fix{}", mode.concat()));
-            let command = || {
-                let mut command = binary();
-                command.args(["fix", "--json", "-v", "--driver"]).arg(driver).args(mode).arg(&file);
-                command
-            };
-            let ended = run(&mut command());
+            let fix = || run(binary().args(["fix", "--json", "-v", "--driver"]).arg(driver).args(mode).arg(&file));
+            let ended = fix();
             assert_eq!(ended.code, 0, "{told} {mode:?}: {}", ended.said());
-            let entry = json(&ended)["files"][0].clone();
+            let entry = ended.file();
             assert_eq!(entry["outcome"], "fixed", "{told} {mode:?}: {entry}");
             let after = self.run(&file);
             assert_eq!(after.code, NEW, "{told} {mode:?}, {}: {}", entry["strategy"], after.said());
             let snapshot = Snapshot::of(&file);
-            assert_eq!(run(&mut command()).code, 0, "{told} {mode:?}");
-            snapshot.assert_same(&Snapshot::of(&file), &format!("{told} {mode:?}: a second run"));
-            (Kept { strategy: entry["strategy"].as_str().unwrap().to_owned(), file }, snapshot.bytes)
+            assert_eq!(fix().code, 0, "{told} {mode:?}");
+            assert_eq!(Snapshot::of(&file), snapshot, "{told} {mode:?}: a second run");
+            (Kept { strategy: entry["strategy"].as_str().unwrap().to_owned(), file }, snapshot.contents)
         });
-        let [(kept, bytes), (_, other)] = edited;
-        assert!(bytes == other, "{told}: the two write modes differ");
+        let [(kept, contents), (_, other)] = edited;
+        assert_eq!(contents, other, "{told}: the two write modes differ");
         kept
     }
 
@@ -125,22 +115,22 @@ impl Real {
             let before = Snapshot::of(&file);
             let ended = run(fix(self.target).args(mode).arg(&file));
             assert_eq!(ended.code, 2, "{told} {mode:?}: {}", ended.said());
-            let names = ended.err().contains(&self.name) && ended.err().contains(reason);
+            let names = ended.stderr.contains(&self.name) && ended.stderr.contains(reason);
             assert!(names, "{told} {mode:?}: {}", ended.said());
-            before.assert_same(&Snapshot::of(&file), told);
+            assert_eq!(Snapshot::of(&file), before, "{told}");
             assert_eq!(self.run(&file).code, OLD, "{told} {mode:?}");
         }
     }
 
-    /// Runs a copy that somebody else edited.
-    pub(super) fn run_after(&self, edit: impl FnOnce(&Path)) -> Ended {
+    /// Runs a copy that another editor edited.
+    pub(super) fn run_after(&self, edit: impl FnOnce(&Path)) -> Run {
         let file = self.copy("other");
         edit(&file);
         self.run(&file)
     }
 
     /// Runs a copy that an editor in the tests gave [`long_path`].
-    pub(super) fn run_after_bytes(&self, edit: Edit<'_>) -> Ended {
+    pub(super) fn run_after_bytes(&self, edit: Edit<'_>) -> Run {
         self.run_after(|file| {
             let bytes = std::fs::read(file).unwrap();
             // In place, so that the mode stays.
@@ -161,7 +151,7 @@ impl Generated {
         let tree = Tree::new();
         dependency(&tree, "images/old", 1);
         let new = dependency(&tree, "new", 2).to_str().unwrap().to_owned();
-        let file = program(&tree, "images/image", bytes);
+        let file = tree.executable("images/image", bytes);
         Self { tree, file, new }
     }
 }
@@ -178,14 +168,11 @@ pub(super) fn assert_image_kept(spec: &Spec, told: &str, test: &str) -> String {
                 assert_eq!(before, Ok(41), "{told}: before any edit");
             }
         }
-        let mut arguments = vec!["fix", "--json", "-v", "--driver", &place.new, place.file.to_str().unwrap()];
-        arguments.extend(mode);
-        let result = crate::support::run(arguments);
+        let result = run(binary().args(["fix", "--json", "-v", "--driver", &place.new]).args(mode).arg(&place.file));
         result.assert_code(0, told);
-        let entry = result.json()["files"][0].clone();
+        let entry = result.file();
         assert_eq!(entry["outcome"], "fixed", "{told} {mode:?}: {entry}");
-        let bytes = Snapshot::of(&place.file).bytes;
-        let after = Image::parse(&bytes).unwrap_or_else(|| panic!("{told} {mode:?}: cannot be read any more"));
+        let after = Image::read(&place.file);
         let before = Image::parse(&spec.build()).unwrap();
         let found = differences(&before, &after, &wanted(spec, &place.new), &spec.overlay);
         assert!(found.is_empty(), "{told} {mode:?}, {}: {found:#?}", entry["strategy"]);
@@ -228,11 +215,10 @@ pub(super) fn strip_and_answer(spec: &Spec, edit: Option<Edit<'_>>, test: &str) 
     match edit {
         Some(edit) => std::fs::write(&place.file, edit(&spec.build(), &place.new)).unwrap(),
         None => {
-            let file = place.file.to_str().unwrap();
-            crate::support::run(["fix", "--driver", &place.new, file]).assert_code(0, test);
+            expect(binary().args(["fix", "--driver", &place.new]).arg(&place.file), 0);
         }
     }
-    let stripped = run(clean("strip").arg(&place.file));
+    let stripped = run(command("strip").arg(&place.file));
     if stripped.code != 0 {
         return Err(stripped.said());
     }

@@ -1,11 +1,10 @@
 //! Editors that do what seems enough, each in a few lines: a layout counts only when one of them, or a real one, breaks
 //! it.
 
+use super::layouts::{Edit, answer_after};
 use crate::elfgen::damage::Damage;
 use crate::elfgen::read::Image;
 use crate::elfgen::{Machine, Order, Packing, Spec};
-
-use super::layouts::{Edit, answer_after};
 
 const DT_NULL: u64 = 0;
 const DT_STRTAB: u64 = 5;
@@ -213,7 +212,7 @@ pub(super) fn add_entry(bytes: &[u8], path: &str) -> Vec<u8> {
     edit.bytes()
 }
 
-/// As [`append`], on a machine of the other byte order, by someone who writes numbers as this machine does.
+/// As [`append`], on a machine of the other byte order, by an editor that writes numbers as this machine does.
 pub(super) fn append_in_host_order(bytes: &[u8], path: &str) -> Vec<u8> {
     let mut edit = Draft::new(bytes);
     edit.0.image.order = Order::Little;

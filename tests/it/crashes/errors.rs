@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::contents::Contents;
-use super::site::{Case, Loads, MODES, Site, all_ways, cases, few_cases};
+use super::site::{Case, Loads, Site, all_ways, cases, few_cases};
 use super::strace::{Call, can_trace};
-use crate::fixtures::for_all;
-use crate::support::{Run, long};
+use crate::harness::{Contents, MODES, Run, for_all, long};
 
 /// What may fail without any harm: sharing blocks, finding holes, locking, changing places with the copy, syncing the
 /// directory, removing the old file. What is lost by that is told in a note.
@@ -58,7 +56,7 @@ fn a_failed_call_leaves_the_old_file_or_does_no_harm() {
             site.reset();
             let run = fix.run_with(&[call.inject("error=EIO")]);
             let told = format!("{} {inode:?} {mode:?}, EIO from {}", case.name, call.text);
-            if run.code == Some(0) {
+            if run.code == 0 {
                 assert!(is_dispensable(&call), "{told}: no failure");
                 assert!(!costs_something(&call) || run.stdout.contains("note: "), "{told}\n{}", run.stdout);
                 assert_eq!(site.now(), new, "{told}");
@@ -127,7 +125,7 @@ fn assert_named_and_loads(site: &Site, run: &Run, new: &Contents, told: &str) ->
     }
     assert!(!matches!(site.loads(), Loads::Not(_)), "{told}: {:?}", site.loads());
     assert!(site.strangers().is_empty(), "{told}");
-    let again: Run = site.fix(&["--in-place"]).plain().output().unwrap().into();
+    let again = site.fix(&["--in-place"]).run();
     again.assert_code(0, told);
     assert_eq!(&site.now(), new, "{told}");
     assert_eq!(site.loads(), Loads::New, "{told}");
@@ -188,7 +186,7 @@ fn refuse(case: &Case, mode: &[&str], (name, errno, said): (&str, &str, &str)) -
         site.reset();
         let run = fix.run_with(&[call.inject(&format!("error={errno}"))]);
         let told = format!("{} {mode:?}, {errno} from {}", case.name, call.text);
-        if run.code == Some(0) {
+        if run.code == 0 {
             assert_eq!(site.now(), new, "{told}");
             assert!(site.strangers().is_empty() && run.stdout.contains("note: "), "{told}\n{}", run.stdout);
             other_ways += 1;

@@ -1,14 +1,16 @@
 //! What a run makes of a file that a killed one left half written.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::process::Stdio;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
 
-use super::contents::Contents;
-use super::site::{Case, Loads, MODES, Site, cases, few_cases};
+use super::site::{Case, Loads, Site, cases, few_cases};
 use super::strace::{Call, can_trace};
-use crate::support::{Run, Snapshot, command, require, run, skip};
+use crate::harness::run::KILLED;
+use crate::harness::{
+    Contents, IN_PLACE, MODES, Snapshot, Waiting, as_nobody, command, copy_program, give_to_nobody, invoke, is_root,
+    program, require, run, set_mode, skip,
+};
 
 /// A site whose object was left in the midst of an edit in place: every write made, the journal not yet cut off.
 fn interrupted(name: &str) -> Site {
@@ -26,12 +28,17 @@ fn interrupt(site: &Site) {
 /// The calls of an edit in place that change the object.
 fn changing(site: &Site) -> Vec<Call> {
     site.reset();
-    site.fix(MODES[0]).calls(&site.object).1.into_iter().filter(Call::changes_files).collect()
+    site.fix(IN_PLACE).calls(&site.object).1.into_iter().filter(Call::changes_files).collect()
 }
 
 fn kill_at(site: &Site, call: &Call) {
     site.reset();
-    assert_eq!(site.fix(MODES[0]).run_with(&[call.inject("signal=SIGKILL")]).code, None, "not killed at {}", call.text);
+    assert_eq!(
+        site.fix(IN_PLACE).run_with(&[call.inject("signal=SIGKILL")]).code,
+        KILLED,
+        "not killed at {}",
+        call.text
+    );
 }
 
 fn path(site: &Site) -> &str {
@@ -46,15 +53,15 @@ fn looking_takes_nothing_back() {
     let site = interrupted("rung-e-slack-pie");
     let before = Snapshot::of(&site.object);
     for look in ["--dry-run", "--check", "--diff"] {
-        let looked = run(["fix", look, "--driver", "$ORIGIN/new", path(&site)]);
+        let looked = invoke(["fix", look, "--driver", "$ORIGIN/new", path(&site)]);
         looked.assert_code(2, look);
         assert!(looked.stderr.contains(path(&site)) && looked.stderr.contains("interrupted"), "{}", looked.stderr);
-        before.assert_same(&Snapshot::of(&site.object), look);
+        assert_eq!(Snapshot::of(&site.object), before, "{look}");
     }
-    let shown = run(["show", path(&site)]);
+    let shown = invoke(["show", path(&site)]);
     shown.assert_code(0, "show");
     assert!(shown.stdout.contains("$ORIGIN/new"), "it says what the loader reads\n{}", shown.stdout);
-    before.assert_same(&Snapshot::of(&site.object), "show");
+    assert_eq!(Snapshot::of(&site.object), before, "show");
 }
 
 #[test]
@@ -68,7 +75,7 @@ fn another_wish_is_granted_to_the_old_file() {
                 let mut arguments = vec!["fix", "--driver", "/another/driver/with/a/longer/name"];
                 arguments.extend(mode);
                 arguments.push(path(site));
-                run(arguments).assert_code(0, case.name);
+                invoke(arguments).assert_code(0, case.name);
                 site.now()
             };
             let site = Site::new(&case);
@@ -87,7 +94,7 @@ fn half_a_write_is_taken_back() {
     }
     for case in few_cases().into_iter().filter(Case::is_small) {
         let site = Site::new(&case);
-        let new = site.edited(MODES[0]);
+        let new = site.edited(IN_PLACE);
         let calls = changing(&site);
         for pair in calls.windows(2) {
             kill_at(&site, &pair[0]);
@@ -104,7 +111,7 @@ fn half_a_write_is_taken_back() {
             }
             fs::write(&site.object, torn).unwrap();
             let told = format!("{}, half of {}", case.name, pair[0].text);
-            let again: Run = site.fix(MODES[0]).plain().output().unwrap().into();
+            let again = site.fix(IN_PLACE).run();
             again.assert_code(0, &told);
             assert_eq!(site.now(), new, "{told}");
             assert_eq!(site.loads(), Loads::New, "{told}");
@@ -112,7 +119,7 @@ fn half_a_write_is_taken_back() {
     }
 }
 
-/// What somebody wrote since is no half of an edit.
+/// What another process wrote since is no half of an edit.
 #[test]
 fn a_file_that_changed_since_is_refused_by_name() {
     if !can_trace("a_file_that_changed_since_is_refused_by_name") {
@@ -129,17 +136,17 @@ fn a_file_that_changed_since_is_refused_by_name() {
         changed[*at] ^= 0xaa;
         fs::write(&site.object, &changed).unwrap();
         for mode in MODES {
-            let refused: Run = site.fix(mode).plain().output().unwrap().into();
+            let refused = site.fix(mode).run();
             refused.assert_code(2, &format!("byte {at:#x}"));
             assert!(refused.stderr.contains(path(&site)), "{}", refused.stderr);
             assert!(refused.stderr.contains("the file was changed since"), "byte {at:#x}: {}", refused.stderr);
             assert!(fs::read(&site.object).unwrap() == changed, "byte {at:#x}");
         }
     }
-    // What no write of the edit touches is somebody else's, and stays.
+    // What no write of the edit touches is another process's, and stays.
     let new = {
         site.reset();
-        let fixed: Run = site.fix(MODES[0]).plain().output().unwrap().into();
+        let fixed = site.fix(IN_PLACE).run();
         fixed.assert_code(0, "undisturbed");
         fs::read(&site.object).unwrap()
     };
@@ -147,7 +154,7 @@ fn a_file_that_changed_since_is_refused_by_name() {
     let mut changed = killed.clone();
     changed[untouched] ^= 0x55;
     fs::write(&site.object, changed).unwrap();
-    let fixed: Run = site.fix(MODES[0]).plain().output().unwrap().into();
+    let fixed = site.fix(IN_PLACE).run();
     fixed.assert_code(0, "a byte elsewhere");
     let mut wanted = new;
     wanted[untouched] ^= 0x55;
@@ -172,7 +179,7 @@ fn half_a_journal_is_believed_by_nobody() {
     let cut = (old_len + 1..killed.len()).step_by(5).map(|len| killed[..len].to_vec());
     for bytes in damaged.chain(cut) {
         fs::write(&site.object, &bytes).unwrap();
-        let again: Run = site.fix(MODES[0]).plain().output().unwrap().into();
+        let again = site.fix(IN_PLACE).run();
         again.assert_orderly("a damaged journal");
         assert!(!again.stdout.contains("taken back"), "{}", again.stdout);
         let now = fs::read(&site.object).unwrap();
@@ -189,26 +196,14 @@ fn a_running_program_is_taken_back_in_a_copy() {
     let site = interrupted("bfd-pie");
     let new = {
         let killed = fs::read(&site.object).unwrap();
-        let new = site.edited(MODES[0]);
+        let new = site.edited(IN_PLACE);
         fs::write(&site.object, killed).unwrap();
         new
     };
-    let mut command = command(&site.object);
-    command.arg("wait").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut running = loop {
-        match command.spawn() {
-            // See `fixtures::run`.
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
-            other => break other.unwrap(),
-        }
-    };
-    let mut line = String::new();
-    BufReader::new(running.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let fixed: Run = site.fix(MODES[0]).plain().output().unwrap().into();
-    drop(running.stdin.take());
-    running.wait().unwrap();
+    let running = Waiting::start(command(&site.object).arg("wait"));
+    let fixed = site.fix(IN_PLACE).run();
+    running.finish();
     fixed.assert_code(0, "running");
-    assert_eq!(line, "ready\n");
     assert_eq!((site.now(), site.loads()), (new, Loads::New));
     assert!(site.strangers().is_empty());
 }
@@ -220,34 +215,30 @@ fn the_mode_comes_back_too() {
     if !can_trace(test) || !require("setpriv", test) {
         return;
     }
-    if !rustix::process::geteuid().is_root() {
-        skip(test, "only root can become somebody else");
+    if !is_root() {
+        skip(test, "only root becomes another user");
         return;
     }
-    const SOMEBODY: u32 = 65534;
     let site = Site::new(&few_cases()[0]);
     let folder = site.object.parent().unwrap();
-    for path in [folder.parent().unwrap(), folder] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        chown(path, Some(SOMEBODY), None).unwrap();
+    for path in [folder.parent().unwrap(), folder, &site.object] {
+        give_to_nobody(path);
     }
-    // The build folder may be below one that only root enters.
-    let program = folder.with_file_name("program");
-    assert!(command("cp").arg(crate::support::program()).arg(&program).status().unwrap().success());
-    let somebody = |tool: &[&str]| {
-        let mut command = command("setpriv");
-        command.args([&format!("--reuid={SOMEBODY}"), "--regid=65534", "--clear-groups"]).args(tool);
-        command.arg(&program).args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object);
-        command.output().unwrap()
-    };
+    let copy = folder.with_file_name("program");
+    copy_program(&program(), &copy);
+    let fix =
+        |command: &mut Command| run(command.args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object));
     let mode = || fs::metadata(&site.object).unwrap().mode() & 0o7777;
-    chown(&site.object, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
-    fs::set_permissions(&site.object, fs::Permissions::from_mode(0o4755)).unwrap();
-    let log = folder.with_file_name("log-of-somebody");
-    let killed = ["strace", "-f", "-o", log.to_str().unwrap(), "-e", "inject=ftruncate:signal=SIGKILL:when=1"];
-    let killed = somebody(&killed);
-    assert_eq!((killed.status.code(), mode()), (None, 0o755), "{}", String::from_utf8_lossy(&killed.stderr));
-    let fixed: Run = somebody(&[]).into();
+    // After chown, which takes the setuid bit.
+    set_mode(&site.object, 0o4755);
+    let mut strace = as_nobody("strace");
+    strace
+        .args(["-f", "-e", "inject=ftruncate:signal=SIGKILL:when=1", "-o"])
+        .arg(site.beside("log-of-nobody"))
+        .arg(&copy);
+    let killed = fix(&mut strace);
+    assert_eq!((killed.code, mode()), (KILLED, 0o755), "{}", killed.said());
+    let fixed = fix(&mut as_nobody(&copy));
     fixed.assert_code(0, "fixed");
     assert!(fixed.stdout.contains("taken back first"), "{}", fixed.stdout);
     assert_eq!(mode(), 0o4755);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::contents::Contents;
-use super::site::{Case, Inode, Loads, MODES, Site, all_ways, few_cases};
+use super::site::{Case, Inode, Loads, Site, all_ways, few_cases};
 use super::strace::{Call, can_trace};
-use crate::fixtures::for_all;
-use crate::support::Run;
+use crate::harness::run::KILLED;
+use crate::harness::{Contents, MODES, Run, for_all};
 
 /// What a strategy's edits lived through.
 #[derive(Clone, Copy, Default)]
@@ -73,14 +72,14 @@ fn kill_everywhere(case: &Case, inode: Inode, mode: &[&str]) -> Count {
 
 /// The run that follows brings the object to where an undisturbed one does, byte for byte.
 fn assert_fixed(site: &Site, mode: &[&str], new: &Contents, told: &str) {
-    let again: Run = site.fix(mode).plain().output().unwrap().into();
+    let again = site.fix(mode).run();
     again.assert_code(0, told);
     assert_eq!(&site.now(), new, "{told}\n{}", again.stdout);
     assert_eq!(site.loads(), Loads::New, "{told}");
 }
 
 fn assert_killed(run: &Run, told: &str) {
-    assert_eq!(run.code, None, "{told}: not killed\n{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, KILLED, "{told}: not killed\n{}{}", run.stdout, run.stderr);
 }
 
 /// The calls of the run that comes upon what a killed one left.

@@ -1,20 +1,21 @@
-//! The temporary file of a killed run: nobody's program, and nobody else's file is taken for one.
+//! The temporary file of a killed run is no object to edit, and no user's file is taken for one.
 
 use std::fs;
 use std::path::PathBuf;
 
-use super::site::{Loads, MODES, Site, few_cases};
+use super::site::{Loads, Site, few_cases};
 use super::strace::can_trace;
-use crate::support::{Run, Snapshot, run};
+use crate::harness::run::KILLED;
+use crate::harness::{MODES, REPLACE, Run, Snapshot, invoke};
 
 /// A site with the temporary file that a kill at the last moment before the new name leaves: a whole edited object.
 fn with_leftover() -> (Site, PathBuf) {
     let site = Site::new(&few_cases()[0]);
-    let fix = site.fix(MODES[1]);
+    let fix = site.fix(REPLACE);
     let calls = fix.calls(&site.object).1;
     site.reset();
     let killed = fix.run_with(&[calls.iter().find(|call| call.name == "renameat2").unwrap().inject("signal=SIGKILL")]);
-    assert_eq!(killed.code, None);
+    assert_eq!(killed.code, KILLED);
     let left = site.strangers();
     assert_eq!(left.len(), 1, "{left:?}");
     let leftover = site.object.with_file_name(left.first().unwrap());
@@ -38,30 +39,31 @@ fn a_leftover_is_named_and_left() {
         let name = leftover.to_str().unwrap();
         let fix = |more: &[&str]| {
             let all = everything(&site);
-            run(["fix", "--driver", "$ORIGIN/new"]
-                .into_iter()
-                .chain(more.to_vec())
-                .chain(all.iter().map(String::as_str)))
+            invoke(
+                ["fix", "--driver", "$ORIGIN/new"]
+                    .into_iter()
+                    .chain(more.to_vec())
+                    .chain(all.iter().map(String::as_str)),
+            )
         };
         let told = fix(&["--dry-run"]);
         told.assert_code(0, "--dry-run");
         assert!(told.stdout.contains(&format!("skipped {name}: a temporary file of cuda-runpath")), "{}", told.stdout);
         let document = fix(&[&["--json"], mode].concat());
         document.assert_code(0, name);
-        let document = document.json();
-        let files = document["files"].as_array().unwrap();
-        let of = |path: &str| files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{document}"));
-        assert_eq!((&of(name)["outcome"], &of(name)["reason"]), (&"skipped".into(), &"temporary".into()), "{document}");
-        assert_eq!(of(site.object.to_str().unwrap())["outcome"], "fixed", "{document}");
+        let files = document.files();
+        let left = &files[&leftover];
+        assert_eq!((&left["outcome"], &left["reason"]), (&"skipped".into(), &"temporary".into()), "{left}");
+        assert_eq!(files[&site.object]["outcome"], "fixed", "{files:?}");
         assert_eq!(site.loads(), Loads::New);
         fix(&["--check"]).assert_code(0, "everything is right");
-        // Somebody who names it means it no more than one who lists the folder.
+        // Named by a user it is treated as it is in a listed folder.
         for arguments in [vec!["fix", "--in-place", "--driver", "/another", name], vec!["show", name]] {
-            let named = run(arguments);
+            let named = invoke(arguments);
             named.assert_code(0, name);
             assert!(named.stdout.contains("a temporary file of cuda-runpath"), "{}", named.stdout);
         }
-        before.assert_same(&Snapshot::of(&leftover), "the leftover");
+        assert_eq!(Snapshot::of(&leftover), before, "the leftover");
         assert_eq!(site.strangers().len(), 1);
     }
 }
@@ -89,7 +91,7 @@ fn a_similar_name_is_no_leftover() {
         let mut arguments = vec!["fix".to_owned(), "--driver".to_owned(), "$ORIGIN/new".to_owned()];
         arguments.extend(mode.iter().map(|argument| (*argument).to_owned()));
         arguments.extend(everything(&site));
-        let fixed: Run = run(&arguments);
+        let fixed: Run = invoke(&arguments);
         fixed.assert_code(0, "similar names");
         let wanted = fs::read(&site.object).unwrap();
         for name in names {
@@ -106,9 +108,9 @@ fn a_run_at_work_keeps_its_temporary_file() {
         return;
     }
     let site = Site::new(&few_cases()[0]);
-    let new = site.edited(MODES[1]);
+    let new = site.edited(REPLACE);
     site.reset();
-    let fix = site.fix(MODES[1]);
+    let fix = site.fix(REPLACE);
     let calls = fix.calls(&site.object).1;
     for call in calls.iter().filter(|call| call.name == "pwrite64") {
         site.reset();
@@ -117,10 +119,11 @@ fn a_run_at_work_keeps_its_temporary_file() {
         assert_eq!(left.len(), 1);
         let before = Snapshot::of(&site.object.with_file_name(left.first().unwrap()));
         let all = everything(&site);
-        let looked = run(["fix", "--check", "--driver", "/another"].into_iter().chain(all.iter().map(String::as_str)));
+        let looked =
+            invoke(["fix", "--check", "--driver", "/another"].into_iter().chain(all.iter().map(String::as_str)));
         looked.assert_code(1, "only a look");
         let after = Snapshot::of(&site.object.with_file_name(left.first().unwrap()));
-        before.assert_same(&after, "the temporary file");
+        assert_eq!(after, before, "the temporary file");
         first.finish().assert_code(0, "the run that was looked at");
         assert_eq!(site.now(), new);
     }
@@ -132,7 +135,7 @@ fn a_run_that_is_killed_while_it_copies_leaves_the_old_file() {
         return;
     }
     let site = Site::new(&few_cases()[0]);
-    let fix = site.fix(MODES[1]);
+    let fix = site.fix(REPLACE);
     let calls = fix.calls(&site.object).1;
     // Between calls, not only in front of one.
     for call in calls.iter().filter(|call| call.changes_files() && call.name != "renameat2" && call.name != "unlink") {

@@ -4,14 +4,12 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
-use super::contents::Contents;
-use super::site::{Case, MODES, Site, few_cases, many_pages_case, mapped_case};
+use super::site::{Case, Site, few_cases, many_pages_case, mapped_case};
 use super::strace::{Call, can_trace};
 use crate::elfgen::{Machine, Spec};
-use crate::fixtures::for_all;
-use crate::support::{Run, Snapshot, command, require};
+use crate::harness::{Contents, IN_PLACE, MODES, REPLACE, Run, Snapshot, command, for_all, require};
 
-/// What somebody else does to the file.
+/// What another process does to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Overwritten,
@@ -46,7 +44,7 @@ impl Change {
     }
 }
 
-/// Whether a call writes to the object itself. What somebody else did after the look in front of it cannot be seen before
+/// Whether a call writes to the object itself. What another process did after the look in front of it cannot be seen before
 /// it is made, only afterwards.
 fn writes_to_the_object(call: Option<&Call>, is_in_place: bool) -> bool {
     is_in_place && call.is_some_and(|call| ["pwrite64", "ftruncate"].contains(&call.name.as_str()))
@@ -69,13 +67,13 @@ fn what_somebody_else_does_meanwhile_is_seen_and_stays() {
             let next = calls.get(index + 1);
             let told = format!("{} {mode:?}, {change:?} after {}", case.name, call.text);
             let run = change_after(&site, mode, call, *change, |foreign, now, run| {
-                if run.code == Some(2) {
+                if run.code == 2 {
                     seen += 1;
                     assert!(run.stderr.contains(site.object.to_str().unwrap()), "{told}\n{}", run.stderr);
                 }
                 let is_blind = writes_to_the_object(next, is_in_place);
                 let destroys = matches!(change, Change::Overwritten | Change::Cut);
-                assert!(!(is_blind && destroys) || run.code == Some(2), "{told}: not seen\n{}", run.stdout);
+                assert!(!(is_blind && destroys) || run.code == 2, "{told}: not seen\n{}", run.stdout);
                 let is_theirs = is_theirs(&site, *change, foreign, now, run);
                 assert!(is_blind || is_theirs, "{told}: {now:?}\n{}", run.stderr);
             });
@@ -112,21 +110,21 @@ fn change_after(
 /// what was edited is the other file.
 fn is_theirs(site: &Site, change: Change, foreign: Option<&Contents>, now: Option<&Contents>, run: &Run) -> bool {
     let (Some(foreign), Some(now)) = (foreign, now) else { return foreign.is_none() && now.is_none() };
-    if run.code == Some(0) && now != foreign {
+    if run.code == 0 && now != foreign {
         return run.stdout.contains("fixed ") && now == &fixed(site, foreign);
     }
     // Who wrote over everything wrote over this program's bytes too.
     let was_all_theirs = change == Change::Overwritten;
     let is_made_of_theirs = || now.is_made_of(foreign, if was_all_theirs { foreign } else { &site.old });
     let len_fits = [foreign.len, site.old.len].contains(&now.len);
-    now == foreign || (run.code == Some(2) && len_fits && is_made_of_theirs())
+    now == foreign || (run.code == 2 && len_fits && is_made_of_theirs())
 }
 
 /// What an undisturbed run makes of a file.
 fn fixed(site: &Site, contents: &Contents) -> Contents {
     contents.write_to(&site.object);
-    let run: Run = site.fix(&["--in-place"]).plain().output().unwrap().into();
-    run.assert_orderly("what somebody else made");
+    let run = site.fix(&["--in-place"]).run();
+    run.assert_orderly("what another process made");
     site.now()
 }
 
@@ -143,14 +141,14 @@ fn a_mapped_file_that_is_cut_is_left_as_it_was_cut() {
         assert!(calls.iter().any(|call| call.name == "mmap"), "it is not mapped");
         for (index, call) in calls.iter().enumerate() {
             let told = format!("{mode:?}, cut after {}", call.text);
-            let is_blind = writes_to_the_object(calls.get(index + 1), mode == MODES[0]);
+            let is_blind = writes_to_the_object(calls.get(index + 1), mode == IN_PLACE);
             let run = change_after(&site, mode, call, Change::Cut, |foreign, now, run| {
                 let is_theirs = || is_theirs(&site, Change::Cut, foreign, now, run);
-                let is_same = if run.code.is_none() { now == foreign } else { is_theirs() };
+                let is_same = if !run.exited() { now == foreign } else { is_theirs() };
                 assert!(is_same || is_blind, "{told}: {:?} {now:?}\n{}", run.code, run.stderr);
             });
-            deaths += usize::from(run.code.is_none());
-            assert!(run.code.is_none() || run.code == Some(2) || index > calls.len() / 2, "{told}: {:?}", run.code);
+            deaths += usize::from(!run.exited());
+            assert!(!run.exited() || run.code == 2 || index > calls.len() / 2, "{told}: {:?}", run.code);
             assert!(site.strangers().is_empty(), "{told}: {:?}", site.strangers());
         }
     }
@@ -169,7 +167,7 @@ fn a_file_of_many_pages_that_is_cut_is_named() {
         for call in &site.fix(mode).calls(&site.object).1 {
             let run = change_after(&site, mode, call, Change::Cut, |_, _, _| {});
             run.assert_orderly(&call.text);
-            assert!(run.code == Some(0) || run.stderr.contains(site.object.to_str().unwrap()), "{}", run.stderr);
+            assert!(run.code == 0 || run.stderr.contains(site.object.to_str().unwrap()), "{}", run.stderr);
         }
     }
 }
@@ -202,7 +200,7 @@ fn what_is_no_file_any_more_is_refused_by_name() {
             run.assert_code(2, kind);
             assert!(run.stderr.contains(site.object.to_str().unwrap()), "{kind}\n{}", run.stderr);
             assert!(site.strangers().is_empty(), "{kind}: {:?}", site.strangers());
-            before.assert_same(&Snapshot::of(&victim), kind);
+            assert_eq!(Snapshot::of(&victim), before, "{kind}");
             let _ = fs::remove_dir(&site.object);
         }
     }
@@ -216,9 +214,9 @@ fn of_two_runs_one_is_refused() {
     }
     for case in few_cases() {
         let site = Site::new(&case);
-        let new = site.edited(MODES[0]);
+        let new = site.edited(IN_PLACE);
         site.reset();
-        let in_place = site.fix(MODES[0]);
+        let in_place = site.fix(IN_PLACE);
         let calls = in_place.calls(&site.object).1;
         for call in calls.iter().filter(|call| call.name == "pwrite64") {
             for mode in MODES {
@@ -226,7 +224,7 @@ fn of_two_runs_one_is_refused() {
                 let told = format!("{} {mode:?} while another run is at {}", case.name, call.text);
                 let first = in_place.stop_after(call);
                 let midst = site.now();
-                let second: Run = site.fix(mode).plain().output().unwrap().into();
+                let second = site.fix(mode).run();
                 second.assert_code(2, &told);
                 assert!(
                     second.stderr.contains("another run of this program is editing it"),
@@ -240,11 +238,11 @@ fn of_two_runs_one_is_refused() {
         }
         // The one that makes a copy is not in the way; the other file that takes the name is not written over.
         site.reset();
-        let replacing = site.fix(MODES[1]);
+        let replacing = site.fix(REPLACE);
         let calls = replacing.calls(&site.object).1;
         site.reset();
         let first = replacing.stop_after(calls.iter().find(|call| call.name == "fsync").unwrap());
-        let second: Run = site.fix(MODES[1]).plain().output().unwrap().into();
+        let second = site.fix(REPLACE).run();
         second.assert_code(0, case.name);
         let first = first.finish();
         first.assert_code(2, case.name);

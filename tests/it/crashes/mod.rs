@@ -1,7 +1,6 @@
 //! The real program, stopped at every point of an edit: by a kill, by a system call that fails, by another process that
 //! changes the file. `prefixes.rs` applies plans in the test; here the writes are the program's own.
 
-mod contents;
 mod errors;
 mod interrupted;
 mod kills;

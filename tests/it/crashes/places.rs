@@ -3,22 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::site::{Case, MODES, Site, cases};
+use super::site::{Case, Site, cases};
 use super::strace::can_trace;
-use crate::fixtures::for_all;
-use crate::support::{Run, Snapshot, command, long, mounting_shell, require, skip};
+use crate::harness::{MODES, Snapshot, command, for_all, long, mounting_shell, require, result, run};
 
 /// `$1` mount point, `$2` pages that stay free, `$3` the old object, `$4` the new one; then the command.
 const FULL_DISK: &str = r#"
-set -e
-point=$1 free=$2 old=$3 new=$4
+point=$1 old=$3 new=$4
+fill "$point" "$2" "$old" object
 shift 4
-mount -t tmpfs -o size=2m,mode=755 tmpfs "$point"
-cp "$old" "$point/object"
-# What the fill leaves is exactly the free pages.
-dd if=/dev/zero of="$point/spare" bs=4096 count="$free" 2>/dev/null
-dd if=/dev/zero of="$point/fill" bs=4096 2>/dev/null || true
-rm "$point/spare"
 set +e
 "$@" "$point/object" >/dev/null
 code=$?
@@ -46,12 +39,9 @@ fn a_full_disk_leaves_the_old_or_the_new_file() {
         for free in pages {
             let Some(mut shell) = mounting_shell(test, FULL_DISK) else { return Ok(()) };
             shell.arg(&point).arg(free.to_string()).arg(site.beside("original")).arg(&new);
-            let run: Run = shell.args(site.command_but_for_the_object(mode)).output().unwrap().into();
+            let run = run(shell.args(site.command_but_for_the_object(mode)));
             let told = format!("{} {mode:?}, {free} pages free\n{}{}", case.name, run.stdout, run.stderr);
-            let Some(result) = run.stdout.lines().find_map(|line| line.strip_prefix("RESULT ")) else {
-                skip(test, &format!("no tmpfs here: {}", run.stderr));
-                return Ok(());
-            };
+            let Some(result) = result(&run, test) else { return Ok(()) };
             match result {
                 "0 new fill object " => {}
                 "2 old fill object " => {
@@ -89,11 +79,11 @@ fn a_size_limit_leaves_the_old_or_the_new_file() {
                 let mut limited = command("env");
                 limited.args(ignored.then_some("--ignore-signal=XFSZ")).arg("prlimit").arg(format!("--fsize={limit}"));
                 limited.args(site.command_but_for_the_object(mode)).arg(&site.object);
-                let run: Run = limited.output().unwrap().into();
+                let run = run(&mut limited);
                 let told = format!("{} {mode:?}, {limit} bytes, ignored: {ignored}\n{}", case.name, run.stderr);
                 match run.code {
-                    Some(0) => assert!(site.now() == new && limit >= new.len, "{told}"),
-                    Some(2) => {
+                    0 => assert!(site.now() == new && limit >= new.len, "{told}"),
+                    2 => {
                         site.assert_untouched(&told);
                         assert!(run.stderr.contains("object: ") && run.stderr.contains("(ulimit -f)"), "{told}");
                     }
@@ -107,7 +97,6 @@ fn a_size_limit_leaves_the_old_or_the_new_file() {
 
 /// `$1` mount point, `$2` the folder that is seen there, which may only be read; then the command.
 const READ_ONLY: &str = r#"
-set -e
 mount --bind "$2" "$1"
 mount -o remount,bind,ro "$1"
 point=$1
@@ -129,12 +118,9 @@ fn a_folder_that_is_mounted_read_only_is_refused_by_name() {
         fs::create_dir(&point).unwrap();
         let Some(mut shell) = mounting_shell(test, READ_ONLY) else { return };
         shell.arg(&point).arg(site.object.parent().unwrap()).args(site.command_but_for_the_object(mode));
-        let run: Run = shell.output().unwrap().into();
-        if !run.stdout.contains("RESULT") {
-            skip(test, &format!("no bind mounts here: {}", run.stderr));
-            return;
-        }
-        assert!(run.stdout.ends_with("RESULT 2\n"), "{mode:?} {}{}", run.stdout, run.stderr);
+        let run = run(&mut shell);
+        let Some(result) = result(&run, test) else { return };
+        assert_eq!(result, "2", "{mode:?} {}", run.said());
         assert!(run.stderr.contains("point/object: cannot "), "{mode:?} {}", run.stderr);
         assert!(run.stderr.contains("Read-only file system"), "{mode:?} {}", run.stderr);
         site.assert_untouched("read-only");
@@ -161,20 +147,20 @@ fn what_the_file_system_protects_is_refused_by_name() {
                 return;
             }
             let before = Snapshot::of(&site.object);
-            let run: Run = site.fix(mode).plain().output().unwrap().into();
+            let run = site.fix(mode).run();
             let after = Snapshot::of(&site.object);
             assert!(attribute(&format!("-{protection}"), &site.object));
             run.assert_code(2, protection);
             assert!(run.stderr.contains(site.object.to_str().unwrap()), "{}", run.stderr);
             assert!(run.stderr.contains("Operation not permitted"), "{}", run.stderr);
-            before.assert_same(&after, protection);
+            assert_eq!(after, before, "{protection}");
             site.assert_untouched(protection);
         }
         // No file can be made in the folder: the object itself can be written.
         let site = Site::new(&cases()[0]);
         let folder = site.object.parent().unwrap();
         assert!(attribute("+i", folder));
-        let run: Run = site.fix(mode).plain().output().unwrap().into();
+        let run = site.fix(mode).run();
         assert!(attribute("-i", folder));
         run.assert_code(0, "a protected folder");
         assert_eq!(site.loads(), super::site::Loads::New);

@@ -1,33 +1,12 @@
 //! Receipts of runs that were killed, and reverts that are: the old file, the new file, or a refusal by name.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use super::contents::Contents;
-use super::site::{Inode, Loads, MODES, Site, few_cases};
+use super::site::{Inode, Loads, Site, few_cases};
 use super::strace::{Call, Traced, can_trace};
-use crate::fixtures::for_all;
-use crate::support::{Run, long, run};
-
-/// A file as it is, with its time: a receipt asks for both.
-struct Kept {
-    path: PathBuf,
-    contents: Contents,
-    modified: SystemTime,
-}
-
-impl Kept {
-    fn of(path: PathBuf) -> Self {
-        let (contents, modified) = (Contents::of(&path), fs::metadata(&path).unwrap().modified().unwrap());
-        Self { path, contents, modified }
-    }
-
-    fn put_back(&self) {
-        self.contents.write_to(&self.path);
-        File::options().write(true).open(&self.path).unwrap().set_modified(self.modified).unwrap();
-    }
-}
+use crate::harness::run::KILLED;
+use crate::harness::{IN_PLACE, MODES, REPLACE, Run, Snapshot, for_all, invoke, long, long_ago};
 
 /// Three objects that one run edits, with a receipt.
 struct Three {
@@ -58,7 +37,7 @@ impl Three {
     }
 
     fn revert(&self) -> Run {
-        run(["fix", "--revert", self.receipt.to_str().unwrap()])
+        invoke(["fix", "--revert", self.receipt.to_str().unwrap()])
     }
 }
 
@@ -84,7 +63,7 @@ fn a_killed_run_leaves_a_receipt_of_what_it_finished() {
         for call in calls.iter().filter(|call| matters(call)) {
             three.reset();
             let told = format!("{mode:?}, killed at {}", call.text);
-            assert_eq!(fix.run_with(&[call.inject("signal=SIGKILL")]).code, None, "{told}");
+            assert_eq!(fix.run_with(&[call.inject("signal=SIGKILL")]).code, KILLED, "{told}");
             let lines = fs::read_to_string(&three.receipt).map_or(0, |text| text.lines().count());
             let finished = lines.saturating_sub(1);
             for (index, site) in three.sites.iter().enumerate() {
@@ -95,11 +74,11 @@ fn a_killed_run_leaves_a_receipt_of_what_it_finished() {
             let back = three.revert();
             back.assert_orderly(&told);
             if lines == 0 {
-                assert_eq!(back.code, Some(2), "{told}: {}", back.stdout);
+                assert_eq!(back.code, 2, "{told}: {}", back.stdout);
                 assert!(back.stderr.contains(three.receipt.to_str().unwrap()), "{told}\n{}", back.stderr);
                 refused += 1;
             } else {
-                assert_eq!(back.code, Some(0), "{told}: {}", back.stderr);
+                assert_eq!(back.code, 0, "{told}: {}", back.stderr);
                 assert!(
                     back.stdout.contains(&format!("{finished} files reverted, 0 failed")),
                     "{told}: {}",
@@ -112,7 +91,7 @@ fn a_killed_run_leaves_a_receipt_of_what_it_finished() {
                 assert_eq!(&site.now(), wanted, "{told}: {index}");
             }
             fs::remove_file(&three.receipt).unwrap_or(());
-            let again: Run = three.fix(mode).plain().output().unwrap().into();
+            let again = three.fix(mode).run();
             again.assert_code(0, &told);
             for (site, new) in three.sites.iter().zip(&new) {
                 assert_eq!(&site.now(), new, "{told}");
@@ -131,22 +110,22 @@ fn a_cut_receipt_reverts_whole_lines_only() {
     }
     let three = Three::new();
     three.reset();
-    let done: Run = three.fix(MODES[0]).plain().output().unwrap().into();
+    let done = three.fix(IN_PLACE).run();
     done.assert_code(0, "a run with a receipt");
     let receipt = fs::read(&three.receipt).unwrap();
-    let kept: Vec<_> = three.sites.iter().map(|site| Kept::of(site.object.clone())).collect();
+    let kept: Vec<_> = three.sites.iter().map(|site| Snapshot::of(&site.object)).collect();
     let new: Vec<_> = three.sites.iter().map(Site::now).collect();
     let ends: Vec<_> = (1..=receipt.len()).filter(|len| receipt[len - 1] == b'\n').collect();
     assert_eq!(ends.len(), 4);
     let step = if long() { 1 } else { 97 };
     for len in (0..receipt.len()).step_by(step).chain(ends.iter().flat_map(|end| [end - 1, *end])) {
-        kept.iter().for_each(Kept::put_back);
+        kept.iter().zip(&three.sites).for_each(|(kept, site)| kept.put_back(&site.object));
         fs::write(&three.receipt, &receipt[..len]).unwrap();
         let back = three.revert();
         let told = format!("{len} of {} bytes\n{}{}", receipt.len(), back.stdout, back.stderr);
         let whole = ends.iter().filter(|end| **end <= len).count().saturating_sub(1);
         back.assert_code(if ends.contains(&len) { 0 } else { 2 }, &told);
-        assert!(back.code == Some(0) || back.stderr.contains(three.receipt.to_str().unwrap()), "{told}");
+        assert!(back.code == 0 || back.stderr.contains(three.receipt.to_str().unwrap()), "{told}");
         for (index, site) in three.sites.iter().enumerate() {
             assert_eq!(&site.now(), if index < whole { &site.old } else { &new[index] }, "{told}");
         }
@@ -157,11 +136,11 @@ fn a_cut_receipt_reverts_whole_lines_only() {
 fn edited_with_receipts() -> Vec<(Site, PathBuf)> {
     let mut list = Vec::new();
     for case in few_cases() {
-        for (inode, mode) in [(Inode::Plain, MODES[0]), (Inode::Plain, MODES[1]), (Inode::Linked, MODES[1])] {
+        for (inode, mode) in [(Inode::Plain, IN_PLACE), (Inode::Plain, REPLACE), (Inode::Linked, REPLACE)] {
             let site = Site::with(&case, inode);
             let receipt = site.beside("receipt");
             let mut fix = site.fix(mode);
-            let done: Run = fix.arguments(["--receipt"]).arguments([&receipt]).plain().output().unwrap().into();
+            let done = fix.arguments(["--receipt"]).arguments([&receipt]).run();
             done.assert_code(0, case.name);
             assert_eq!(site.loads(), Loads::New);
             list.push((site, receipt));
@@ -171,7 +150,7 @@ fn edited_with_receipts() -> Vec<(Site, PathBuf)> {
 }
 
 fn revert(site: &Site, receipt: &PathBuf) -> Traced {
-    let mut revert = Traced::new(crate::support::program(), site.beside("log-of-revert"));
+    let mut revert = Traced::new(crate::harness::program(), site.beside("log-of-revert"));
     revert.arguments(["fix", "--revert"]).arguments([receipt]);
     revert
 }
@@ -182,7 +161,7 @@ fn a_killed_revert_can_be_repeated() {
         return;
     }
     for_all(&edited_with_receipts(), |(site, receipt)| {
-        let kept = Kept::of(site.object.clone());
+        let kept = Snapshot::of(&site.object);
         let revert = revert(site, receipt);
         let (whole, calls) = revert.calls(&site.object);
         whole.assert_code(0, site.case.name);
@@ -190,15 +169,15 @@ fn a_killed_revert_can_be_repeated() {
         assert_ne!(fs::metadata(&site.object).unwrap().modified().unwrap(), long_ago(), "the time tells of the revert");
         let mut again = 0;
         for call in calls.iter().filter(|call| call.changes_files()) {
-            kept.put_back();
+            kept.put_back(&site.object);
             let told = format!("{}, revert killed at {}", site.case.name, call.text);
-            assert_eq!(revert.run_with(&[call.inject("signal=SIGKILL")]).code, None, "{told}");
+            assert_eq!(revert.run_with(&[call.inject("signal=SIGKILL")]).code, KILLED, "{told}");
             assert!(!matches!(site.loads(), Loads::Not(_)), "{told}: {:?}", site.loads());
-            let second: Run = revert.plain().output().unwrap().into();
+            let second = revert.run();
             second.assert_orderly(&told);
             // Done already, but for the temporary name of the file that went.
-            let was_done = second.code == Some(2) && second.stderr.contains("nothing was reverted");
-            assert!(second.code == Some(0) || was_done, "{told}\n{}", second.stderr);
+            let was_done = second.code == 2 && second.stderr.contains("nothing was reverted");
+            assert!(second.code == 0 || was_done, "{told}\n{}", second.stderr);
             assert_eq!((site.now(), site.loads()), (site.old.clone(), Loads::Old), "{told}");
             again += usize::from(!was_done);
             for name in site.strangers() {
@@ -210,23 +189,19 @@ fn a_killed_revert_can_be_repeated() {
     });
 }
 
-fn long_ago() -> SystemTime {
-    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)
-}
-
 #[test]
 fn a_failed_revert_leaves_the_edited_file_and_its_receipt_good() {
     if !can_trace("a_failed_revert_leaves_the_edited_file_and_its_receipt_good") {
         return;
     }
     for_all(&edited_with_receipts(), |(site, receipt)| {
-        let kept = Kept::of(site.object.clone());
+        let kept = Snapshot::of(&site.object);
         let new = site.now();
         let revert = revert(site, receipt);
         let calls = revert.calls(&site.object).1;
         let (mut stayed, mut done) = (0, 0);
         for call in &calls {
-            kept.put_back();
+            kept.put_back(&site.object);
             let told = format!("{}, EIO from {}", site.case.name, call.text);
             let run = revert.run_with(&[call.inject("error=EIO")]);
             run.assert_orderly(&told);
@@ -236,7 +211,7 @@ fn a_failed_revert_leaves_the_edited_file_and_its_receipt_good() {
                 assert!(run.stderr.contains(site.object.to_str().unwrap()), "{told}\n{}", run.stderr);
                 assert!(run.stderr.contains("Input/output error"), "{told}\n{}", run.stderr);
                 stayed += 1;
-                let second: Run = revert.plain().output().unwrap().into();
+                let second = revert.run();
                 second.assert_code(0, &told);
             } else {
                 // Cut already: only syncing it can fail.
@@ -259,12 +234,12 @@ fn a_revert_names_its_files_in_json_too() {
     }
     let three = Three::new();
     three.reset();
-    let done: Run = three.fix(MODES[0]).plain().output().unwrap().into();
+    let done = three.fix(IN_PLACE).run();
     done.assert_code(0, "a run with a receipt");
     let changed = &three.sites[1].object;
     fs::write(changed, "text").unwrap();
     let receipt = three.receipt.to_str().unwrap();
-    let reverted = run(["fix", "--json", "--revert", receipt]);
+    let reverted = invoke(["fix", "--json", "--revert", receipt]);
     reverted.assert_code(2, "one file changed");
     let document = reverted.json();
     assert_eq!((&document["mode"], &document["schema"]), (&"revert".into(), &"cuda-runpath/1".into()), "{document}");

@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::PathBuf;
 
-use super::contents::Contents;
 use super::strace::Traced;
-use crate::elfgen::selftest::{answer, dependency};
-use crate::elfgen::{Machine, Spec, presets};
-use crate::fixtures::{Link, Shape, deps, run_file};
-use crate::support::{Run, Tree, age, long, program, skip};
-
-/// The two write modes of an edit.
-pub(super) const MODES: [&[&str]; 2] = [&["--in-place"], &[]];
+use crate::elfgen::{Machine, Spec, preset};
+use crate::harness::images::{answer, dependency};
+use crate::harness::{
+    Contents, IN_PLACE, Link, NATIVE, REPLACE, Shape, Show, Tree, age, deps, is_root, long, long_ago, names, program,
+    rung_of, rungs, set_mode, skip, start,
+};
 
 /// Which directory the object's dependency came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +48,9 @@ fn generated(strategy: &'static str, name: &'static str, spec: Spec) -> Case {
     Case { name, strategy, maker: Maker::Generator(Box::new(spec)) }
 }
 
-fn preset(strategy: &'static str, name: &'static str) -> Case {
-    let (name, spec) = presets().into_iter().find(|(other, _)| *other == name).expect("a preset of this name");
-    generated(strategy, name, spec)
+/// A preset that is named after its rung.
+fn on_its_rung(name: &'static str) -> Case {
+    generated(rung_of(name).unwrap_or_else(|| panic!("{name} names no rung")).name, name, preset(name))
 }
 
 /// Every strategy, with the variants that write in another order.
@@ -60,32 +58,35 @@ pub(super) fn cases() -> Vec<Case> {
     let shared = Spec::library(Machine::X86_64).runpath("$ORIGIN/old").exports("x$ORIGIN/new:$ORIGIN/old");
     let mut cases = vec![
         generated("share", "share", shared),
-        preset("overwrite", "rung-b-overwrite-pie"),
-        preset("dead-bytes", "rung-c-dead-garbage"),
-        preset("grow", "rung-d-grow-own"),
-        preset("grow", "rung-d-grow-patchelf"),
-        preset("slack", "rung-e-slack-pie"),
+        on_its_rung("rung-b-overwrite-pie"),
+        on_its_rung("rung-c-dead-garbage"),
+        on_its_rung("rung-d-grow-own"),
+        on_its_rung("rung-d-grow-patchelf"),
+        on_its_rung("rung-e-slack-pie"),
         // The PT_LOAD's end is the file's.
-        preset("slack", "no-headers-tight"),
-        preset("slack", "ldcache-note-small"),
-        preset("slack", "rung-e-slack-overlay"),
-        preset("slot", "rung-f-property-note"),
-        preset("slot", "rung-f-phdr-of-library"),
-        preset("gap", "rung-g-gap-z-pie"),
-        preset("gap", "rung-g-headers-behind-table"),
-        preset("reimage", "rung-h-reimage-bss-tls"),
-        preset("reimage", "rung-h-reimage-pie"),
-        preset("make-room", "rung-i-make-room-interp"),
+        generated("slack", "no-headers-tight", preset("no-headers-tight")),
+        generated("slack", "ldcache-note-small", preset("ldcache-note-small")),
+        on_its_rung("rung-e-slack-overlay"),
+        on_its_rung("rung-f-property-note"),
+        on_its_rung("rung-f-phdr-of-library"),
+        on_its_rung("rung-g-gap-z-pie"),
+        on_its_rung("rung-g-headers-behind-table"),
+        on_its_rung("rung-h-reimage-bss-tls"),
+        on_its_rung("rung-h-reimage-pie"),
+        on_its_rung("rung-i-make-room-interp"),
         // With the interim table.
-        preset("make-room", "rung-i-make-room-note"),
+        on_its_rung("rung-i-make-room-note"),
         // Nothing to leave out for an interim table: never in place.
-        preset("make-room", "rung-i-make-room-hash"),
-        preset("move-table", "rung-k-move-table-pie"),
+        on_its_rung("rung-i-make-room-hash"),
+        on_its_rung("rung-k-move-table-pie"),
     ];
     for (name, linker, source, shape) in
         [("bfd-pie", "bfd", "user_program.c", Shape::Pie), ("lld-library", "lld", "user_library.c", Shape::Library)]
     {
         cases.push(Case { name, strategy: "", maker: Maker::Linker(linker, source, shape) });
+    }
+    for rung in rungs(Show::Crashes) {
+        assert!(cases.iter().any(|case| case.strategy == rung.name), "no case for {}", rung.name);
     }
     cases
 }
@@ -101,12 +102,12 @@ pub(super) fn few_cases() -> Vec<Case> {
 
 /// An object that is too large to be read as a whole.
 pub(super) fn mapped_case() -> Case {
-    preset("reimage", "text-large")
+    generated("reimage", "text-large", preset("text-large"))
 }
 
 /// One that is not, by far.
 pub(super) fn many_pages_case() -> Case {
-    preset("reimage", "data-large")
+    generated("reimage", "data-large", preset("data-large"))
 }
 
 /// What else is true of an object's file.
@@ -123,15 +124,15 @@ pub(super) enum Inode {
 /// unusual inode needs.
 pub(super) fn all_ways() -> Vec<(Case, Inode, &'static [&'static str])> {
     let mut inodes = vec![Inode::Plain, Inode::Linked];
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         inodes.push(Inode::Owned);
     } else {
         skip("crashes", "only root can give files away");
     }
-    let mut ways: Vec<_> = cases().into_iter().map(|case| (case, Inode::Plain, MODES[0])).collect();
+    let mut ways: Vec<_> = cases().into_iter().map(|case| (case, Inode::Plain, IN_PLACE)).collect();
     for inode in inodes {
         let cases = if long() && inode == Inode::Plain { cases() } else { few_cases() };
-        ways.extend(cases.into_iter().map(|case| (case, inode, MODES[1])));
+        ways.extend(cases.into_iter().map(|case| (case, inode, REPLACE)));
     }
     ways
 }
@@ -147,9 +148,6 @@ pub(super) struct Site {
     pub(super) old: Contents,
 }
 
-/// The time stamp of a fresh object, in seconds.
-const LONG_AGO: i64 = 1_000_000_000;
-
 impl Site {
     pub(super) fn new(case: &Case) -> Self {
         Self::with(case, Inode::Plain)
@@ -157,7 +155,7 @@ impl Site {
 
     pub(super) fn with(case: &Case, inode: Inode) -> Self {
         let tree = Tree::new();
-        fs::create_dir_all(tree.join("site")).unwrap();
+        tree.folder("site");
         let original = tree.join("original");
         match &case.maker {
             Maker::Generator(spec) => {
@@ -182,7 +180,7 @@ impl Site {
         // A descriptor of another test's child may still be open for writing on the last one.
         let _ = fs::remove_file(&self.object);
         fs::copy(&self.original, &self.object).unwrap();
-        fs::set_permissions(&self.object, fs::Permissions::from_mode(0o755)).unwrap();
+        set_mode(&self.object, 0o755);
         let second = self.tree.join("second");
         let _ = fs::remove_file(&second);
         match self.inode {
@@ -214,7 +212,7 @@ impl Site {
         let driver = match &self.case.maker {
             // Relative, so that the same bytes come out wherever the folder is.
             Maker::Generator(_) => "$ORIGIN/new".into(),
-            Maker::Linker(..) => deps(0).new.clone().into_os_string(),
+            Maker::Linker(..) => deps(NATIVE).new.clone().into_os_string(),
         };
         let mut command = vec![program().into(), "fix".into(), "-j1".into(), "--driver".into(), driver];
         command.extend(mode.iter().map(OsString::from));
@@ -225,9 +223,9 @@ impl Site {
     pub(super) fn edited(&self, mode: &[&str]) -> Contents {
         self.reset();
         let mut fix = self.fix(mode);
-        let run: Run = fix.arguments(["--json"]).plain().output().unwrap().into();
+        let run = fix.arguments(["--json"]).run();
         run.assert_code(0, self.case.name);
-        let strategy = run.json()["files"][0]["strategy"].as_str().unwrap().to_owned();
+        let strategy = run.file()["strategy"].as_str().unwrap().to_owned();
         assert!(self.case.strategy.is_empty() || strategy == self.case.strategy, "{}: {strategy}", self.case.name);
         assert_eq!(self.loads(), Loads::New, "{}", self.case.name);
         Contents::of(&self.object)
@@ -238,7 +236,7 @@ impl Site {
         let said = match &self.case.maker {
             Maker::Generator(spec) => answer(spec, &self.object, None, "crashes").expect("a C compiler"),
             Maker::Linker(_, _, shape) => {
-                let ended = run_file(&self.object, *shape, 0, "user_number", None);
+                let ended = start(&self.object, *shape);
                 // As the generator's objects count.
                 Ok(if [11, 22].contains(&ended.code) { 40 + ended.code / 11 } else { ended.code })
             }
@@ -256,8 +254,7 @@ impl Site {
 
     /// Names beside the object that were not there in the beginning.
     pub(super) fn strangers(&self) -> BTreeSet<String> {
-        let names = fs::read_dir(self.object.parent().unwrap()).unwrap();
-        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = names(self.object.parent().unwrap()).into_iter().map(|name| name.into_string().unwrap());
         names.filter(|name| !["object", "old", "new"].contains(&name.as_str())).collect()
     }
 
@@ -265,7 +262,7 @@ impl Site {
     pub(super) fn assert_untouched(&self, told: &str) {
         assert_eq!(self.now(), self.old, "{told}");
         let meta = fs::metadata(&self.object).unwrap();
-        assert_eq!((meta.mtime(), meta.mode() & 0o7777), (LONG_AGO, 0o755), "{told}");
+        assert_eq!((meta.modified().unwrap(), meta.mode() & 0o7777), (long_ago(), 0o755), "{told}");
         assert!(self.strangers().is_empty(), "{told}: {:?}", self.strangers());
     }
 }

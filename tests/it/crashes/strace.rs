@@ -4,27 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Run, command, require, skip};
+use crate::harness::{Run, command, require, run};
 
-/// Whether strace is here and may trace.
+/// Whether the tests of this folder can be run: the names of system calls are those of one machine.
 pub(super) fn can_trace(test: &str) -> bool {
-    static ALLOWED: OnceLock<bool> = OnceLock::new();
-    if !require("strace", test) || !require("cc", test) || !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        return false;
-    }
-    let allowed = *ALLOWED.get_or_init(|| {
-        let traced = command("strace").args(["-f", "-o", "/dev/null", "true"]).output();
-        traced.is_ok_and(|output| output.status.success())
-    });
-    if !allowed {
-        skip(test, "strace may not trace here");
-    }
-    allowed
+    require("cc", test) && cfg!(all(target_arch = "x86_64", target_os = "linux")) && crate::harness::can_trace(test)
 }
 
 /// A system call of a traced run.
@@ -105,11 +93,9 @@ impl Traced {
         self
     }
 
-    /// The command without strace.
-    pub(super) fn plain(&self) -> Command {
-        let mut plain = command(&self.program);
-        plain.args(&self.arguments);
-        plain
+    /// Runs the command without strace.
+    pub(super) fn run(&self) -> Run {
+        run(command(&self.program).args(&self.arguments))
     }
 
     fn traced(&self, options: &[String]) -> Command {
@@ -121,12 +107,12 @@ impl Traced {
 
     /// A run to which something is done, by [`Call::inject`]'s options.
     pub(super) fn run_with(&self, injections: &[String]) -> Run {
-        self.traced(&options(injections)).output().expect("strace starts").into()
+        run(&mut self.traced(&options(injections)))
     }
 
     /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
     pub(super) fn calls(&self, file: &Path) -> (Run, Vec<Call>) {
-        let run: Run = self.traced(&["-s4096".to_owned()]).output().expect("strace starts").into();
+        let run = run(&mut self.traced(&["-s4096".to_owned()]));
         let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
         let name = format!("\"{}\"", file.display());
         let mut counts = BTreeMap::new();

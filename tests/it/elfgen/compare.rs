@@ -307,7 +307,7 @@ fn sections(before: &Image, after: &Image) -> Vec<String> {
     }
     if let (Some(was), Some(is)) = (string_table(before), string_table(after)) {
         let index = before.sections.iter().position(|section| section == was).unwrap_or_default() as u32;
-        // No section, dynamic section, symbols, versions; whoever else refers to the table uses every byte of it.
+        // No section, dynamic section, symbols, versions; anything else that refers to the table uses every byte of it.
         let known = [0, 6, 11, 0x6fff_fffd, 0x6fff_fffe];
         let foreign = before.sections.iter().any(|section| section.link == index && !known.contains(&section.kind));
         let (Some(was), Some(is)) = (bytes(before, was), bytes(after, is)) else { return list };

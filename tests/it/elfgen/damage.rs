@@ -19,6 +19,12 @@ impl Damage {
         Self { image, bytes: bytes.to_vec() }
     }
 
+    /// Of a file.
+    pub(crate) fn of(file: &std::path::Path) -> Self {
+        let image = Image::read(file);
+        Self { bytes: image.data.clone(), image }
+    }
+
     pub(crate) fn word(&self) -> u64 {
         if self.image.class == Class::Elf64 { 8 } else { 4 }
     }

@@ -31,5 +31,5 @@ pub(crate) mod selftest;
 
 pub(crate) use choices::{Class, Headers, Kind, Order, Packing, Segments, StringsAt, Tag};
 pub(crate) use machine::Machine;
-pub(crate) use presets::presets;
+pub(crate) use presets::{preset, presets};
 pub(crate) use spec::{Note, Spec};

@@ -24,6 +24,11 @@ fn padded(machine: Machine) -> Spec {
     tight(machine).packing(Packing::Padded)
 }
 
+/// The preset of this name.
+pub(crate) fn preset(name: &str) -> Spec {
+    presets().into_iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no preset {name}")).1
+}
+
 pub(crate) fn presets() -> Vec<(&'static str, Spec)> {
     let mut list = rungs();
     list.extend(slots());
@@ -173,7 +178,7 @@ fn contents() -> Vec<(&'static str, Spec)> {
         // An auxiliary library may be missing; one that exists would answer for the symbols.
         ("filter-tags", padded(X86_64).string_tag(0x7fff_fffd, "libmissing.so.1")),
         ("filter-tags-be", padded(S390x).string_tag(0x7fff_fffd, "auxiliary.so").string_tag(0x7fff_ffff, "filter.so")),
-        // The old path is free for nobody: an unknown section refers to it.
+        // The old path is never free: an unknown section refers to it.
         (
             "foreign-user",
             Spec::library(X86_64).runpath("/usr/local/some/long/name/lib/stubs:$ORIGIN/old").foreign_user().null_slot(),

@@ -94,6 +94,12 @@ impl<'a> Cursor<'a> {
 }
 
 impl Image {
+    /// Reads a file that must be sound.
+    pub(crate) fn read(file: &std::path::Path) -> Self {
+        let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        Self::parse(&bytes).unwrap_or_else(|| panic!("{} cannot be read any more", file.display()))
+    }
+
     pub(crate) fn parse(data: &[u8]) -> Option<Self> {
         if data.get(..4)? != b"\x7fELF" {
             return None;

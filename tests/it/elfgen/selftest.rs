@@ -1,91 +1,11 @@
 //! The generator must be right before it may judge: other tools accept its images, and the loader runs them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use super::read::Image;
-use super::{Kind, Machine, Spec, Tag, presets};
-use crate::support::{Run, Tree, command, compile, require};
-
-/// Loads a library (or nothing) and prints what its functions and variables say.
-const LOADER: &str = r#"
-#include <dlfcn.h>
-#include <stdio.h>
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        void *library = dlopen(argv[i], RTLD_NOW);
-        if (!library) { fprintf(stderr, "%s\n", dlerror()); return 1; }
-        int (*probe)(void) = (int (*)(void))dlsym(library, "probe");
-        int *data = dlsym(library, "answer_data"), *tls = dlsym(library, "tls_value");
-        if (!probe || !data || *data != 40) { fprintf(stderr, "symbols are wrong\n"); return 2; }
-        if (tls && (tls[0] != 0x7157 || tls[1] != 0x7258 || tls[2] != 0 || tls[3] != 0)) { fprintf(stderr, "TLS is wrong\n"); return 3; }
-        printf("%d\n", probe());
-    }
-    return 0;
-}
-"#;
-
-/// The loader program, compiled once per test run.
-pub(crate) fn loader(test: &str) -> Option<PathBuf> {
-    static LOADED: OnceLock<Option<PathBuf>> = OnceLock::new();
-    LOADED.get_or_init(|| compile("load", LOADER, test)).clone()
-}
-
-/// Loads or runs an image; the answer is 40 plus the number of the folder whose `libdep.so.1` won.
-pub(crate) fn answer(
-    spec: &Spec,
-    file: &std::path::Path,
-    library_path: Option<&std::path::Path>,
-    test: &str,
-) -> Option<Result<i32, String>> {
-    let mut command = match spec.kind {
-        Kind::Library => {
-            let mut load = command(loader(test)?);
-            load.arg(file);
-            load
-        }
-        _ => command(file),
-    };
-    if let Some(folder) = library_path {
-        command.env("LD_LIBRARY_PATH", folder);
-    }
-    let run = started(&mut command);
-    Some(match (spec.kind, run.code) {
-        (Kind::Library, Some(0)) => run.stdout.trim().parse().map_err(|_| run.stdout),
-        (Kind::Exec | Kind::Pie, Some(code)) if run.stderr.is_empty() => Ok(code),
-        (_, code) => Err(format!("{code:?} {}", run.stderr)),
-    })
-}
-
-/// Runs a program that was just written. A child that another thread is starting may still hold the file open for writing: until it has
-/// become another program, the kernel answers "text file busy".
-fn started(command: &mut std::process::Command) -> Run {
-    for _ in 0..100 {
-        match command.output() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            Err(error) => return Run { code: None, stdout: String::new(), stderr: error.to_string() },
-            Ok(output) => return output.into(),
-        }
-    }
-    panic!("the file stays busy")
-}
-
-/// Puts `libdep.so.1` whose `which` returns `number` into `folder` of the tree.
-pub(crate) fn dependency(tree: &Tree, folder: &str, number: u32) -> PathBuf {
-    let file = tree.file(format!("{folder}/libdep.so.1"), &Spec::dependency(Machine::X86_64, number).build());
-    file.parent().expect("a folder").to_path_buf()
-}
-
-/// Writes an image, executable.
-pub(crate) fn program(tree: &Tree, name: &str, bytes: &[u8]) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let file = tree.file(name, bytes);
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("an executable file");
-    file
-}
+use super::{Kind, Tag, presets};
+use crate::harness::images::{answer, dependency};
+use crate::harness::{Run, Show, Tree, command, require, run, rungs};
 
 #[test]
 fn presets_have_names_of_their_own_and_cover_classes_and_orders() {
@@ -93,8 +13,10 @@ fn presets_have_names_of_their_own_and_cover_classes_and_orders() {
     assert!(list.len() >= 40, "{} presets", list.len());
     let names: BTreeSet<_> = list.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), list.len(), "a name is used twice");
-    for rung in "abcdefghijkl".chars() {
-        assert!(names.iter().any(|name| name.starts_with(&format!("rung-{rung}-"))), "no preset for rung {rung}");
+    let letters: String = rungs(Show::Preset).into_iter().map(|rung| rung.letters).collect();
+    // The last one is that of files which must be refused.
+    for letter in letters.chars().chain(['l']) {
+        assert!(names.iter().any(|name| name.starts_with(&format!("rung-{letter}-"))), "no preset for rung {letter}");
     }
     let shapes: BTreeSet<_> = list.iter().map(|(_, spec)| format!("{:?} {:?}", spec.class, spec.order)).collect();
     assert_eq!(shapes.len(), 4, "{shapes:?}");
@@ -133,14 +55,7 @@ fn complaints(tool: &str, arguments: &[&str], known: &[&str], lines: impl Fn(&Ru
     for (name, spec) in presets() {
         let file = tree.file(name, &spec.build());
         let debug = matches!(spec.kind, Kind::DebugFile | Kind::DebugFileKeepingSizes) && tool == "eu-elflint";
-        let run: Run = command(tool)
-            .args(arguments)
-            .args(debug.then_some("--debuginfo"))
-            .arg(&file)
-            .output()
-            .expect("the tool starts")
-            .into();
-        let said = lines(&run);
+        let said = lines(&run(command(tool).args(arguments).args(debug.then_some("--debuginfo")).arg(&file)));
         list.extend(
             said.lines()
                 .filter(|line| !known.iter().any(|known| line.contains(known)))
@@ -188,7 +103,7 @@ fn loader_runs_every_preset_of_this_machine() {
     for (name, spec) in presets().into_iter().filter(|(_, spec)| spec.runs_here()) {
         let tree = Tree::new();
         let old = dependency(&tree, "old", 1);
-        let file = program(&tree, name, &spec.build());
+        let file = tree.executable(name, &spec.build());
         let finds = spec.paths.iter().any(|(_, path)| path.windows(4).any(|part| part == b"/old"));
         let Some(answer) = answer(&spec, &file, (!finds).then_some(old.as_path()), test) else { return };
         let wanted = if spec.needed.is_empty() { 40 } else { 41 };

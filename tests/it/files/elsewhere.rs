@@ -12,17 +12,17 @@ fn a_receipt_brings_every_byte_back() {
         for library in of_all_linkers() {
             tree.copy(library, Path::new("tree").join(library.file_name().unwrap()));
         }
-        tree.copy(library(), Path::new("tree").join(OsString::from_vec(b"odd\n\xff.so".to_vec())));
-        let linked = tree.path("tree/hard-link.so");
+        tree.copy(&library(), Path::new("tree").join(OsString::from_vec(b"odd\n\xff.so".to_vec())));
+        let linked = tree.join("tree/hard-link.so");
         std::fs::hard_link(tree.library("tree/linked.so"), &linked).unwrap();
         set_mode(&linked, 0o444);
-        let all = names(&tree.path("tree"));
-        let files: Vec<_> = all.iter().map(|name| tree.path("tree").join(name)).collect();
+        let all = names(&tree.join("tree"));
+        let files: Vec<_> = all.iter().map(|name| tree.join("tree").join(name)).collect();
         let read =
             || files.iter().map(|file| (std::fs::read(file).unwrap(), Snapshot::of(file).mode)).collect::<Vec<_>>();
         let before = read();
-        let receipt = tree.path("receipt.json");
-        expect(fix(0).args(mode).arg("--receipt").arg(&receipt).arg(tree.path("tree")), 0);
+        let receipt = tree.join("receipt.json");
+        expect(fix(NATIVE).args(mode).arg("--receipt").arg(&receipt).arg(tree.join("tree")), 0);
         let fixed = read();
         assert!(before.iter().zip(&fixed).all(|(before, fixed)| before != fixed), "{mode:?}: each file is fixed");
         assert!(receipt.exists());
@@ -31,7 +31,7 @@ fn a_receipt_brings_every_byte_back() {
         for ((file, before), after) in files.iter().zip(&before).zip(&read()) {
             assert!(before == after, "{mode:?}: {} is not as it was", file.display());
         }
-        assert_eq!(names(&tree.path("tree")), all, "{mode:?}");
+        assert_eq!(names(&tree.join("tree")), all, "{mode:?}");
         assert_eq!(std::fs::metadata(&linked).unwrap().nlink(), 2);
     }
 }
@@ -46,7 +46,7 @@ fn looking_may_be_combined_with_the_write_mode() {
     let file = tree.library("libuser.so");
     let before = Snapshot::of(&file);
     for (look, code) in [("--dry-run", 0), ("--check", 1), ("--diff", 0)] {
-        expect(fix(0).args([look, "--in-place"]).arg(&file), code);
+        expect(fix(NATIVE).args([look, "--in-place"]).arg(&file), code);
         assert_eq!(Snapshot::of(&file), before, "{look}");
     }
 }
@@ -64,12 +64,12 @@ fn revert_refuses_a_file_that_changed_since() {
         let replaced = tree.library("tree/replaced.so");
         let gone = tree.library("tree/gone.so");
         let same = tree.library("tree/same.so");
-        let before = Snapshot::of(&same).bytes;
-        let receipt = tree.path("receipt.json");
-        expect(fix(0).args(mode).arg("--receipt").arg(&receipt).arg(tree.path("tree")), 0);
+        let before = Contents::of(&same);
+        let receipt = tree.join("receipt.json");
+        expect(fix(NATIVE).args(mode).arg("--receipt").arg(&receipt).arg(tree.join("tree")), 0);
 
         expect(binary().args(["fix", "--driver", "/some/where/else"]).args(mode).arg(&edited_again), 0);
-        let bytes = Snapshot::of(&longer).bytes;
+        let bytes = std::fs::read(&longer).unwrap();
         std::fs::write(&longer, [&bytes[..], b"payload"].concat()).unwrap();
         std::fs::write(&shorter, &bytes[..bytes.len() - 1]).unwrap();
         std::fs::write(&replaced, "text").unwrap();
@@ -78,14 +78,14 @@ fn revert_refuses_a_file_that_changed_since() {
         let since = changed.map(|file| Snapshot::of(file));
         let ended = expect(binary().arg("fix").arg("--revert").arg(&receipt), 2);
         for file in changed.into_iter().chain([&gone]) {
-            assert!(ended.err().contains(file.to_str().unwrap()), "{mode:?}\n{}", ended.said());
+            assert!(ended.stderr.contains(file.to_str().unwrap()), "{mode:?}\n{}", ended.said());
         }
         assert_eq!(changed.map(|file| Snapshot::of(file)), since, "{mode:?}");
-        assert_eq!(Snapshot::of(&same).bytes, before, "{mode:?}: one failure stops nothing else");
+        assert_eq!(Contents::of(&same), before, "{mode:?}: one failure stops nothing else");
         // Taken back already.
         let ended = expect(binary().arg("fix").arg("--revert").arg(&receipt), 2);
-        assert!(ended.err().contains("same.so"), "{mode:?}\n{}", ended.said());
-        assert_eq!(Snapshot::of(&same).bytes, before, "{mode:?}");
+        assert!(ended.stderr.contains("same.so"), "{mode:?}\n{}", ended.said());
+        assert_eq!(Contents::of(&same), before, "{mode:?}");
     }
 }
 
@@ -98,15 +98,15 @@ fn revert_refuses_a_file_whose_other_bytes_changed() {
     for mode in MODES {
         let tree = Tree::new();
         let file = tree.library("libuser.so");
-        let receipt = tree.path("receipt.json");
-        expect(fix(0).args(mode).arg("--receipt").arg(&receipt).arg(&file), 0);
-        let mut bytes = Snapshot::of(&file).bytes;
+        let receipt = tree.join("receipt.json");
+        expect(fix(NATIVE).args(mode).arg("--receipt").arg(&receipt).arg(&file), 0);
+        let mut bytes = std::fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&file, &bytes).unwrap();
         let since = Snapshot::of(&file);
         let ended = expect(binary().arg("fix").arg("--revert").arg(&receipt), 2);
-        assert!(ended.err().contains("libuser.so"), "{}", ended.said());
+        assert!(ended.stderr.contains("libuser.so"), "{}", ended.said());
         assert_eq!(Snapshot::of(&file), since, "{mode:?}");
     }
 }
@@ -121,7 +121,7 @@ fn output_writes_a_copy_and_leaves_the_input() {
         for as_nobody in [false, true] {
             let tree = Tree::new();
             let root = package(&tree, "package");
-            symlink("package", tree.path("result")).unwrap();
+            symlink("package", tree.join("result")).unwrap();
             let before = listing(&root);
             let inodes: Vec<_> =
                 ["lib/libuser.so.1", "bin/program"].map(|name| Snapshot::of(&root.join(name))).to_vec();
@@ -133,10 +133,10 @@ fn output_writes_a_copy_and_leaves_the_input() {
                     None => continue,
                 }
             } else {
-                fix(0)
+                fix(NATIVE)
             };
             let copy = home.join("result-fixed");
-            expect(command.args(mode).arg("--output").arg(&copy).arg(tree.path("result")), 0);
+            expect(command.args(mode).arg("--output").arg(&copy).arg(tree.join("result")), 0);
             assert!(listing(&root) == before, "{mode:?}: the input is untouched");
             for (name, snapshot_before) in ["lib/libuser.so.1", "bin/program"].iter().zip(&inodes) {
                 assert_eq!(&Snapshot::of(&root.join(name)), snapshot_before, "{mode:?}");
@@ -170,12 +170,12 @@ fn output_does_not_write_over_what_is_there() {
     let root = package(&tree, "package");
     let there = tree.library("there/lib/libuser.so.1");
     let before_there = Snapshot::of(&there);
-    let ended = expect(fix(0).arg("--output").arg(tree.path("there")).arg(&root), 2);
-    assert!(ended.err().contains("there"), "{}", ended.said());
+    let ended = expect(fix(NATIVE).arg("--output").arg(tree.join("there")).arg(&root), 2);
+    assert!(ended.stderr.contains("there"), "{}", ended.said());
     assert_eq!(Snapshot::of(&there), before_there);
     // Into itself, a copy would never end.
     make_writable(&root);
     let before = listing(&root);
-    expect(fix(0).arg("--output").arg(root.join("inside")).arg(&root), 2);
+    expect(fix(NATIVE).arg("--output").arg(root.join("inside")).arg(&root), 2);
     assert!(listing(&root) == before);
 }

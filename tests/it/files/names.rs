@@ -38,9 +38,9 @@ fn neither_the_name_nor_the_executable_bit_decides() {
         let plain = tree.program("share/data.txt");
         set_mode(&plain, 0o644);
         let deep = tree.library(".hidden/deep/er/module");
-        std::fs::write(tree.path("bin/script.so"), "#!/bin/sh\n").unwrap();
-        let ended = expect(fix(0).arg("--json").args(mode).arg(tree.path("")), 0);
-        let document = json(&ended);
+        std::fs::write(tree.join("bin/script.so"), "#!/bin/sh\n").unwrap();
+        let ended = expect(fix(NATIVE).arg("--json").args(mode).arg(tree.path()), 0);
+        let document = ended.json();
         assert_eq!(document["summary"]["fixed"], 3, "{document}");
         assert_eq!(document["summary"]["elf"], 3, "{document}");
         assert_eq!(Snapshot::of(&plain).mode & 0o7777, 0o644);
@@ -66,8 +66,8 @@ fn any_bytes_are_a_name() {
         ];
         let files: Vec<_> =
             odd.iter().map(|name| tree.library(Path::new("tree").join(OsStr::from_bytes(name)))).collect();
-        let ended = expect(fix(0).args(["--json"]).args(mode).arg("tree").current_dir(tree.path("")), 0);
-        let document = json(&ended);
+        let ended = expect(fix(NATIVE).args(["--json"]).args(mode).arg("tree").current_dir(tree.path()), 0);
+        let document = ended.json();
         assert_eq!(outcomes(&document), vec!["fixed"; odd.len()]);
         for file in &files {
             assert_eq!(loads(file), NEW, "{mode:?} {}", file.display());
@@ -84,7 +84,7 @@ fn any_bytes_are_a_name() {
                     entry["pathHex"] == *hex && path.starts_with("tree/bad\\") && !path.contains('\u{fffd}')
                 }
             });
-            assert!(found, "{} is not told right in {document}", text(&whole));
+            assert!(found, "{} is not told right in {document}", whole.escape_ascii());
         }
         // In path order, compared as bytes.
         let mut sorted: Vec<_> = odd.to_vec();
@@ -100,9 +100,9 @@ fn any_bytes_are_a_name() {
             .collect();
         let wanted: Vec<_> = sorted.iter().map(|name| odd.iter().position(|other| other == name)).collect();
         assert_eq!(order, wanted, "{document}");
-        // A second run, for people.
-        let again = expect(fix(0).args(mode).args(["--", "tree"]).current_dir(tree.path("")), 0);
-        assert_eq!(again.out().lines().count(), 1, "{}", again.said());
+        // A second run, as text.
+        let again = expect(fix(NATIVE).args(mode).args(["--", "tree"]).current_dir(tree.path()), 0);
+        assert_eq!(again.stdout.lines().count(), 1, "{}", again.said());
     }
 }
 
@@ -115,11 +115,11 @@ fn two_names_of_one_file_are_one_edit() {
         let tree = Tree::new();
         let first = tree.library("a/libuser.so");
         tree.folder("b");
-        let second = tree.path("b/libuser.so.1");
+        let second = tree.join("b/libuser.so.1");
         std::fs::hard_link(&first, &second).unwrap();
         let before = Snapshot::of(&first);
-        let ended = expect(fix(0).args(["--json", "-v"]).args(mode).arg(tree.path("")), 0);
-        let document = json(&ended);
+        let ended = expect(fix(NATIVE).args(["--json", "-v"]).args(mode).arg(tree.path()), 0);
+        let document = ended.json();
         let outcomes = outcomes(&document);
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "fixed").count(), 1, "{document}");
         assert_eq!(outcomes.len(), 2, "the second name is told: {document}");
@@ -130,16 +130,16 @@ fn two_names_of_one_file_are_one_edit() {
         assert_eq!(one.inode, before.inode, "{mode:?}");
         assert_eq!(std::fs::metadata(&first).unwrap().nlink(), 2);
         assert_eq!((loads(&first), loads(&second)), (NEW, NEW), "{mode:?}");
-        expect(fix(0).args(mode).arg(tree.path("")), 0);
+        expect(fix(NATIVE).args(mode).arg(tree.path()), 0);
         assert_eq!(Snapshot::of(&first), one, "{mode:?}: a second run writes nothing");
         // Only one name is in the tree; the file is fixed all the same, and so is what the other name shows.
         let alone = Tree::new();
         let inside = alone.library("in/libuser.so");
-        let outside = alone.path("outside.so");
+        let outside = alone.join("outside.so");
         std::fs::hard_link(&inside, &outside).unwrap();
-        expect(fix(0).args(mode).arg(alone.path("in")), 0);
+        expect(fix(NATIVE).args(mode).arg(alone.join("in")), 0);
         assert_eq!((loads(&inside), loads(&outside)), (NEW, NEW), "{mode:?}");
-        assert_eq!(names(&alone.path("in")).len(), 1);
+        assert_eq!(names(&alone.join("in")).len(), 1);
     }
 }
 
@@ -152,30 +152,30 @@ fn symbolic_links_are_followed_as_arguments_only() {
         let tree = Tree::new();
         let outside = tree.library("outside/libuser.so");
         let inside = tree.library("tree/libinside.so");
-        symlink("../outside/libuser.so", tree.path("tree/link.so")).unwrap();
-        symlink("../outside", tree.path("tree/folder-link")).unwrap();
-        symlink("nowhere", tree.path("tree/broken")).unwrap();
-        symlink(".", tree.path("tree/cycle")).unwrap();
-        symlink("libinside.so", tree.path("tree/libinside.so.1")).unwrap();
+        symlink("../outside/libuser.so", tree.join("tree/link.so")).unwrap();
+        symlink("../outside", tree.join("tree/folder-link")).unwrap();
+        symlink("nowhere", tree.join("tree/broken")).unwrap();
+        symlink(".", tree.join("tree/cycle")).unwrap();
+        symlink("libinside.so", tree.join("tree/libinside.so.1")).unwrap();
         let before = Snapshot::of(&outside);
-        let ended = expect(fix(0).arg("--json").args(mode).arg(tree.path("tree")), 0);
-        assert_eq!(json(&ended)["summary"]["fixed"], 1, "{}", ended.said());
+        let ended = expect(fix(NATIVE).arg("--json").args(mode).arg(tree.join("tree")), 0);
+        assert_eq!(ended.json()["summary"]["fixed"], 1, "{}", ended.said());
         assert_eq!(Snapshot::of(&outside), before, "{mode:?}");
         assert_eq!(loads(&inside), NEW);
-        assert_eq!(std::fs::read_link(tree.path("tree/libinside.so.1")).unwrap(), Path::new("libinside.so"));
+        assert_eq!(std::fs::read_link(tree.join("tree/libinside.so.1")).unwrap(), Path::new("libinside.so"));
 
         // As an argument: the target is edited, the link stays a link.
-        symlink("outside/libuser.so", tree.path("argument.so")).unwrap();
-        expect(fix(0).args(mode).arg(tree.path("argument.so")), 0);
+        symlink("outside/libuser.so", tree.join("argument.so")).unwrap();
+        expect(fix(NATIVE).args(mode).arg(tree.join("argument.so")), 0);
         assert_eq!(loads(&outside), NEW, "{mode:?}");
-        assert_eq!(std::fs::read_link(tree.path("argument.so")).unwrap(), Path::new("outside/libuser.so"));
-        assert_eq!(names(&tree.path("outside")).len(), 1);
+        assert_eq!(std::fs::read_link(tree.join("argument.so")).unwrap(), Path::new("outside/libuser.so"));
+        assert_eq!(names(&tree.join("outside")).len(), 1);
 
         let target = tree.library("result-target/lib/libuser.so");
-        symlink("result-target", tree.path("result")).unwrap();
-        expect(fix(0).args(mode).arg(tree.path("result")), 0);
+        symlink("result-target", tree.join("result")).unwrap();
+        expect(fix(NATIVE).args(mode).arg(tree.join("result")), 0);
         assert_eq!(loads(&target), NEW, "{mode:?}");
-        assert!(tree.path("result").is_symlink());
+        assert!(tree.join("result").is_symlink());
     }
 }
 
@@ -188,29 +188,16 @@ fn a_running_program_is_replaced_and_goes_on() {
         let tree = Tree::new();
         let file = tree.program("bin/program");
         let before = Snapshot::of(&file);
-        let mut command = clean(&file);
-        command.arg("wait").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut running = loop {
-            match command.spawn() {
-                // See `fixtures::run`.
-                Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
-                other => break other.unwrap(),
-            }
-        };
-        let mut line = String::new();
-        BufReader::new(running.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-
-        let ended = run(fix(0).arg("--json").args(mode).arg(&file));
-        drop(running.stdin.take());
-        let finished = running.wait().unwrap();
+        let running = Waiting::start(command(&file).arg("wait"));
+        let ended = run(fix(NATIVE).arg("--json").args(mode).arg(&file));
+        let finished = running.finish();
         assert_eq!(ended.code, 0, "{mode:?}\n{}", ended.said());
-        assert_eq!(json(&ended)["files"][0]["write"], "replace", "{mode:?}\n{}", ended.out());
-        assert_eq!(finished.code(), Some(OLD), "{mode:?}: the running program has its old file");
+        assert_eq!(ended.file()["write"], "replace", "{mode:?}\n{}", ended.stdout);
+        assert_eq!(finished, Some(OLD), "{mode:?}: the running program has its old file");
         assert_eq!(starts(&file), NEW, "{mode:?}");
         assert_ne!(Snapshot::of(&file).inode, before.inode, "{mode:?}");
         assert_eq!(Snapshot::of(&file).mode, before.mode, "{mode:?}");
-        assert_eq!(names(&tree.path("bin")).len(), 1, "{mode:?}");
+        assert_eq!(names(&tree.join("bin")).len(), 1, "{mode:?}");
     }
 }
 
@@ -238,7 +225,7 @@ fn mode_owner_and_attributes_are_kept() {
                 if is_root() {
                     chown(&file, Some(1234), Some(4321)).unwrap();
                 }
-                fix(0)
+                fix(NATIVE)
             };
             // After chown, which takes the setuid bit.
             set_mode(&file, 0o4755);

@@ -15,9 +15,9 @@ fn the_store_is_never_written() {
     make_writable(&root);
     let file = root.join("lib/libuser.so.1");
     set_mode(&file, 0o644);
-    symlink("nix/store/0000-package", tree.path("result")).unwrap();
-    symlink("nix/store/0000-package/bin/program", tree.path("program")).unwrap();
-    symlink("result", tree.path("result-of-result")).unwrap();
+    symlink("nix/store/0000-package", tree.join("result")).unwrap();
+    symlink("nix/store/0000-package/bin/program", tree.join("program")).unwrap();
+    symlink("result", tree.join("result-of-result")).unwrap();
     let outside = tree.library("outside/libuser.so");
     let before = listing(&root);
     let before_file = Snapshot::of(&file);
@@ -26,8 +26,8 @@ fn the_store_is_never_written() {
         assert_eq!(Snapshot::of(&file), before_file, "{told}");
     };
     let with_store = || {
-        let mut command = fix(0);
-        command.env("NIX_STORE", &store).current_dir(tree.path(""));
+        let mut command = fix(NATIVE);
+        command.env("NIX_STORE", &store).current_dir(tree.path());
         command
     };
     let ways = [
@@ -35,28 +35,28 @@ fn the_store_is_never_written() {
         root.join("lib"),
         file.clone(),
         store.clone(),
-        tree.path("result"),
-        tree.path("result-of-result"),
-        tree.path("program"),
+        tree.join("result"),
+        tree.join("result-of-result"),
+        tree.join("program"),
         PathBuf::from("result"),
         PathBuf::from("./result/lib"),
         PathBuf::from("result/bin/lib/libuser.so"),
-        tree.path("outside/../nix/store/0000-package"),
-        tree.path("nix"),
+        tree.join("outside/../nix/store/0000-package"),
+        tree.join("nix"),
     ];
     for mode in MODES {
         for way in &ways {
             let ended = expect(with_store().args(mode).arg(way), 2);
             let told = format!("{mode:?} {}\n{}", way.display(), ended.said());
             untouched(&told);
-            assert!(ended.err().contains("--output") && ended.err().contains("cudaRunpathHook"), "{told}");
+            assert!(ended.stderr.contains("--output") && ended.stderr.contains("cudaRunpathHook"), "{told}");
         }
         // Also with the variables of half a build, and as another output's neighbour.
         let half: [&[(&str, PathBuf)]; 4] = [
             &[("outputs", "out".into()), ("out", root.clone())],
-            &[("NIX_BUILD_TOP", tree.path("build"))],
-            &[("NIX_BUILD_TOP", tree.path("build")), ("outputs", "out".into()), ("out", store.join("0000-pack"))],
-            &[("NIX_BUILD_TOP", tree.path("build")), ("outputs", "lib".into()), ("out", root.clone())],
+            &[("NIX_BUILD_TOP", tree.join("build"))],
+            &[("NIX_BUILD_TOP", tree.join("build")), ("outputs", "out".into()), ("out", store.join("0000-pack"))],
+            &[("NIX_BUILD_TOP", tree.join("build")), ("outputs", "lib".into()), ("out", root.clone())],
         ];
         for variables in half {
             let ended = expect(with_store().envs(variables.iter().cloned()).args(mode).arg(&root), 2);
@@ -64,7 +64,7 @@ fn the_store_is_never_written() {
         }
     }
     // A list of files is no way around it.
-    std::fs::write(tree.path("list"), "result/lib/libuser.so.1\n").unwrap();
+    std::fs::write(tree.join("list"), "result/lib/libuser.so.1\n").unwrap();
     expect(with_store().args(["--files-from", "list"]), 2);
     untouched("--files-from");
 
@@ -72,12 +72,12 @@ fn the_store_is_never_written() {
     expect(with_store().arg("--dry-run").arg("result"), 0);
     expect(with_store().arg("--diff").arg("result"), 0);
     expect(with_store().arg("--check").arg("result"), 1);
-    expect(binary().env("NIX_STORE", &store).arg("show").arg(tree.path("result")), 0);
+    expect(binary().env("NIX_STORE", &store).arg("show").arg(tree.join("result")), 0);
     untouched("looking");
     // And so is a copy elsewhere.
     let ended = expect(with_store().args(["--output", "result-fixed", "result"]), 0);
     untouched(&ended.said());
-    assert_eq!(loads(&tree.path("result-fixed/lib/libuser.so.1")), NEW);
+    assert_eq!(loads(&tree.join("result-fixed/lib/libuser.so.1")), NEW);
     // But not a copy that is in the store itself.
     expect(with_store().arg("--output").arg(store.join("1111-fixed")).arg("result"), 2);
     assert!(!store.join("1111-fixed").exists());
@@ -94,21 +94,21 @@ fn a_store_behind_a_symbolic_link_is_the_same_store() {
     }
     let tree = Tree::new();
     let file = tree.library("real/store/0000-package/lib/libuser.so");
-    symlink("real", tree.path("nix")).unwrap();
+    symlink("real", tree.join("nix")).unwrap();
     let before = Snapshot::of(&file);
     for way in ["real/store/0000-package", "nix/store/0000-package"] {
         for store in ["real/store", "nix/store", "nix/store/"] {
-            let mut command = fix(0);
-            command.env("NIX_STORE", tree.path(store));
-            let ended = expect(command.arg(tree.path(way)), 2);
-            assert!(ended.err().contains("--output"), "{}", ended.said());
+            let mut command = fix(NATIVE);
+            command.env("NIX_STORE", tree.join(store));
+            let ended = expect(command.arg(tree.join(way)), 2);
+            assert!(ended.stderr.contains("--output"), "{}", ended.said());
             assert_eq!(Snapshot::of(&file), before, "{way}, NIX_STORE={store}");
         }
     }
-    let mut build = fix(0);
-    build.env("NIX_STORE", tree.path("nix/store")).env("NIX_BUILD_TOP", tree.path("build")).env("outputs", "out");
-    build.env("out", tree.path("nix/store/0000-package"));
-    expect(build.arg(tree.path("real/store/0000-package")), 0);
+    let mut build = fix(NATIVE);
+    build.env("NIX_STORE", tree.join("nix/store")).env("NIX_BUILD_TOP", tree.join("build")).env("outputs", "out");
+    build.env("out", tree.join("nix/store/0000-package"));
+    expect(build.arg(tree.join("real/store/0000-package")), 0);
     assert_eq!(loads(&file), NEW);
 }
 
@@ -123,13 +123,13 @@ fn a_second_name_of_a_store_file_is_not_edited() {
         set_mode(&file, 0o444);
         set_store_time(&file);
         tree.folder("home");
-        let linked = tree.path("home/libuser.so");
+        let linked = tree.join("home/libuser.so");
         std::fs::hard_link(&file, &linked).unwrap();
         let before = Snapshot::of(&file);
-        let mut command = fix(0);
-        command.env("NIX_STORE", tree.path("nix/store")).args(mode);
-        let ended = expect(command.arg(tree.path("home")), 2);
-        assert!(ended.err().contains("libuser.so"), "{}", ended.said());
+        let mut command = fix(NATIVE);
+        command.env("NIX_STORE", tree.join("nix/store")).args(mode);
+        let ended = expect(command.arg(tree.join("home")), 2);
+        assert!(ended.stderr.contains("libuser.so"), "{}", ended.said());
         assert_eq!(Snapshot::of(&file), before, "{mode:?}");
     }
 }
@@ -142,9 +142,9 @@ fn a_receipt_is_no_way_into_the_store() {
     let tree = Tree::new();
     let store = tree.folder("nix/store");
     let file = tree.library("nix/store/0000-package/lib/libuser.so");
-    let receipt = tree.path("receipt");
-    let mut build = fix(0);
-    build.env("NIX_STORE", &store).env("NIX_BUILD_TOP", tree.path("build")).env("outputs", "out");
+    let receipt = tree.join("receipt");
+    let mut build = fix(NATIVE);
+    build.env("NIX_STORE", &store).env("NIX_BUILD_TOP", tree.join("build")).env("outputs", "out");
     build.env("out", store.join("0000-package")).arg("--receipt").arg(&receipt);
     expect(build.arg(store.join("0000-package")), 0);
     let before = Snapshot::of(&file);
@@ -167,8 +167,8 @@ fn a_running_build_writes_its_own_outputs_only() {
         let longer = tree.library("nix/store/0000-package-dev/lib/libuser.so");
         let before = [Snapshot::of(&other), Snapshot::of(&longer)];
         let build = || {
-            let mut command = fix(0);
-            command.env("NIX_STORE", &store).env("NIX_BUILD_TOP", tree.path("build")).env("outputs", "out lib");
+            let mut command = fix(NATIVE);
+            command.env("NIX_STORE", &store).env("NIX_BUILD_TOP", tree.join("build")).env("outputs", "out lib");
             command.env("out", &out).env("lib", &lib).args(mode);
             command
         };
@@ -176,7 +176,7 @@ fn a_running_build_writes_its_own_outputs_only() {
         assert_eq!((loads(&own[0]), loads(&own[1])), (NEW, OLD), "{mode:?}");
         for path in [&other, &longer, &store] {
             let ended = expect(build().arg(path), 2);
-            assert!(ended.err().contains("cudaRunpathHook"), "{}", ended.said());
+            assert!(ended.stderr.contains("cudaRunpathHook"), "{}", ended.said());
         }
         expect(build().arg(&lib).arg(store.join("2222-dependency")), 2);
         expect(build().arg(&lib), 0);

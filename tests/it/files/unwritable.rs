@@ -27,7 +27,7 @@ fn a_read_only_folder_allows_what_its_file_allows() {
         };
         let ended = expect(command.args(mode).arg(&folder), 0);
         // No temporary file can be made here, which is told where one was wanted.
-        let is_told = ended.out().contains("written in place: its directory is not writable");
+        let is_told = ended.stdout.contains("written in place: its directory is not writable");
         assert_eq!(is_told, mode.is_empty(), "{mode:?}\n{}", ended.said());
         assert_eq!(loads(&file), NEW, "{mode:?}");
         assert_eq!(Snapshot::of(&file).inode, before.inode, "{mode:?}");
@@ -51,7 +51,7 @@ fn another_users_file_is_refused_by_name() {
         set_mode(&file, 0o644);
         let own = tree.library("own/libuser.so");
         give_to_nobody(&own);
-        give_to_nobody(&tree.path("own"));
+        give_to_nobody(&tree.join("own"));
         let unreadable = tree.library("unreadable/libuser.so");
         set_mode(&unreadable, 0o600);
         let locked = tree.folder("locked");
@@ -64,12 +64,12 @@ fn another_users_file_is_refused_by_name() {
         };
         command.args(mode);
         for name in ["lib", "locked", "own", "unreadable"] {
-            command.arg(tree.path(name));
+            command.arg(tree.join(name));
         }
         let ended = expect(&mut command, 2);
         for name in ["lib/libuser.so", "locked", "unreadable/libuser.so"] {
-            let path = tree.path(name);
-            assert!(ended.err().contains(path.to_str().unwrap()), "{mode:?} does not name {name}:\n{}", ended.said());
+            let path = tree.join(name);
+            assert!(ended.stderr.contains(path.to_str().unwrap()), "{mode:?} does not name {name}:\n{}", ended.said());
         }
         for (file, (snapshot, beside)) in files.into_iter().zip(&before) {
             assert_untouched(file, snapshot, beside, "another user's");
@@ -80,15 +80,9 @@ fn another_users_file_is_refused_by_name() {
 
 /// `$1` mount point, `$2` pages that stay free, `$3` the file to copy there, `$4` the host program; then the command.
 const FULL_DISK: &str = r#"
-set -e
-point=$1 free=$2 file=$3 host=$4
+point=$1 file=$3 host=$4
+fill "$point" "$2" "$file" libuser.so
 shift 4
-mount -t tmpfs -o size=8m,mode=755 tmpfs "$point"
-cp "$file" "$point/libuser.so"
-# What the fill leaves is exactly the free pages.
-dd if=/dev/zero of="$point/spare" bs=4096 count="$free" 2>/dev/null
-dd if=/dev/zero of="$point/fill" bs=4096 2>/dev/null || true
-rm "$point/spare"
 set +e
 "$@" "$point/libuser.so"
 code=$?
@@ -105,7 +99,7 @@ fn a_full_disk_costs_nothing() {
     }
     let tree = Tree::new();
     let point = tree.folder("full");
-    let host = crate::fixtures::host("host.c", 0);
+    let host = host("host.c", NATIVE);
     let libraries: Vec<_> =
         of_all_linkers().iter().filter(|path| path.to_string_lossy().contains("Library-R")).collect();
     for library in libraries {
@@ -115,20 +109,16 @@ fn a_full_disk_costs_nothing() {
                     return;
                 };
                 shell.arg(&point).arg(free.to_string()).arg(library).arg(&host);
-                shell.arg(program()).args(["fix", "--driver"]).arg(&deps(0).new).args(mode);
+                shell.arg(program()).args(["fix", "--driver"]).arg(&deps(NATIVE).new).args(mode);
                 let ended = run(&mut shell);
-                let out = ended.out();
-                let Some(result) = out.lines().find_map(|line| line.strip_prefix("RESULT ")) else {
-                    skip(test, &format!("no tmpfs here: {}", ended.err()));
-                    return;
-                };
+                let Some(result) = result(&ended, test) else { return };
                 let told = format!("{} {mode:?}, {free} pages free\n{}", library.display(), ended.said());
                 let refused = format!("2 same {OLD} fill libuser.so ");
                 let done = format!("0 changed {NEW} fill libuser.so ");
                 // In place, an edit may need no more room; a copy of the file does not fit.
                 assert!(result == refused || (!mode.is_empty() && result == done), "{told}");
                 if result == refused {
-                    assert!(ended.err().contains("libuser.so"), "the failure has no name: {told}");
+                    assert!(ended.stderr.contains("libuser.so"), "the failure has no name: {told}");
                 }
             }
         }
@@ -137,7 +127,6 @@ fn a_full_disk_costs_nothing() {
 
 /// `$1` mount point, `$2` the file to copy there; then the command.
 const READ_ONLY_MOUNT: &str = r#"
-set -e
 point=$1 file=$2
 shift 2
 mount -t tmpfs -o size=8m,mode=755 tmpfs "$point"
@@ -162,15 +151,11 @@ fn a_read_only_mount_is_refused_by_name() {
         let Some(mut shell) = mounting_shell(test, READ_ONLY_MOUNT) else {
             return;
         };
-        shell.arg(&point).arg(library()).arg(program()).args(["fix", "--driver"]).arg(&deps(0).new).args(mode);
+        shell.arg(&point).arg(library()).arg(program()).args(["fix", "--driver"]).arg(&deps(NATIVE).new).args(mode);
         let ended = run(&mut shell);
-        let out = ended.out();
-        let Some(result) = out.lines().find_map(|line| line.strip_prefix("RESULT ")) else {
-            skip(test, &format!("no tmpfs here: {}", ended.err()));
-            return;
-        };
+        let Some(result) = result(&ended, test) else { return };
         assert_eq!(result, "2 same libuser.so ", "{mode:?}\n{}", ended.said());
-        assert!(ended.err().contains("libuser.so"), "{mode:?}\n{}", ended.said());
+        assert!(ended.stderr.contains("libuser.so"), "{mode:?}\n{}", ended.said());
     }
 }
 
@@ -190,18 +175,17 @@ fn a_file_size_limit_leaves_the_old_or_the_new_file() {
             for limit in limits {
                 let file = tree.copy(library, "lib/libuser.so");
                 let before = Snapshot::of(&file);
-                let mut command = clean("prlimit");
-                command.arg(format!("--fsize={limit}")).arg(program()).args(["fix", "--driver"]);
-                let ended = run(command.arg(&deps(0).new).args(mode).arg(&file));
+                let mut command = limited(&[&format!("--fsize={limit}")]);
+                let ended = run(command.args(["fix", "--driver"]).arg(&deps(NATIVE).new).args(mode).arg(&file));
                 let told = format!("{} {mode:?}, at most {limit} of {size} bytes\n{}", library.display(), ended.said());
                 let beside = BTreeSet::from([OsString::from("libuser.so")]);
-                assert_eq!(names(&tree.path("lib")), beside, "{told}");
+                assert_eq!(names(&tree.join("lib")), beside, "{told}");
                 match ended.code {
                     0 => assert_eq!(loads(&file), NEW, "{told}"),
                     2 => {
                         refused += 1;
-                        assert!(ended.err().contains("libuser.so"), "{told}");
-                        assert_eq!(Snapshot::of(&file).bytes, before.bytes, "{told}");
+                        assert!(ended.stderr.contains("libuser.so"), "{told}");
+                        assert_eq!(Snapshot::of(&file).contents, before.contents, "{told}");
                     }
                     _ => panic!("{told}"),
                 }

@@ -7,9 +7,9 @@ fn big_tree(tree: &Tree, name: &str) {
     for folder in 0..8 {
         for file in 0..12 {
             tree.library(format!("{name}/d{folder}/lib{file}.so"));
-            std::fs::write(tree.path(format!("{name}/d{folder}/text{file}")), "no ELF").unwrap();
+            std::fs::write(tree.join(format!("{name}/d{folder}/text{file}")), "no ELF").unwrap();
         }
-        std::fs::write(tree.path(format!("{name}/d{folder}/cut.so")), b"\x7fELF\x02\x01\x01").unwrap();
+        std::fs::write(tree.join(format!("{name}/d{folder}/cut.so")), b"\x7fELF\x02\x01\x01").unwrap();
     }
 }
 
@@ -19,22 +19,22 @@ fn the_output_does_not_depend_on_the_number_of_threads() {
         return;
     }
     for flags in [&[][..], &["-v"], &["-vv"], &["--json"], &["--json", "-v"], &["--diff"], &["--dry-run"], &["-q"]] {
-        let mut said: Option<Ended> = None;
+        let mut said: Option<Run> = None;
         for threads in ["1", "4", "16"] {
             let tree = Tree::new();
             big_tree(&tree, "tree");
-            let mut command = fix(0);
-            command.args(["-j", threads]).args(flags).arg("tree").current_dir(tree.path(""));
+            let mut command = fix(NATIVE);
+            command.args(["-j", threads]).args(flags).arg("tree").current_dir(tree.path());
             // The cut files are failures, named.
             let ended = expect(&mut command, 2);
             if flags.contains(&"--json") {
-                assert_eq!(json(&ended)["summary"]["failed"], 8, "{}", ended.said());
+                assert_eq!(ended.json()["summary"]["failed"], 8, "{}", ended.said());
             } else {
-                assert_eq!(ended.err().matches("cut.so").count(), 8, "{}", ended.said());
+                assert_eq!(ended.stderr.matches("cut.so").count(), 8, "{}", ended.said());
             }
             if let Some(said) = &said {
-                assert_eq!(ended.out(), said.out(), "-j {threads} {flags:?}");
-                assert_eq!(ended.err(), said.err(), "-j {threads} {flags:?}");
+                assert_eq!(ended.stdout, said.stdout, "-j {threads} {flags:?}");
+                assert_eq!(ended.stderr, said.stderr, "-j {threads} {flags:?}");
             }
             said = Some(ended);
         }
@@ -48,9 +48,9 @@ fn the_human_summary_counts_what_happened() {
     }
     let tree = Tree::new();
     big_tree(&tree, "tree");
-    expect(fix(0).arg(tree.path("tree/d0/lib0.so")), 0);
-    let ended = expect(fix(0).arg("tree").current_dir(tree.path("")), 2);
-    let out = ended.out();
+    expect(fix(NATIVE).arg(tree.join("tree/d0/lib0.so")), 0);
+    let ended = expect(fix(NATIVE).arg("tree").current_dir(tree.path()), 2);
+    let out = &ended.stdout;
     let last = out.lines().last().unwrap();
     assert_eq!(last, "200 files, 104 ELF: 95 fixed, 1 already right, 8 failed", "{}", ended.said());
     assert_eq!(out.lines().filter(|line| line.starts_with("fixed tree/")).count(), 95, "{}", ended.said());
@@ -78,13 +78,13 @@ fn the_list_of_files_comes_from_a_file_or_standard_input() {
             let mut list = listed.join(separator);
             list.extend_from_slice(separator);
 
-            let mut command = fix(0);
-            command.current_dir(tree.path("")).args(zero.then_some("-0"));
+            let mut command = fix(NATIVE);
+            command.current_dir(tree.path()).args(zero.then_some("-0"));
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             if stdin {
                 command.args(["--files-from", "-"]);
             } else {
-                std::fs::write(tree.path("list"), &list).unwrap();
+                std::fs::write(tree.join("list"), &list).unwrap();
                 command.args(["--files-from", "list"]);
             }
             let mut child = command.spawn().unwrap();
@@ -93,7 +93,7 @@ fn the_list_of_files_comes_from_a_file_or_standard_input() {
                 input.write_all(&list).unwrap();
             }
             drop(input);
-            let ended: Ended = child.wait_with_output().unwrap().into();
+            let ended: Run = child.wait_with_output().unwrap().into();
             assert_eq!(ended.code, 0, "zero {zero}, stdin {stdin}\n{}", ended.said());
             assert_eq!((loads(&plain), loads(&spaced), loads(&in_folder)), (NEW, NEW, NEW));
             assert_eq!(loads(&odd), if zero { NEW } else { OLD });
@@ -109,12 +109,12 @@ fn a_listed_file_that_is_missing_is_a_failure() {
     }
     let tree = Tree::new();
     let there = tree.library("there.so");
-    std::fs::write(tree.path("list"), "missing.so\nthere.so\n").unwrap();
-    let ended = expect(fix(0).args(["--files-from", "list"]).current_dir(tree.path("")), 2);
-    assert!(ended.err().contains("missing.so"), "{}", ended.said());
+    std::fs::write(tree.join("list"), "missing.so\nthere.so\n").unwrap();
+    let ended = expect(fix(NATIVE).args(["--files-from", "list"]).current_dir(tree.path()), 2);
+    assert!(ended.stderr.contains("missing.so"), "{}", ended.said());
     assert_eq!(loads(&there), NEW);
-    let ended = expect(fix(0).args(["--files-from", "no-list"]).current_dir(tree.path("")), 2);
-    assert!(ended.err().contains("no-list"), "{}", ended.said());
+    let ended = expect(fix(NATIVE).args(["--files-from", "no-list"]).current_dir(tree.path()), 2);
+    assert!(ended.stderr.contains("no-list"), "{}", ended.said());
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn excluded_files_are_left_alone() {
         let fixed = tree.library("tree/a/libuser.so");
         let before = kept.each_ref().map(|file| Snapshot::of(file));
         let before_also = Snapshot::of(&also);
-        let mut command = fix(0);
+        let mut command = fix(NATIVE);
         command.args(mode).args(["--exclude", "*keepme*", "--exclude", "*.abi3.so"]);
-        expect(command.arg("tree").current_dir(tree.path("")), 0);
+        expect(command.arg("tree").current_dir(tree.path()), 0);
         assert_eq!(kept.each_ref().map(|file| Snapshot::of(file)), before);
         assert_eq!(Snapshot::of(&also), before_also);
         assert_eq!(loads(&fixed), NEW);
     }
-    let ended = run(fix(0).args(["--exclude", "a[", "."]));
+    let ended = run(fix(NATIVE).args(["--exclude", "a[", "."]));
     assert_eq!(ended.code, 2, "a pattern that is none: {}", ended.said());
 }
 
@@ -148,19 +148,19 @@ fn arguments_that_cannot_be_read_are_named() {
     for mode in MODES {
         let tree = Tree::new();
         let good = tree.library("good.so");
-        symlink("nowhere", tree.path("broken-link")).unwrap();
+        symlink("nowhere", tree.join("broken-link")).unwrap();
         for bad in ["not-there", "broken-link", "good.so/not-a-folder", ""] {
-            let bad = if bad.is_empty() { PathBuf::new() } else { tree.path(bad) };
-            let ended = expect(fix(0).args(mode).arg(&bad), 2);
-            assert!(ended.err().contains(bad.to_str().unwrap()), "{}", ended.said());
-            assert!(!ended.err().is_empty());
+            let bad = if bad.is_empty() { PathBuf::new() } else { tree.join(bad) };
+            let ended = expect(fix(NATIVE).args(mode).arg(&bad), 2);
+            assert!(ended.stderr.contains(bad.to_str().unwrap()), "{}", ended.said());
+            assert!(!ended.stderr.is_empty());
         }
         assert_eq!(loads(&good), OLD);
-        let ended = expect(fix(0).args(mode).arg(tree.path("not-there")).arg(&good), 2);
-        assert!(ended.err().contains("not-there"), "{}", ended.said());
+        let ended = expect(fix(NATIVE).args(mode).arg(tree.join("not-there")).arg(&good), 2);
+        assert!(ended.stderr.contains("not-there"), "{}", ended.said());
         assert_eq!(loads(&good), NEW, "{mode:?}: one failure stops nothing else");
     }
-    expect(&mut fix(0), 2);
+    expect(&mut fix(NATIVE), 2);
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn special_files_are_no_trap() {
     }
     let tree = Tree::new();
     let good = tree.library("tree/good.so");
-    expect(clean("mkfifo").arg(tree.path("tree/pipe")), 0);
-    let _socket = std::os::unix::net::UnixListener::bind(tree.path("tree/socket")).unwrap();
-    expect(fix(0).arg(tree.path("tree")), 0);
+    expect(command("mkfifo").arg(tree.join("tree/pipe")), 0);
+    let _socket = std::os::unix::net::UnixListener::bind(tree.join("tree/socket")).unwrap();
+    expect(fix(NATIVE).arg(tree.join("tree")), 0);
     assert_eq!(loads(&good), NEW);
 }

@@ -1,4 +1,4 @@
-//! The same for layouts that nobody thought of: any combination of the generator's knobs.
+//! The same for layouts that no preset has: any combination of the generator's knobs.
 
 use proptest::prelude::*;
 
@@ -6,9 +6,9 @@ use super::wanted;
 use crate::elfgen::compare::differences;
 use crate::elfgen::drawn::{self, Choices};
 use crate::elfgen::read::Image;
-use crate::elfgen::selftest::{answer, dependency, program};
 use crate::elfgen::{Machine, Spec};
-use crate::support::{Snapshot, Tree, run};
+use crate::harness::images::{answer, dependency};
+use crate::harness::{IN_PLACE, REPLACE, Snapshot, Tree, binary, invoke, run};
 
 /// Any combination of knobs that makes a sound image; the machine that the tests can run on comes up more often.
 fn any_spec() -> impl Strategy<Value = Spec> {
@@ -36,29 +36,26 @@ proptest! {
         let tree = Tree::new();
         let driver = dependency(&tree, &"n".repeat(length), 2);
         let driver = driver.to_str().unwrap();
-        let file = program(&tree, "image", &spec.build());
+        let file = tree.executable("image", &spec.build());
         let before = Snapshot::of(&file);
-        let mut arguments = vec!["fix", "--driver", driver, file.to_str().unwrap()];
-        if in_place {
-            arguments.push("--in-place");
-        }
-        let result = run(arguments);
+        let mode = if in_place { IN_PLACE } else { REPLACE };
+        let result = run(binary().args(["fix", "--driver", driver]).args(mode).arg(&file));
         result.assert_orderly("fix");
         let now = Snapshot::of(&file);
-        if result.code != Some(0) {
+        if result.code != 0 {
             prop_assert!(before == now, "refused, and yet written");
             prop_assert!(!spec.overlay.is_empty(), "refused: {}", result.stderr);
             return Ok(());
         }
-        let after = Image::parse(&now.bytes).expect("still an ELF file");
-        let image = Image::parse(&before.bytes).unwrap();
+        let after = Image::read(&file);
+        let image = Image::parse(&spec.build()).unwrap();
         let found = differences(&image, &after, &wanted(&spec, driver), &spec.overlay);
         prop_assert!(found.is_empty(), "{found:#?}\n{}", result.stdout);
         if spec.runs_here() && let Some(answer) = answer(&spec, &file, None, test) {
             prop_assert_eq!(answer, Ok(42), "{}", result.stdout);
         }
-        let again = run(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]);
-        prop_assert_eq!(again.code, Some(0));
+        let again = invoke(["fix", "--in-place", "--driver", driver, file.to_str().unwrap()]);
+        prop_assert_eq!(again.code, 0);
         prop_assert!(Snapshot::of(&file) == now, "written again");
     }
 }

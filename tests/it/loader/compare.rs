@@ -80,8 +80,8 @@ impl Ground {
     }
 }
 
-/// Reads the searches of `explain --json`, without those that the process answers by itself; those that nobody made by
-/// DT_NEEDED are left out unless `all` says otherwise.
+/// Reads the searches of `explain --json`, without those that the process answers by itself; with `all` also those that are
+/// of no DT_NEEDED.
 pub(super) fn explained(json: &Value, all: bool) -> Vec<Searched> {
     let searches = json["searches"].as_array().expect("a list of searches");
     let wanted = searches.iter().filter(|search| all || search["kind"] == "needed");

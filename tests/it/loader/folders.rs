@@ -1,13 +1,13 @@
-//! Directories that nobody lists: folders for better hardware, the cache, the default directories.
+//! Directories that no path lists: folders for better hardware, the cache, the default directories.
 
 use super::loaders;
 use super::scene::{Link, Scene};
-use crate::support::{Run, command, skip};
+use crate::harness::{command, run, skip};
 
 /// `glibc-hwcaps` and older folders that this machine's loader searches, as it prints them: the CPU decides.
 pub(super) fn searched(class: u8) -> Vec<String> {
     let (_, loader) = loaders().into_iter().find(|(known, _)| *known == class).expect("asked for before");
-    let run: Run = command(loader).arg("--help").output().expect("the loader runs").into();
+    let run = run(command(loader).arg("--help"));
     let lines = run.stdout.lines().filter(|line| line.contains("searched)"));
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
@@ -22,7 +22,7 @@ fn folders_for_better_hardware_come_first() {
         skip(test, "the CPU has no x86-64-v2");
         return;
     }
-    // What this CPU cannot use is in the way of nobody.
+    // What this CPU cannot use is in no object's way.
     let levels = ["x86-64-v2", "x86-64-v3", "x86-64-v4"];
     for level in levels.into_iter().filter(|level| !known.iter().any(|name| name == level)) {
         scene.libraries(&[&format!("a/glibc-hwcaps/{level}/liblow.so")]);

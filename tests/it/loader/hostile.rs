@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::scene::{Link, Scene};
-use crate::support::{MEMORY, Run, command, program, require};
+use crate::harness::run::{MEMORY, limited};
+use crate::harness::{Run, require, run};
 
 /// Seconds of processor time for anything here; what is quadratic in these sizes takes minutes.
 const SECONDS: u32 = 20;
@@ -14,9 +15,8 @@ fn explain(test: &str, arguments: &[&std::ffi::OsStr]) -> Option<Run> {
     if !require("prlimit", test) {
         return None;
     }
-    let mut limited = command("prlimit");
-    limited.arg(format!("--as={MEMORY}")).arg(format!("--cpu={SECONDS}")).arg(program());
-    let run: Run = limited.args(["explain", "--json"]).args(arguments).output().expect("prlimit starts").into();
+    let mut limited = limited(&[&format!("--as={MEMORY}"), &format!("--cpu={SECONDS}")]);
+    let run = run(limited.args(["explain", "--json"]).args(arguments));
     run.assert_orderly(&format!("{arguments:?}"));
     Some(run)
 }

@@ -1,15 +1,16 @@
 //! Unpacked images: what `explain --root` says, and what the loader does when the image is its root.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::compare::{Ground, Searched, differences, explained, until_failure};
 use super::folders::searched;
-use super::scene::{Link, Scene, copy_program};
+use super::scene::{Link, Scene};
 use super::{loaders, trace};
-use crate::support::{Run, binary, command, require, skip};
+use crate::harness::{
+    NOBODY, binary, command, copy_program, expect, is_root, mounting_shell, require, run, set_mode, skip,
+};
 
 /// `$1` the image, `$2` a user, then the program: in the image, with the image's own view of processes.
 const ENTER: &str = r#"
@@ -23,9 +24,6 @@ exec perl -e '
 ' "$@"
 "#;
 
-/// Another user than the one who owns everything.
-pub(super) const NOBODY: u32 = 65534;
-
 /// A tree with a loader and a C library of its own.
 pub(super) struct Image {
     pub(super) scene: Scene,
@@ -35,21 +33,14 @@ impl Image {
     /// `None` where one cannot be entered.
     pub(super) fn new(test: &str) -> Option<Self> {
         let scene = Scene::new(test)?;
-        if !rustix::process::geteuid().is_root() {
+        if !is_root() {
             skip(test, "only root enters an image");
             return None;
         }
-        for tool in ["unshare", "mount", "perl", "/sbin/ldconfig"] {
-            if !require(tool, test) {
-                return None;
-            }
-        }
-        let run: Run = command("unshare").args(["-m", "true"]).output().expect("it starts").into();
-        if run.code != Some(0) {
-            skip(test, "no mount namespaces here");
+        if !require("perl", test) || !require("/sbin/ldconfig", test) {
             return None;
         }
-        std::fs::set_permissions(scene.tree.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        mounting_shell(test, "true")?;
         let image = Self { scene };
         for folder in ["image/proc", "image/etc", "image/usr/lib", "image/lib"] {
             image.scene.folder(folder);
@@ -80,9 +71,7 @@ impl Image {
     }
 
     pub(super) fn copy_to(&self, path: &Path, target: &str) {
-        let target = self.root().join(target.strip_prefix('/').unwrap());
-        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        copy_program(path, &target);
+        copy_program(path, &self.scene.tree.place(format!("image{target}")));
     }
 
     pub(super) fn write(&self, path: &str, text: &str) {
@@ -95,8 +84,7 @@ impl Image {
 
     /// Makes `etc/ld.so.cache` from `etc/ld.so.conf`.
     fn ldconfig(&self) {
-        let run: Run = command("/sbin/ldconfig").arg("-r").arg(self.root()).output().expect("it starts").into();
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        expect(command("/sbin/ldconfig").arg("-r").arg(self.root()), 0);
     }
 
     pub(super) fn enter(&self, user: u32, program: &str) -> Command {
@@ -109,7 +97,7 @@ impl Image {
         let mut explain = binary();
         explain.args(["explain", "--recursive", "--json", "--root"]).arg(self.root()).arg(program);
         explain.args(library_path.into_iter().flat_map(|path| ["--env".into(), format!("LD_LIBRARY_PATH={path}")]));
-        let run: Run = explain.output().expect("it starts").into();
+        let run = run(&mut explain);
         run.assert_code(0, &format!("explain {program}"));
         until_failure(explained(&run.json(), false))
     }
@@ -134,7 +122,7 @@ impl Image {
 /// Where this machine's C library is.
 fn libc() -> PathBuf {
     let (_, loader) = loaders().remove(0);
-    let run: Run = command(loader).arg("--list").arg("/bin/sh").output().expect("the loader runs").into();
+    let run = run(command(loader).arg("--list").arg("/bin/sh"));
     let line = run.stdout.lines().find(|line| line.contains("libc.so.6 =>")).expect("a shell with a C library");
     line.split_whitespace().nth(2).expect("its path").into()
 }
@@ -240,17 +228,17 @@ fn programs_with_more_rights_trust_less() {
     ];
     for (path, name, runpath) in cases {
         let program = scene.link(Link::opener(path).needs(&[name]).runpath(runpath));
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
+        set_mode(&program, 0o4755);
         let path = path.strip_prefix("image").unwrap();
         let mut enter = image.enter(NOBODY, path);
-        let run: Run = enter.env("LD_LIBRARY_PATH", "/env").output().expect("it starts").into();
+        let run = run(enter.env("LD_LIBRARY_PATH", "/env"));
         let told = image.explain(path, Some("/env"));
         let loaded: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with('/')).collect();
         let usual = loaders().remove(0).1;
         let loaded: Vec<&str> = loaded.into_iter().filter(|path| Path::new(path) != usual).collect();
         let expected: Vec<&OsStr> =
             told.iter().filter_map(|search| search.found.as_deref()).map(Path::as_os_str).collect();
-        if run.code == Some(0) {
+        if run.code == 0 {
             assert_eq!(loaded, expected, "{path}");
         } else {
             assert!(told.iter().any(|search| search.found.is_none()), "{path}: {}", run.stderr);

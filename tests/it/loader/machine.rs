@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::compare::{Ground, differences, explained};
 use super::{loaders, trace};
 use crate::elfgen::read::Image;
-use crate::support::{Run, Tree, binary, command, long, skip};
+use crate::harness::{Tree, binary, command, for_all, long, run, skip};
 
-/// Where programs and libraries are on a machine; with the toolchain that builds this and everybody's Pythons.
+/// Where programs and libraries are on a machine; with the toolchain that builds this and every user's Pythons.
 fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec", "/usr/lib32", "/usr/local"].map(PathBuf::from).to_vec();
-    let toolchain: Run = command("rustc").args(["--print", "sysroot"]).output().expect("rustc built this").into();
+    let toolchain = run(command("rustc").args(["--print", "sysroot"]));
     folders.push(toolchain.stdout.trim().into());
     folders.extend(std::env::var_os("PYENV_ROOT").map(PathBuf::from));
     let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -105,8 +104,8 @@ fn one(path: &Path, loader: &Path, scratch: &Path, counts: &Counts) -> Option<St
     if !matches!(kind, Some(0 | 2)) || is_of_musl(path) {
         return None;
     }
-    let run: Run = binary().args(["explain", "--recursive", "--json"]).arg(path).output().expect("it starts").into();
-    if run.code != Some(0) {
+    let run = run(binary().args(["explain", "--recursive", "--json"]).arg(path));
+    if run.code != 0 {
         // Static-pie programs have a dynamic section as libraries have one.
         let is_none = kind == Some(2) && run.stderr.contains("statically linked");
         return (!is_none).then(|| format!("explain {}: {}", path.display(), run.stderr));
@@ -151,19 +150,11 @@ fn real_programs_and_libraries_load_what_explain_says() {
     let all = objects();
     let step = if long() { 1 } else { (all.len() / 100).max(1) };
     let chosen: Vec<&(PathBuf, PathBuf)> = all.iter().step_by(step).collect();
-    let (next, counts, found) = (AtomicUsize::new(0), Counts::default(), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let scratch = Tree::in_memory();
-                while let Some((path, loader)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let different = one(path, loader, scratch.path(), &counts);
-                    found.lock().unwrap().extend(different);
-                }
-            });
-        }
+    let counts = Counts::default();
+    let found = for_all(&chosen, |(path, loader)| {
+        let scratch = Tree::in_memory();
+        one(path, loader, scratch.path(), &counts).map_or(Ok(()), Err)
     });
-    let found = found.into_inner().unwrap();
     println!("{} of {} objects: {counts:?}", chosen.len(), all.len());
     assert!(found.is_empty(), "{} disagreements, {counts:?}\n{}", found.len(), found.join("\n"));
     let compared = counts.programs.into_inner() + counts.libraries.into_inner();

@@ -1,13 +1,12 @@
 //! musl's loader, which has no trace of its own: what it opens, as strace sees it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::compare::{Ground, Searched, explained};
 use super::image::Image;
 use super::scene::{Link, Scene, Start};
-use crate::support::{Run, command, require, skip};
+use crate::harness::{NOBODY, Run, can_trace, command, require, run, set_mode, skip};
 
 /// Where Debian has it.
 pub(super) const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
@@ -18,17 +17,8 @@ fn scene(test: &str) -> Option<Scene> {
         skip(test, "written for x86-64");
         return None;
     }
-    for tool in ["strace", "musl-gcc", LOADER] {
-        if !require(tool, test) {
-            return None;
-        }
-    }
-    let run: Run = command("strace").args(["-o", "/dev/null", "true"]).output().expect("it starts").into();
-    if run.code != Some(0) {
-        skip(test, "strace may not trace here");
-        return None;
-    }
-    Some(scene)
+    let is_here = require("musl-gcc", test) && require(LOADER, test) && can_trace(test);
+    is_here.then_some(scene)
 }
 
 /// What a program opens once it was started, and what it prints.
@@ -43,7 +33,7 @@ fn opened(scene: &Scene, program: &Command) -> (Vec<PathBuf>, Run) {
     }
     traced.arg(program.get_program()).args(program.get_args());
     traced.current_dir(program.get_current_dir().unwrap_or(scene.tree.path()));
-    let run: Run = traced.output().expect("it starts").into();
+    let run = run(&mut traced);
     let text = std::fs::read_to_string(&log).expect("strace's log");
     let after = text.rfind("execve(").map_or("", |at| &text[at..]);
     let name = |line: &str| line.contains("open").then(|| line.split('"').nth(1).map(PathBuf::from)).flatten();
@@ -233,7 +223,7 @@ fn what_lies_in_the_way_ends_the_search() {
     assert_eq!(start(&scene, at("bin/p"), &[]).0, ["@/way/libx.so", "@/good/libx.so"]);
 }
 
-/// dlopen searches for the program, whoever calls it.
+/// dlopen searches for the program, whichever object calls it.
 #[test]
 fn whoever_opens_the_program_asks() {
     let Some(scene) = scene("loader::musl::whoever_opens_the_program_asks") else { return };
@@ -300,9 +290,8 @@ fn programs_with_more_rights_have_no_origin() {
     scene.link(program("image/bin/three", &["liba.so"]).runpath("/own"));
     let mut opened = Vec::new();
     for name in ["one", "two", "three"] {
-        std::fs::set_permissions(image.root().join("bin").join(name), PermissionsExt::from_mode(0o4755)).unwrap();
-        let user = super::image::NOBODY;
-        opened.push(start_in(&image, user, &format!("/bin/{name}"), Some("/env")).pop());
+        set_mode(&image.root().join("bin").join(name), 0o4755);
+        opened.push(start_in(&image, NOBODY, &format!("/bin/{name}"), Some("/env")).pop());
     }
     let last = |index: usize| opened[index].as_ref().and_then(|path| path.to_str()).unwrap_or_default();
     assert_eq!((last(0), last(1), last(2)), ("/own/libx.so", "/usr/lib/libx.so", "/own/liby.so"));

@@ -1,7 +1,8 @@
 //! Which names are answered without a search: what is in the process already, and the loader itself.
 
 use super::loaders;
-use super::scene::{Link, Scene, Start, copy_program};
+use super::scene::{Link, Scene, Start};
+use crate::harness::copy_program;
 
 #[test]
 fn a_name_with_a_slash_is_a_path() {
@@ -45,7 +46,7 @@ fn a_file_in_the_process_has_every_name_that_led_to_it() {
     let seen = scene.start("bin/p");
     assert_eq!(seen.found("libtwo.so"), "@/a/libtwo.so");
     assert_eq!(seen.tried("libthree.so"), ["@/a/libthree.so"]);
-    // One that nobody asked for before is searched where the asking object says.
+    // One that no object asked for before is searched where the asking object says.
     scene.link(Link::program("bin/q").needs(&["libone.so", "late.so"]).runpath("@/a"));
     assert_eq!(scene.start("bin/q").found("libtwo.so"), "@/b/libtwo.so");
 }

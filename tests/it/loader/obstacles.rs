@@ -1,13 +1,12 @@
 //! What lies in the way of a library: files that the loader passes over, and files that end its search.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use super::compare::{Ground, explained, until_failure};
-use super::scene::{Link, Scene, copy_program};
+use super::scene::{Link, Scene};
 use super::trace;
-use crate::support::{Run, command, program, require, skip};
+use crate::harness::{command, copy_program, is_root, program, require, run, set_mode, skip};
 
 /// Puts something under a library's name before the library, and says where the search for it ends.
 fn behind(scene: &Scene, put: impl FnOnce(&str)) -> String {
@@ -127,16 +126,15 @@ fn as_nobody(scratch: &Path) -> Command {
 fn what_may_not_be_read_is_passed_over() {
     let test = "loader::what_may_not_be_read_is_passed_over";
     let Some(scene) = scene(test) else { return };
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         skip(test, "only root becomes another user");
         return;
     }
     if !require("perl", test) {
         return;
     }
-    let allow = |path: &str, mode| {
-        std::fs::set_permissions(scene.tree.join(path), PermissionsExt::from_mode(mode)).unwrap();
-    };
+    let allow = |path: &str, mode| set_mode(&scene.tree.join(path), mode);
+    // The loader writes its trace there.
     allow("", 0o777);
     copy_program(&program(), &scene.tree.join("explain"));
     scene.libraries(&["way/libx.so", "closed/libx.so", "blind/liby.so", "good/libx.so", "good/liby.so"]);
@@ -149,7 +147,7 @@ fn what_may_not_be_read_is_passed_over() {
     trace::recognise_loaded(&mut traced.searches, &path);
     let mut explain = as_nobody(scene.tree.path());
     explain.arg(scene.tree.join("explain")).args(["explain", "--recursive", "--json"]).arg(&path);
-    let run: Run = explain.current_dir("/").output().expect("it starts").into();
+    let run = run(explain.current_dir("/"));
     run.assert_code(0, "as nobody");
     let (ground, told) = (Ground::of(Path::new("/")), explained(&run.json(), false));
     let seen = scene.assert_same(&ground, &until_failure(traced.searches), &until_failure(told));

@@ -15,7 +15,7 @@ fn the_caller_is_the_object_that_asks() {
     scene.link(Link::opener("bin/p").needs(&["libcaller.so"]).runpath("@/lib:@/a"));
     let first = opened(&scene, "bin/p", &["libw.so", "via:liby.so", "via:libx.so"]);
     assert_eq!(first, ["@/a/libw.so", "@/b/liby.so", "@/b/libx.so"]);
-    // What did not find anything before does not hinder anybody.
+    // What did not find anything before does not hinder the next search.
     assert_eq!(opened(&scene, "bin/p", &["libx.so", "liby.so"]), ["@/a/libx.so", "nothing"]);
     assert_eq!(opened(&scene, "bin/p", &["via:libw.so"]), ["nothing"]);
     // Without a path of its own a library has nothing of the program's DT_RUNPATH.
@@ -30,7 +30,7 @@ fn the_programs_rpath_serves_callers_without_runpath() {
     scene.link(Link::opener("bin/p").needs(&["libbetween.so"]).rpath("@/lib:@/a"));
     scene.link(Link::library("lib/libbetween.so").needs(&["libcaller.so"]).rpath("@/lib:@/near"));
     scene.link(Link::caller("lib/libcaller.so"));
-    // Its own, of which it has none, then that of whoever loaded it, then the program's.
+    // Its own, of which it has none, then that of the object that loaded it, then the program's.
     assert_eq!(opened(&scene, "bin/p", &["via:libx.so", "via:libw.so"]), ["@/a/libx.so", "@/near/libw.so"]);
     scene.link(Link::caller("lib/libcaller.so").runpath("@/b"));
     assert_eq!(opened(&scene, "bin/p", &["via:libx.so", "via:liby.so"]), ["nothing", "@/b/liby.so"]);

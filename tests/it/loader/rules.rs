@@ -1,6 +1,6 @@
 //! Which path serves whom: DT_RUNPATH, DT_RPATH, LD_LIBRARY_PATH, and what stands in them.
 
-use super::scene::{Link, Scene, Start, write_program};
+use super::scene::{Link, Scene, Start};
 
 #[test]
 fn runpath_serves_nobody_but_the_object() {
@@ -38,7 +38,7 @@ fn runpath_ends_inheritance_for_its_object_only() {
     scene.link(Link::program("bin/p").needs(&["lib2.so"]).rpath("@/far"));
     let seen = scene.start("bin/p");
     assert_eq!(seen.tried("lib3.so"), ["@/near/lib3.so"]);
-    // The object between has DT_RUNPATH, which is nobody else's; the program's DT_RPATH still serves lib3.
+    // The object between has DT_RUNPATH, which is its own alone; the program's DT_RPATH still serves lib3.
     assert_eq!(seen.tried("lib4.so"), ["@/far/lib4.so"]);
     scene.link(Link::library("far/lib2.so").needs(&["lib4.so"]).runpath("@/near"));
     assert_eq!(scene.start("bin/p").found("lib4.so"), "nothing");
@@ -56,7 +56,7 @@ fn rpath_beside_runpath_is_ignored() {
     let tail = value + u64::try_from(scene.text("@/old:").len()).unwrap();
     bytes[soname..soname + 8].copy_from_slice(&29_u64.to_le_bytes());
     bytes[soname + 8..soname + 16].copy_from_slice(&tail.to_le_bytes());
-    write_program(&path, &bytes);
+    std::fs::write(&path, &bytes).unwrap();
     let seen = scene.start("bin/p");
     assert_eq!((seen.found("liba.so"), seen.found("libb.so")), ("@/new/liba.so".into(), "nothing".into()));
 }
@@ -143,7 +143,7 @@ fn an_empty_path_is_none() {
         let mut bytes = std::fs::read(&path).unwrap();
         let at = bytes.windows(4).position(|window| window == b"QQQQ").expect("the path");
         bytes[at] = 0;
-        write_program(&path, &bytes);
+        std::fs::write(&path, &bytes).unwrap();
         let seen = scene.start_as(Start { path: "bin/p", here: "here", library_path: None });
         assert_eq!(seen.found("liba.so"), "nothing");
     }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::compare::{Ground, Searched, differences, explained, until_failure};
 use super::{loaders, trace};
-pub(super) use crate::support::copy_program;
-use crate::support::{Run, Tree, binary, command, require, skip};
+use crate::harness::build::compiled;
+use crate::harness::{Run, Tree, binary, command, expect, require, run, skip};
 
 /// Every object's code: a program ends at once, without libc.
 const UNIT: &str = r#"
@@ -215,13 +215,11 @@ impl Scene {
     }
 
     pub(super) fn folder(&self, path: &str) {
-        std::fs::create_dir_all(self.tree.join(path)).expect("a folder");
+        self.tree.folder(path);
     }
 
     pub(super) fn symlink(&self, target: &str, path: &str) {
-        let path = self.tree.join(path);
-        std::fs::create_dir_all(path.parent().expect("in the tree")).expect("a folder");
-        std::os::unix::fs::symlink(self.text(target), path).expect("a link");
+        self.tree.symlink(self.text(target), path);
     }
 
     /// Libraries of the same kind, each by its path.
@@ -232,8 +230,7 @@ impl Scene {
     }
 
     pub(super) fn link(&self, link: Link<'_>) -> PathBuf {
-        let output = self.tree.join(link.path);
-        std::fs::create_dir_all(output.parent().expect("in the tree")).expect("a folder");
+        let output = self.tree.place(link.path);
         let file_name = Path::new(link.path).file_name().and_then(OsStr::to_str).expect("a UTF-8 name");
         let mut flags = vec!["--no-as-needed".to_owned()];
         if matches!(link.kind, Kind::Library | Kind::Caller) || link.soname.is_some() {
@@ -265,7 +262,7 @@ impl Scene {
                 linker
             }
         };
-        linked(linker.args(link.response).args(stubs).arg("-o").arg(&output));
+        expect(linker.args(link.response).args(stubs).arg("-o").arg(&output), 0);
         output
     }
 
@@ -280,11 +277,10 @@ impl Scene {
     /// A library that only lends its SONAME to who is linked with it.
     fn stub(&self, name: &str, class: u8) -> PathBuf {
         self.stubs.set(self.stubs.get() + 1);
-        let path = self.tree.join(format!("stubs/{}.so", self.stubs.get()));
-        std::fs::create_dir_all(path.parent().expect("in the tree")).expect("a folder");
+        let path = self.tree.place(format!("stubs/{}.so", self.stubs.get()));
         let mut linker = self.ld(class);
         linker.args(["-shared", "-soname", &self.text(name)]).arg(object("cc", "unit", UNIT, class));
-        linked(linker.arg("-o").arg(&path));
+        expect(linker.arg("-o").arg(&path), 0);
         path
     }
 
@@ -383,7 +379,7 @@ impl Scene {
         if let Some(path) = start.library_path {
             explain.arg("--env").arg(format!("LD_LIBRARY_PATH={}", self.text(path)));
         }
-        let run: Run = explain.output().expect("it starts").into();
+        let run = run(&mut explain);
         run.assert_code(0, &format!("explain {arguments:?}"));
         run
     }
@@ -397,34 +393,9 @@ impl Scene {
     }
 }
 
-/// Writes a file that will be executed. Another process does it: a descriptor that this one writes with may be in a child
-/// of another test for a moment, and a file that is open for writing cannot be executed.
-pub(super) fn write_program(path: &Path, bytes: &[u8]) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes).expect("a file");
-    copy_program(&beside, path);
-    std::fs::remove_file(beside).expect("it is ours");
-}
-
 /// Compiles a source once for all tests of this run.
 fn object(compiler: &str, name: &str, source: &str, class: u8) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loader-{compiler}-{name}-{class}.o"));
-    static DONE: std::sync::Mutex<Vec<PathBuf>> = std::sync::Mutex::new(Vec::new());
-    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !done.contains(&path) {
-        // Beside and renamed: another run of the tests may be reading the last one.
-        let fresh = path.with_extension(format!("{}.c", std::process::id()));
-        std::fs::write(&fresh, source).expect("a source file");
-        let output = fresh.with_extension("o");
-        let bits: &[&str] = if class == 32 { &["-m32"] } else { &[] };
-        linked(command(compiler).args(bits).args(["-O1", "-fPIC", "-c"]).arg(&fresh).arg("-o").arg(&output));
-        std::fs::rename(&output, &path).and_then(|()| std::fs::remove_file(&fresh)).expect("a compiled object");
-        done.push(path.clone());
-    }
-    path
-}
-
-fn linked(command: &mut Command) {
-    let run: Run = command.output().expect("it starts").into();
-    assert_eq!(run.code, Some(0), "{command:?}\n{}", run.stderr);
+    let bits: &[&str] = if class == 32 { &["-m32"] } else { &[] };
+    let mut command = command(compiler);
+    compiled(&format!("{compiler}-{name}-{class}.o"), source, command.args(bits).args(["-O1", "-fPIC", "-c"]))
 }

@@ -2,12 +2,12 @@
 
 use super::loaders;
 use super::scene::{Link, Scene, Start};
-use crate::support::{Run, command};
+use crate::harness::{command, run};
 
 /// What the loader of this machine stands in for `$PLATFORM`; the CPU decides.
 fn platform() -> String {
     let (_, loader) = loaders().remove(0);
-    let run: Run = command(loader).arg("--list-diagnostics").output().expect("the loader runs").into();
+    let run = run(command(loader).arg("--list-diagnostics"));
     let line = run.stdout.lines().find_map(|line| line.strip_prefix("dl_platform=\"")).unwrap_or_default();
     line.trim_end_matches('"').to_owned()
 }
@@ -52,7 +52,7 @@ fn the_origin_of_what_was_found_by_a_relative_path() {
     }
 }
 
-/// Inherited DT_RPATH is expanded for whoever has it; LD_LIBRARY_PATH for the program.
+/// Inherited DT_RPATH is expanded for the object that has it; LD_LIBRARY_PATH for the program.
 #[test]
 fn tokens_stand_for_the_owner_of_the_path() {
     let Some(scene) = Scene::new("loader::tokens_stand_for_the_owner_of_the_path") else { return };

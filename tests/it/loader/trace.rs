@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::compare::Searched;
-use crate::support::Run;
+use crate::harness::Run;
+use crate::harness::run::spawn;
 
 /// Everything that a traced process searched for.
 #[derive(Debug)]
@@ -26,8 +27,7 @@ pub(super) const LOG: &str = "ld-debug";
 
 /// Runs a command that sees to it that the loader writes to `scratch`.
 pub(super) fn logged(command: &mut Command, scratch: &Path) -> Trace {
-    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
-    let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let log = scratch.join(format!("{LOG}.{}", child.id()));
     let run: Run = child.wait_with_output().expect("the traced program ends").into();
     let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -43,12 +43,12 @@ pub(super) fn parse(text: &str) -> Vec<Searched> {
         if let Some((name, asker)) = asks(line) {
             searches.push(Searched { by: asker.into(), name: name.into(), tried: Vec::new(), found: None });
         } else if let Some(path) = line.strip_prefix("  trying file=") {
-            let search = searches.last_mut().expect("a place is tried for somebody");
+            let search = searches.last_mut().expect("a place is tried in a search");
             search.tried.push(path.into());
         } else if let Some(name) =
             line.strip_prefix("file=").and_then(|rest| rest.split_once(" [0];  generating link map"))
         {
-            // Nobody asks for the object that is given to the loader.
+            // No object asks for the one that is given to the loader.
             let asked = searches.last_mut().filter(|search| search.name == name.0 && search.found.is_none());
             if let Some(search) = asked {
                 // A name with a slash is mapped without being tried.

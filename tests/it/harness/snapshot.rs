@@ -1,23 +1,25 @@
-//! What a file holds, without its holes: a moved program header table can lie behind a hole of hundreds of megabytes.
+//! Files and trees as they were, to be compared with what they are.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::SeekFrom;
 
 const BLOCK: u64 = 4096;
 
-/// A file's size, and each block of it that is not all zero.
+/// What a file holds, without its holes: a moved program header table can lie behind one of hundreds of megabytes.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Contents {
-    pub(super) len: u64,
+pub(crate) struct Contents {
+    pub(crate) len: u64,
+    /// Each block that is not all zero.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Contents {
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let len = file.metadata().unwrap().len();
         let mut blocks = BTreeMap::new();
@@ -40,7 +42,7 @@ impl Contents {
     }
 
     /// Writes a file that holds the same.
-    pub(super) fn write_to(&self, path: &Path) {
+    pub(crate) fn write_to(&self, path: &Path) {
         let file = File::create(path).unwrap();
         file.set_len(self.len).unwrap();
         for (at, block) in &self.blocks {
@@ -50,7 +52,7 @@ impl Contents {
 
     /// Whether each byte is that of one of two files. Where the first one has a hole behind the end of the other, anything
     /// can stand.
-    pub(super) fn is_made_of(&self, one: &Self, other: &Self) -> bool {
+    pub(crate) fn is_made_of(&self, one: &Self, other: &Self) -> bool {
         let starts = self.blocks.keys().chain(one.blocks.keys()).chain(other.blocks.keys());
         let byte = |file: &Self, at: u64| {
             let block = file.blocks.get(&(at / BLOCK * BLOCK));
@@ -73,4 +75,53 @@ impl std::fmt::Debug for Contents {
         self.blocks.hash(&mut hasher);
         write!(f, "{} bytes #{:x}", self.len, hasher.finish())
     }
+}
+
+/// What must stay the same where nothing was to be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) contents: Contents,
+    pub(crate) modified: SystemTime,
+    pub(crate) inode: u64,
+    pub(crate) mode: u32,
+}
+
+impl Snapshot {
+    pub(crate) fn of(path: &Path) -> Self {
+        let meta = std::fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let modified = meta.modified().unwrap();
+        Self { contents: Contents::of(path), modified, inode: meta.ino(), mode: meta.mode() }
+    }
+
+    /// Gives a file these contents and this time.
+    pub(crate) fn put_back(&self, path: &Path) {
+        self.contents.write_to(path);
+        File::options().write(true).open(path).unwrap().set_modified(self.modified).unwrap();
+    }
+}
+
+/// One name in a tree.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    pub(crate) kind_and_mode: String,
+    pub(crate) target: Option<PathBuf>,
+    links: u64,
+}
+
+/// Everything in a tree, and the contents of its files in the same order.
+pub(crate) fn listing(root: &Path) -> (Vec<Entry>, Vec<Option<Contents>>) {
+    let walk = walkdir::WalkDir::new(root).sort_by_file_name().into_iter();
+    walk.map(|found| {
+        let found = found.unwrap();
+        let meta = found.path().symlink_metadata().unwrap();
+        let entry = Entry {
+            path: found.path().strip_prefix(root).unwrap().to_owned(),
+            kind_and_mode: format!("{:o}", meta.mode()),
+            target: std::fs::read_link(found.path()).ok(),
+            links: if meta.is_file() { meta.nlink() } else { 0 },
+        };
+        (entry, meta.is_file().then(|| Contents::of(found.path())))
+    })
+    .unzip()
 }

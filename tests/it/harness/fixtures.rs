@@ -1,16 +1,14 @@
 //! Builds the sources of `fixtures/` and runs what comes out.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::process::Command;
 
+use super::build::{Cache, shared};
+use super::targets::Target;
+use super::{NATIVE, Run, binary, ensure, expect, require, run};
 use crate::elfgen::damage::Damage;
-use crate::elfgen::read::{DT_RPATH, Image};
-use crate::targets::{NATIVE, Target};
+use crate::elfgen::read::DT_RPATH;
 
 /// What `libdep.so` in the old and in the new directory returns, and so what a program exits with.
 pub(crate) const OLD: i32 = 11;
@@ -21,6 +19,15 @@ pub(crate) const NOT_FOUND: i32 = 127;
 /// The linkers that `cc -fuse-ld=` may know, with the program each needs.
 pub(crate) const LINKERS: [(&str, &str); 4] =
     [("bfd", "ld.bfd"), ("gold", "ld.gold"), ("lld", "ld.lld"), ("mold", "mold")];
+
+/// Those that are here.
+pub(crate) fn linkers(test: &str) -> Vec<&'static str> {
+    LINKERS.into_iter().filter(|(_, program)| require(program, test)).map(|(linker, _)| linker).collect()
+}
+
+/// A file of each kind that can be edited.
+pub(crate) const PROGRAMS: [(&str, Shape); 3] =
+    [("user_program.c", Shape::Exec), ("user_program.c", Shape::Pie), ("user_library.c", Shape::Library)];
 
 /// For [`Link::flags`]: so much initialised data that the last PT_LOAD is too large to be copied cheaply.
 pub(crate) const LARGE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/large_data.c");
@@ -66,6 +73,12 @@ impl Shape {
             Self::StaticPie => &["-static-pie"],
         }
     }
+}
+
+/// Runs a tool that must succeed, or gives its own words.
+pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
+    let run = run(command);
+    ensure(run.code == 0, &format!("{command:?}\n{}", run.said()))
 }
 
 /// The search path that a file is linked with.
@@ -212,14 +225,11 @@ impl<'a> Link<'a> {
         }
         command.args(self.path.arguments(deps));
         command.args(self.flags);
-        let output = command.output().unwrap();
-        if !output.status.success() {
-            return Err(format!("{command:?}\n{}", text(&output.stderr)));
-        }
+        succeed(&mut command)?;
         self.path.prepare(self.target, out.parent().unwrap());
         if self.path == OldPath::TwoTags {
             // No linker writes both tags any more: another tag with a string becomes DT_RPATH.
-            let file = Damage::new(&std::fs::read(out).unwrap());
+            let file = Damage::of(out);
             let index = file.image.dynamic.iter().position(|(tag, _)| *tag == DT_DEPAUDIT).unwrap();
             let tag = file.dynamic(index).0;
             std::fs::write(out, file.put(tag, DT_RPATH).bytes).unwrap();
@@ -240,61 +250,43 @@ pub(crate) struct Deps {
 }
 
 /// Builds `libdep.so` twice, once per process and machine.
-pub(crate) fn deps(target: impl Into<Target>) -> &'static Deps {
+pub(crate) fn deps(target: Target) -> &'static Deps {
     static MADE: Cache<&'static Deps> = Cache::new();
-    let target = target.into();
-    MADE.get((String::new(), target.name), || {
+    MADE.get(target.name, || {
         let build = |name: &str, number: i32| {
-            let folder = build_folder().join(format!("{name}-{}", target.name));
-            std::fs::create_dir_all(&folder).unwrap();
-            let define = format!("-DDEP_NUMBER={number}");
-            let status = target
-                .compiler("")
-                .args(["-shared", "-Wl,-soname,libdep.so", "-o"])
-                .arg(folder.join("libdep.so"))
-                .arg(object("dep.c", "-fPIC", target, &[&define]))
-                .status()
-                .unwrap();
-            assert!(status.success(), "libdep.so does not link");
-            folder
+            shared(&format!("{name}-{}", target.name), |folder| {
+                std::fs::create_dir_all(folder).unwrap();
+                let object = object("dep.c", "-fPIC", target, &[&format!("-DDEP_NUMBER={number}")]);
+                let mut linker = target.compiler("");
+                linker.args(["-shared", "-Wl,-soname,libdep.so", "-o"]).arg(folder.join("libdep.so")).arg(object);
+                expect(&mut linker, 0);
+            })
         };
         Box::leak(Box::new(Deps { old: build("old", OLD), new: build("new", NEW) }))
     })
 }
 
 /// A program that loads the library given as its argument, or (`linked_host.c`) is linked with a `libuser.so`.
-pub(crate) fn host(source: &str, target: impl Into<Target>) -> PathBuf {
-    static MADE: Cache<PathBuf> = Cache::new();
-    let target = target.into();
-    MADE.get((source.to_owned(), target.name), || {
-        let out = build_folder().join(format!("{source}.{}", target.name));
-        Link { target, ..Link::new(source, Shape::Pie).path(OldPath::None) }.to(&out);
-        out
+pub(crate) fn host(source: &str, target: Target) -> PathBuf {
+    shared(&format!("{source}.{}", target.name), |out| {
+        Link { target, ..Link::new(source, Shape::Pie).path(OldPath::None) }.to(out);
     })
 }
 
 fn reference_library(target: Target) -> PathBuf {
-    static MADE: Cache<PathBuf> = Cache::new();
-    MADE.get((String::new(), target.name), || {
-        let out = build_folder().join(format!("libuser-{}.so", target.name));
-        Link { target, ..Link::new("user_library.c", Shape::Library).path(OldPath::None) }.to(&out);
-        out
+    shared(&format!("libuser-{}.so", target.name), |out| {
+        Link { target, ..Link::new("user_library.c", Shape::Library).path(OldPath::None) }.to(out);
     })
 }
 
 /// Compiles a source once per set of flags; links of every kind share the object.
 fn object(source: &str, code: &str, target: Target, defines: &[&str]) -> PathBuf {
-    static MADE: Cache<PathBuf> = Cache::new();
     let flags = format!("{source} {code} {}", defines.join(" "));
-    MADE.get((flags.clone(), target.name), || {
-        let name: String = flags.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        let out = build_folder().join(format!("{name}.{}.o", target.name));
-        let mut command = target.compiler("");
-        command.args(["-c", "-O1", "-g", code]).args(defines);
-        command.arg(fixtures().join(source)).arg("-o").arg(&out);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{command:?}\n{}", text(&output.stderr));
-        out
+    let name: String = flags.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    shared(&format!("{name}.{}.o", target.name), |out| {
+        let mut compiler = target.compiler("");
+        compiler.args(["-c", "-O1", "-g", code]).args(defines).arg(fixtures().join(source)).arg("-o").arg(out);
+        expect(&mut compiler, 0);
     })
 }
 
@@ -318,113 +310,8 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// A map whose values are made once, by one thread each, while other values can be made meanwhile.
-pub(crate) struct Cache<V>(Mutex<Option<CacheMap<V>>>);
-
-type CacheMap<V> = HashMap<(String, &'static str), Arc<OnceLock<V>>>;
-
-impl<V: Clone> Cache<V> {
-    pub(crate) const fn new() -> Self {
-        Self(Mutex::new(None))
-    }
-
-    pub(crate) fn get(&self, key: (String, &'static str), make: impl FnOnce() -> V) -> V {
-        let cell = {
-            let mut map = self.0.lock().unwrap();
-            Arc::clone(map.get_or_insert_with(HashMap::new).entry(key).or_default())
-        };
-        cell.get_or_init(make).clone()
-    }
-}
-
-/// The folder of this process for what several tests share.
-///
-/// Rust runs no destructors of statics, so each process removes what finished processes left.
-pub(crate) fn build_folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.strip_prefix("fixtures-")) else {
-                continue;
-            };
-            if !Path::new("/proc").join(pid).exists() {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-        let folder = base.join(format!("fixtures-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    })
-}
-
-/// How a program ended.
-pub(crate) struct Ended {
-    /// The exit code, or 1000 plus the signal.
-    pub(crate) code: i32,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
-}
-
-impl Ended {
-    pub(crate) fn out(&self) -> String {
-        text(&self.stdout)
-    }
-
-    pub(crate) fn err(&self) -> String {
-        text(&self.stderr)
-    }
-
-    /// Everything said, for a failed assertion.
-    pub(crate) fn said(&self) -> String {
-        format!("exit {}\n--- stdout\n{}--- stderr\n{}", self.code, self.out(), self.err())
-    }
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let code = output.status.code().unwrap_or_else(|| 1000 + output.status.signal().unwrap_or(0));
-        Self { code, stdout: output.stdout, stderr: output.stderr }
-    }
-}
-
-/// Runs a command to its end.
-///
-/// A file that this process just wrote can be "busy" for a moment: a child that another thread is starting still holds
-/// the descriptor until it executes.
-pub(crate) fn run(command: &mut Command) -> Ended {
-    for _ in 0..200 {
-        match command.output() {
-            Ok(output) => return output.into(),
-            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            // A file that the kernel refuses to execute is an answer too.
-            Err(e) => {
-                return Ended { code: 2000, stdout: Vec::new(), stderr: format!("{command:?}: {e}\n").into_bytes() };
-            }
-        }
-    }
-    panic!("{command:?} stays busy")
-}
-
-/// A command without the caller's settings of the dynamic loader.
-pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD").env("LC_ALL", "C");
-    command
-}
-
-/// Runs a program, or a library through the host program, with `library_path` as LD_LIBRARY_PATH.
-pub(crate) fn run_file(
-    file: &Path,
-    shape: Shape,
-    target: impl Into<Target>,
-    symbol: &str,
-    library_path: Option<&Path>,
-) -> Ended {
-    let target = target.into();
+/// Runs a program, or a library through the host program, which calls `symbol`, with `library_path` as LD_LIBRARY_PATH.
+pub(crate) fn run_file(file: &Path, shape: Shape, target: Target, symbol: &str, library_path: Option<&Path>) -> Run {
     let mut command = if shape == Shape::Library {
         let mut command = target.runner(host("host.c", target));
         command.arg(file).arg(symbol);
@@ -438,54 +325,29 @@ pub(crate) fn run_file(
     run(&mut command)
 }
 
-/// Bytes as text, for messages only.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// The same of this machine, with the usual symbol and without help.
+pub(crate) fn start(file: &Path, shape: Shape) -> Run {
+    run_file(file, shape, NATIVE, USER_SYMBOL, None)
 }
 
-/// `fix --driver NEW` for this machine, with more arguments to come.
-pub(crate) fn fix(target: impl Into<Target>) -> Command {
-    let mut command = crate::support::binary();
+/// `fix --driver NEW` for a machine, with more arguments to come.
+pub(crate) fn fix(target: Target) -> Command {
+    let mut command = binary();
     command.arg("fix").arg("--driver").arg(&deps(target).new);
     command
-}
-
-/// The one JSON document that a run prints.
-pub(crate) fn json(ended: &Ended) -> serde_json::Value {
-    serde_json::from_slice(&ended.stdout).unwrap_or_else(|e| panic!("not one JSON document: {e}\n{}", ended.said()))
 }
 
 /// Zeroes the section header fields of the ELF header: what remains is all that a loader reads. With `truncate`, what
 /// lies behind the last segment goes too.
 pub(crate) fn drop_section_headers(file: &Path, truncate: bool) {
-    let image = Image::parse(&std::fs::read(file).unwrap()).unwrap();
-    let mut bytes = Damage::new(&image.data);
+    let mut bytes = Damage::of(file);
     for name in ["e_shoff", "e_shnum", "e_shstrndx"] {
         let field = bytes.header(name);
         bytes = bytes.put(field, 0);
     }
     if truncate {
-        let end = image.segments.iter().map(|segment| segment.offset + segment.file_size).max().unwrap();
+        let end = bytes.image.segments.iter().map(|segment| segment.offset + segment.file_size).max().unwrap();
         bytes.bytes.truncate(usize::try_from(end).unwrap());
     }
     std::fs::write(file, bytes.bytes).unwrap();
-}
-
-/// Runs `work` on every item in a few threads and gives the failures' texts.
-pub(crate) fn for_all<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), String> + Sync) -> Vec<String> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    if let Err(failure) = work(item) {
-                        failures.lock().unwrap().push(failure);
-                    }
-                }
-            });
-        }
-    });
-    failures.into_inner().unwrap()
 }

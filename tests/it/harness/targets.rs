@@ -1,12 +1,11 @@
 //! The machines that fixtures are built for: a compiler each, and what runs its programs here.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::process::Command;
 
-use crate::fixtures::{Cache, build_folder, clean, run};
-use crate::support::found;
+use super::build::{Cache, folder, shared};
+use super::{command, found, run};
 
 /// A machine, with the loader and the page size that its programs meet.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +78,11 @@ pub(crate) const MIPS64EL: Target = cross("mips64el", "mips64el-linux-gnuabi64-"
 /// Big-endian.
 pub(crate) const PPC: Target = cross("ppc", "powerpc-linux-gnu-", LARGE, &["qemu-ppc-static"]);
 
-/// The word sizes of what the host's compiler makes: 32, or 0 for its default.
-impl From<u8> for Target {
-    fn from(bits: u8) -> Self {
-        if bits == 32 { NARROW } else { NATIVE }
-    }
-}
-
 impl Target {
     /// The compiler, with `-fuse-ld=linker` unless that is empty.
     pub(crate) fn compiler(self, linker: &str) -> Command {
         let chosen = std::env::var_os("CC").filter(|_| self.compiler == NATIVE.compiler);
-        let mut command = Command::new(chosen.unwrap_or_else(|| self.tool(self.compiler).into()));
+        let mut command = command(chosen.unwrap_or_else(|| self.tool(self.compiler).into()));
         command.args(self.flags);
         if !linker.is_empty() {
             command.arg(format!("-fuse-ld={linker}"));
@@ -105,9 +97,9 @@ impl Target {
     /// A command that runs a program of this machine without the caller's settings of the dynamic loader.
     pub(crate) fn runner(self, program: impl AsRef<OsStr>) -> Command {
         let [emulator, arguments @ ..] = self.emulator else {
-            return clean(program);
+            return command(program);
         };
-        let mut command = clean(emulator);
+        let mut command = command(emulator);
         command.args(arguments);
         if let Some(triplet) = self.prefix.strip_suffix('-') {
             // Where its libc is.
@@ -125,7 +117,7 @@ impl Target {
     /// What has to be installed, for a skip's reason; `None` when programs can be built and run.
     pub(crate) fn missing(self) -> Option<String> {
         static ANSWERS: Cache<Option<String>> = Cache::new();
-        ANSWERS.get((String::new(), self.name), || self.probe())
+        ANSWERS.get(self.name, || self.probe())
     }
 
     fn probe(self) -> Option<String> {
@@ -133,27 +125,24 @@ impl Target {
         if let Some(tool) = [Some(self.tool(self.compiler)), emulator].into_iter().flatten().find(|tool| !found(tool)) {
             return Some(format!("{tool} is not installed"));
         }
-        let source = build_folder().join(format!("probe-{}.c", self.name));
+        let source = folder().join(format!("probe-{}.c", self.name));
         let out = source.with_extension("");
         std::fs::write(&source, "#include <stdio.h>\nint main(void) { return 3; }\n").unwrap();
-        let built = self.compiler("").arg(&source).arg("-o").arg(&out).stderr(Stdio::null()).status();
-        let works = built.is_ok_and(|status| status.success()) && run(&mut self.runner(&out)).code == 3;
+        let built = run(self.compiler("").arg(&source).arg("-o").arg(&out)).code == 0;
+        let works = built && run(&mut self.runner(&out)).code == 3;
         (!works).then(|| format!("no programs for {} can be built and run", self.name))
     }
 }
 
 /// A folder in which every compiler finds the linkers that link for all machines.
-fn foreign_linkers() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = build_folder().join("linkers");
-        std::fs::create_dir_all(&folder).unwrap();
+fn foreign_linkers() -> PathBuf {
+    shared("linkers", |folder| {
+        std::fs::create_dir_all(folder).unwrap();
         for (name, program) in [("ld.lld", "ld.lld"), ("ld.mold", "mold")] {
             let path = std::env::var_os("PATH").unwrap_or_default();
             if let Some(found) = std::env::split_paths(&path).map(|p| p.join(program)).find(|p| p.is_file()) {
                 std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
             }
         }
-        folder
     })
 }

@@ -1,9 +1,8 @@
-//! Other people's editors, as the tests find them: two patchelfs that lie years apart, and LIEF.
+//! Editors of other projects, as the tests find them: two patchelfs that lie years apart, and LIEF.
 
 use std::path::{Path, PathBuf};
 
-use crate::fixtures::{Ended, clean, run};
-use crate::support::{found, skip};
+use super::{Run, command, expect, found, run, skip};
 
 /// A patchelf.
 #[derive(Clone, Debug)]
@@ -30,8 +29,11 @@ impl Patchelf {
 
     /// What is said about it here is true of these releases.
     fn at(program: PathBuf, name: &'static str, version: &str, test: &str) -> Option<Self> {
-        let said =
-            if found(&program.to_string_lossy()) { run(clean(&program).arg("--version")).out() } else { String::new() };
+        let said = if found(&program.to_string_lossy()) {
+            run(command(&program).arg("--version")).stdout
+        } else {
+            String::new()
+        };
         if !said.starts_with(version) {
             skip(test, &format!("{} is not {version}* but {said:?}", program.display()));
             return None;
@@ -40,14 +42,13 @@ impl Patchelf {
     }
 
     /// Edits the file; a refusal is an answer too.
-    pub(crate) fn edit(&self, arguments: &[&str], file: &Path) -> Ended {
-        run(clean(&self.program).args(arguments).arg(file))
+    pub(crate) fn edit(&self, arguments: &[&str], file: &Path) -> Run {
+        run(command(&self.program).args(arguments).arg(file))
     }
 
     /// Edits the file, or panics.
     pub(crate) fn must_edit(&self, arguments: &[&str], file: &Path) {
-        let ended = self.edit(arguments, file);
-        assert_eq!(ended.code, 0, "{} {arguments:?}: {}", self.name, ended.said());
+        expect(command(&self.program).args(arguments).arg(file), 0);
     }
 }
 

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::editors::Patchelf;
+use super::fixtures::{NOT_FOUND, USER_SYMBOL, directives, drop_section_headers, host, succeed};
+use super::outcomes::{Outcome, Table};
+use super::targets::Target;
+use super::{
+    Contents, IN_PLACE, Link, MODES, NATIVE, NEW, OLD, OldPath, Run, Shape, Snapshot, Tree, command, deps, ensure, fix,
+    for_all, require, run, run_file, skip,
+};
 use crate::complaints::{Complaints, Readers, complaints, new_complaints};
-use crate::editors::Patchelf;
 use crate::elfgen::compare::differences;
 use crate::elfgen::read::Image;
-use crate::fixtures::{
-    Ended, Link, NEW, NOT_FOUND, OLD, OldPath, Shape, USER_SYMBOL, clean, deps, directives, drop_section_headers, fix,
-    for_all, host, json, run, run_file,
-};
-use crate::outcomes::{Outcome, Table};
-use crate::support::{Snapshot, require, skip};
-use crate::targets::{NATIVE, Target};
 
 /// A way to link or to treat a file, each a layout that broke an editor somewhere.
 #[derive(Clone, Copy)]
@@ -102,8 +102,7 @@ impl Case {
         match self.variant.after {
             After::Nothing => {}
             After::Strip => {
-                let status = clean(self.variant.target.tool("strip")).arg(&file).status().map_err(|e| e.to_string())?;
-                expect(status.success(), "strip fails on the fresh file")?;
+                succeed(command(self.variant.target.tool("strip")).arg(&file))?;
             }
             After::DropSectionHeaders => drop_section_headers(&file, true),
             After::OrphanSectionHeaders => drop_section_headers(&file, false),
@@ -129,7 +128,7 @@ impl Case {
     }
 
     /// What comes out of the host's or the program's self checks, with `library_path` as LD_LIBRARY_PATH.
-    pub(crate) fn run(&self, file: &Path, library_path: Option<&Path>) -> Ended {
+    pub(crate) fn run(&self, file: &Path, library_path: Option<&Path>) -> Run {
         run_file(file, self.shape, self.variant.target, USER_SYMBOL, library_path)
     }
 
@@ -197,13 +196,12 @@ pub(crate) fn possible_here(test: &str, mut cases: Vec<Case>) -> Vec<Case> {
 pub(crate) fn check_all(test: &str, cases: Vec<Case>, strips: Strips) {
     let cases = possible_here(test, cases);
     let tools = Tools::find(&cases, strips, test);
-    let folder = tempfile::Builder::new().prefix("crp-").tempdir().unwrap();
+    let tree = Tree::new();
     let strategies = Mutex::new(BTreeMap::new());
     let outcomes = Mutex::new(BTreeMap::new());
     let numbered: Vec<_> = cases.into_iter().enumerate().collect();
     let failures = for_all(&numbered, |(number, case)| {
-        let here = folder.path().join(number.to_string());
-        std::fs::create_dir(&here).unwrap();
+        let here = tree.folder(number.to_string());
         let result = check_case(case, &here, &tools, &strategies);
         outcomes.lock().unwrap().insert(*number, *result.as_ref().unwrap_or(&Outcome::Broken));
         // The files of a failed case stay for a look at them.
@@ -220,7 +218,7 @@ pub(crate) fn check_all(test: &str, cases: Vec<Case>, strips: Strips) {
     table.show(test);
     println!("each in both write modes; strategies {:?}", strategies.lock().unwrap());
     if !failures.is_empty() {
-        let kept = folder.keep();
+        let kept = tree.keep();
         panic!(
             "{} of {} files fail, kept in {}:\n\n{}",
             failures.len(),
@@ -248,29 +246,29 @@ fn check_case(
     }
     let before = Reading::of(&original, tools);
 
-    let mut replaced: Option<Vec<u8>> = None;
+    let mut replaced: Option<Contents> = None;
     let mut refusals = 0;
-    for in_place in [false, true] {
-        let mode = if in_place { "in-place" } else { "replace" };
-        let say = |failure: String| format!("[{mode}] {failure}");
-        let folder = here.join(mode);
+    for mode in MODES {
+        let name = if mode == IN_PLACE { "in-place" } else { "replace" };
+        let say = |failure: String| format!("[{name}] {failure}");
+        let folder = here.join(name);
         std::fs::create_dir(&folder).map_err(|e| e.to_string())?;
         case.path.prepare(target, &folder);
         let file = folder.join(original.file_name().unwrap());
         std::fs::copy(&original, &file).map_err(|e| e.to_string())?;
-        if is_refused(case, &file, in_place).map_err(say)? {
+        if is_refused(case, &file, mode).map_err(say)? {
             refusals += 1;
             continue;
         }
-        let strategy = edit(case, &file, in_place).map_err(say)?;
+        let strategy = edit(case, &file, mode).map_err(say)?;
         *strategies.lock().unwrap().entry(strategy.clone()).or_insert(0) += 1;
-        let bytes = Snapshot::of(&file).bytes;
-        if replaced.as_ref() == Some(&bytes) {
+        let contents = Contents::of(&file);
+        if replaced.as_ref() == Some(&contents) {
             // The same file: what was found out about it stays true.
             expect_code("edited", &case.run(&file, None), NEW).map_err(say)?;
             continue;
         }
-        replaced = Some(bytes);
+        replaced = Some(contents);
         check_after(case, &file, tools, &before, &strategy)
             .and_then(|()| check_image(case, &original, &file))
             .map_err(|failure| say(format!("strategy {strategy}: {failure}")))?;
@@ -294,12 +292,12 @@ fn check_case(
 fn check_left_alone(case: &Case, file: &Path) -> Result<Outcome, String> {
     expect_code("unedited", &case.run(file, None), STATIC)?;
     let before = Snapshot::of(file);
-    for mode in [&[][..], &["--in-place"]] {
+    for mode in MODES {
         let ended = run(fix(case.variant.target).args(["--json", "-v"]).args(mode).arg(file));
         expect_code("fix", &ended, 0)?;
-        let entry = &json(&ended)["files"][0];
-        expect(entry["outcome"] == "skipped" && entry["reason"].is_string(), &format!("fix says {entry}"))?;
-        expect(Snapshot::of(file) == before, "fix touched the file")?;
+        let entry = ended.file();
+        ensure(entry["outcome"] == "skipped" && entry["reason"].is_string(), &format!("fix says {entry}"))?;
+        ensure(Snapshot::of(file) == before, "fix touched the file")?;
     }
     expect_code("left alone", &case.run(file, None), STATIC)?;
     Ok(Outcome::LeftAlone)
@@ -322,64 +320,54 @@ fn runs_with_old(case: &Case, file: &Path) -> Result<(), String> {
 
 /// The library's symbol is the tail of its path and nothing else, so that the file is what its row says.
 fn shares_a_name(file: &Path) -> Result<(), String> {
-    let strings = Image::parse(&Snapshot::of(file).bytes).and_then(|image| image.string_table()).unwrap_or_default();
+    let strings = Image::read(file).string_table().unwrap_or_default();
     let alone = strings.split(|byte| *byte == 0).any(|string| string == USER_SYMBOL.as_bytes());
-    expect(!alone, "the linker merged no tails")
+    ensure(!alone, "the linker merged no tails")
 }
 
 /// Whether the file is refused; it is as before then.
 ///
 /// A payload must stay at the end, which some layouts leave no room for. Nothing else is refused.
-fn is_refused(case: &Case, file: &Path, in_place: bool) -> Result<bool, String> {
+fn is_refused(case: &Case, file: &Path, mode: &[&str]) -> Result<bool, String> {
     if !matches!(case.variant.after, After::OrphanSectionHeaders) {
         return Ok(false);
     }
-    let before = Snapshot::of(file);
     let copy = file.with_extension("attempt");
     std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
-    let before_copy = Snapshot::of(&copy);
-    let ended = run(fix(case.variant.target).args(in_place.then_some("--in-place")).arg(&copy));
+    let before = Snapshot::of(&copy);
+    let ended = run(fix(case.variant.target).args(mode).arg(&copy));
     if ended.code == 0 {
         // The last bytes are still the payload.
-        let after = Snapshot::of(&copy);
-        let tail = before.bytes.len() - before.bytes.len() / 100;
-        expect(after.bytes.ends_with(&before.bytes[tail..]), "the payload is no longer at the end of the file")?;
+        let [before, after] = [file, &*copy].map(|file| std::fs::read(file).unwrap());
+        let tail = before.len() - before.len() / 100;
+        ensure(after.ends_with(&before[tail..]), "the payload is no longer at the end of the file")?;
         return Ok(false);
     }
-    expect(ended.code == 2 && ended.err().contains("payload"), &ended.said())?;
-    expect(Snapshot::of(&copy) == before_copy, "the refused file is not as it was")?;
+    ensure(ended.code == 2 && ended.stderr.contains("payload"), &ended.said())?;
+    ensure(Snapshot::of(&copy) == before, "the refused file is not as it was")?;
     Ok(true)
 }
 
 /// Edits the file and gives the strategy; a second edit changes nothing.
-fn edit(case: &Case, file: &Path, in_place: bool) -> Result<String, String> {
-    let command = || {
-        let mut command = fix(case.variant.target);
-        command.arg("--json");
-        if in_place {
-            command.arg("--in-place");
-        }
-        command.arg(file);
-        command
-    };
+fn edit(case: &Case, file: &Path, mode: &[&str]) -> Result<String, String> {
+    let edit = || run(fix(case.variant.target).arg("--json").args(mode).arg(file));
     let inode = Snapshot::of(file).inode;
-    let first = run(&mut command());
+    let first = edit();
     if first.code != 0 {
         return Err(format!("fix: {}", first.said()));
     }
-    let document = json(&first);
-    let entry = &document["files"][0];
-    expect(entry["outcome"] == "fixed", &format!("fix says {entry}"))?;
+    let entry = first.file();
+    ensure(entry["outcome"] == "fixed", &format!("fix says {entry}"))?;
     let edited = Snapshot::of(file);
-    if in_place && entry["write"] == "in-place" {
-        expect(inode == edited.inode, "fix says in-place, but the inode is another one")?;
+    if mode == IN_PLACE && entry["write"] == "in-place" {
+        ensure(inode == edited.inode, "fix says in-place, but the inode is another one")?;
     }
-    let second = run(&mut command());
+    let second = edit();
     if second.code != 0 {
         return Err(format!("second fix: {}", second.said()));
     }
-    expect(json(&second)["files"][0]["outcome"] == "conforms", &format!("second fix: {}", second.out()))?;
-    expect(Snapshot::of(file) == edited, "the second fix touched the file")?;
+    ensure(second.file()["outcome"] == "conforms", &format!("second fix: {}", second.stdout))?;
+    ensure(Snapshot::of(file) == edited, "the second fix touched the file")?;
     Ok(entry["strategy"].as_str().unwrap_or("no strategy").to_owned())
 }
 
@@ -398,21 +386,21 @@ fn check_after(case: &Case, file: &Path, tools: &Tools, before: &Reading, strate
     }
 
     if tools.readers.readelf {
-        let listing = run(clean("readelf").arg("-dW").arg(file)).out();
+        let listing = run(command("readelf").arg("-dW").arg(file)).stdout;
         let paths: Vec<_> = listing.lines().filter(|line| line.contains("PATH)")).collect();
         let wanted = case.path.wanted(target);
         let right = matches!(paths[..], [line] if line.contains("(RUNPATH)") && line.contains(&format!("[{wanted}]")));
-        expect(right, &format!("readelf shows {paths:?}, wanted one RUNPATH [{wanted}]"))?;
+        ensure(right, &format!("readelf shows {paths:?}, wanted one RUNPATH [{wanted}]"))?;
     }
 
     let after = Reading::of(file, tools);
     // Without section headers readelf knows notes by PT_NOTE only, whose duplicate of PT_GNU_PROPERTY may go.
-    expect(
+    ensure(
         !case.has_section_headers() || after.notes == before.notes,
         &format!("the notes are now {:?}", after.notes),
     )?;
     let new = new_complaints(&before.complaints, after.complaints, strategy);
-    expect(new.is_empty(), &format!("new complaints:\n  {}", new.join("\n  ")))
+    ensure(new.is_empty(), &format!("new complaints:\n  {}", new.join("\n  ")))
 }
 
 /// The edited file still loads after a strip, unless that strip breaks the unedited file too.
@@ -421,7 +409,7 @@ fn check_strip(case: &Case, original: &Path, edited: &Path, strip: &[String]) ->
         // A copy in the file's own folder, which the path may name as $ORIGIN.
         let copy = file.with_extension(suffix);
         std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
-        let ended = run(clean(&strip[0]).args(&strip[1..]).arg(&copy));
+        let ended = run(command(&strip[0]).args(&strip[1..]).arg(&copy));
         if ended.code == 0 { Ok(copy) } else { Err(ended.said()) }
     };
     let outcome = attempt(edited, "stripped").and_then(|copy| expect_code("runs", &case.run(&copy, None), NEW));
@@ -442,7 +430,7 @@ struct Reading {
 impl Reading {
     fn of(file: &Path, tools: &Tools) -> Self {
         let listing =
-            if tools.readers.readelf { run(clean("readelf").arg("-nW").arg(file)).out() } else { String::new() };
+            if tools.readers.readelf { run(command("readelf").arg("-nW").arg(file)).stdout } else { String::new() };
         let words = ["Properties:", "Build ID:"];
         let notes = listing.lines().filter(|line| words.iter().any(|word| line.contains(word)));
         Self { complaints: complaints(file, tools.readers), notes: notes.map(str::to_owned).collect() }
@@ -467,23 +455,15 @@ fn crowded(image: &Image, page: u64) -> usize {
 /// and the file was made for.
 fn check_image(case: &Case, original: &Path, edited: &Path) -> Result<(), String> {
     let target = case.variant.target;
-    let read = |file: &Path| Image::parse(&Snapshot::of(file).bytes).ok_or("cannot be read any more");
-    let (before, after) = (read(original)?, read(edited)?);
+    let before = Image::read(original);
+    let after = Image::parse(&std::fs::read(edited).unwrap()).ok_or("cannot be read any more")?;
     let found = differences(&before, &after, case.path.wanted(target).as_bytes(), &[]);
-    expect(found.is_empty(), &found.join("; "))?;
+    ensure(found.is_empty(), &found.join("; "))?;
     let page = before.loads().map(|load| load.align).min().unwrap_or(0).clamp(1, target.largest_page);
     let (old, new) = (crowded(&before, page), crowded(&after, page));
-    expect(new <= old, &format!("{new} PT_LOADs cannot be mapped by pages of {page:#x} bytes, {old} before"))
+    ensure(new <= old, &format!("{new} PT_LOADs cannot be mapped by pages of {page:#x} bytes, {old} before"))
 }
 
-fn expect(condition: bool, failure: &str) -> Result<(), String> {
-    if condition { Ok(()) } else { Err(failure.to_owned()) }
-}
-
-fn expect_code(what: &str, ended: &Ended, wanted: i32) -> Result<(), String> {
-    if ended.code == wanted {
-        Ok(())
-    } else {
-        Err(format!("{what}: exit {} instead of {wanted}: {}", ended.code, ended.err()))
-    }
+fn expect_code(what: &str, ended: &Run, wanted: i32) -> Result<(), String> {
+    ensure(ended.code == wanted, &format!("{what}: exit {} instead of {wanted}: {}", ended.code, ended.stderr))
 }
