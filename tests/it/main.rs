@@ -40,5 +40,6 @@ mod repeated;
 mod replay;
 mod support;
 mod targets;
+mod tasks;
 mod toolchains;
 mod verifier;
