@@ -52,8 +52,6 @@ mod readme;
 mod regressions;
 mod repeated;
 mod replay;
+mod tasks;
 mod toolchains;
 mod verifier;
-
-// readme.rs is being rewritten elsewhere, and knows the harness under this name.
-use harness as support;

@@ -30,7 +30,7 @@ pub enum VerifyError {
     /// An invariant does not hold.
     #[error("invariant {number} does not hold at {at:#x}: {what}")]
     Broken {
-        /// Its number in ARCHITECTURE.md.
+        /// Its number in docs/editing.md.
         number: u8,
         /// What should have been the case.
         what: &'static str,
