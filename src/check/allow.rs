@@ -1,4 +1,4 @@
-//! What somebody decided to live with: an allowlist with reasons and dates, and a baseline of what was there before.
+//! What a team decided to live with: an allowlist with reasons and dates, and a baseline of what was there before.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;

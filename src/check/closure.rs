@@ -68,7 +68,7 @@ impl Closure {
         Ok(closure)
     }
 
-    /// The shortest way of references from a path that nobody else refers to.
+    /// The shortest way of references from a path that no other one refers to.
     #[must_use]
     pub fn way_to(&self, target: &BStr) -> Vec<BString> {
         let mut parents: BTreeMap<&BStr, &BStr> = BTreeMap::new();

@@ -84,7 +84,7 @@ impl<'a> Context<'a> {
         matches!(self.world.look(directory.as_bstr(), name.as_bstr()), Look::Object(_) | Look::NotLoadable(..))
     }
 
-    /// LD_LIBRARY_PATH as a wrapper sets it, unless somebody asked for another one.
+    /// LD_LIBRARY_PATH as a wrapper sets it, unless the command line asks for another one.
     pub(super) fn environment_of(&self, facts: &Facts) -> Environment {
         let mut environment = self.environment.clone();
         if environment.library_path.is_none() {

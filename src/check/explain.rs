@@ -34,7 +34,7 @@ pub enum Question {
 pub struct Explained {
     /// Who asks.
     pub by: BString,
-    /// How: DT_NEEDED, a note or a string; `None` for a name that somebody gave.
+    /// How: DT_NEEDED, a note or a string; `None` for a name from the command line.
     pub kind: Option<RequestKind>,
     /// The search.
     pub search: Search,

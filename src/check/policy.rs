@@ -89,7 +89,7 @@ pub enum PtxPolicy {
     /// It is code.
     #[default]
     Accept,
-    /// Nothing: nobody compiles it.
+    /// Nothing: no driver will compile it.
     Ignore,
 }
 
@@ -193,7 +193,7 @@ pub struct CheckPolicy {
     pub build_directories: Vec<BString>,
     /// What counts as a driver library.
     pub libraries: DriverLibraries,
-    /// Somebody must ask for the driver.
+    /// An object must ask for the driver.
     pub require_consumer: bool,
     /// The GPUs that it will run on; GPU code is not looked at without any.
     pub gpus: Vec<Capability>,

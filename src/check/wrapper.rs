@@ -13,7 +13,7 @@ pub fn hidden_by(name: &BStr) -> BString {
     BString::from([b".", name.as_bytes(), b"-wrapped"].concat())
 }
 
-/// LD_LIBRARY_PATH as a wrapper leaves it where nobody else sets it; `None` when it does not touch it.
+/// LD_LIBRARY_PATH as a wrapper leaves it where the environment does not set it; `None` when it does not touch it.
 ///
 /// A shell wrapper assigns the variable in lines of its own, a directory at a time; a binary one carries the arguments
 /// it was made with as text (`makeCWrapper … --prefix LD_LIBRARY_PATH : dirs`).

@@ -41,7 +41,7 @@ impl Status {
 pub(super) fn report(error: &anyhow::Error, global: &Global) -> Status {
     let closed = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
     if !closed {
-        // Nobody is left to tell when standard error is gone too.
+        // No stream is left to tell it on when standard error is gone too.
         let label = output::palette(global, &io::stderr()).error_label();
         let text = format!("{error:#}");
         let text = if io::stderr().is_terminal() { for_terminal(&text) } else { text };

@@ -69,7 +69,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing
         } else if args.output.is_some() {
-            // A copy that nobody uses yet needs no second one.
+            // A copy that no program uses yet needs no second one.
             Writing::Files(WriteMode::OwnCopy)
         } else if args.in_place {
             Writing::Files(WriteMode::InPlace)

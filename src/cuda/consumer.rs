@@ -139,7 +139,7 @@ fn absolute_path(data: &[u8], start: usize, end: usize) -> Option<BString> {
     is_path.then(|| path.into())
 }
 
-/// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: whoever defines it can
+/// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: an object that defines it can
 /// call it as well.
 fn imports_dlopen(view: &ElfView<'_>) -> bool {
     ["\0dlopen\0", "\0dlmopen\0"].iter().any(|name| view.strings.bytes.contains_str(name))

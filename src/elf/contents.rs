@@ -82,7 +82,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Cut where it is longer than anybody reads.
+/// Cut where it is longer than a person reads.
 fn name<'a>(names: Option<&'a [u8]>, section: &Section) -> &'a BStr {
     let rest = names.and_then(|names| names.get(section.name..)).unwrap_or_default();
     let rest = rest.get(..LONGEST_NAME).unwrap_or(rest);

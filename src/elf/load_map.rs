@@ -58,7 +58,7 @@ pub(super) fn check(segments: &[Segment], encoding: Encoding, file_len: u64) -> 
         let congruent = |to: Alignment| to.remainder(segment.address.get()) == to.remainder(segment.offset.get());
         // Kernels map pages, and so does glibc since 2.35: mold 1.10 writes files for machines with pages of 64 KiB in
         // which data of a larger alignment has its address, and its place in the file only modulo a page. An alignment
-        // that is larger than every address is nobody's.
+        // that is larger than every address is no linker's.
         let by_pages = congruent(Alignment::SMALLEST_PAGE) && segment.align <= end;
         if segment.file_size > 0 && !congruent(alignment) && !by_pages {
             return Err(ParseError::Contradiction {

@@ -130,7 +130,7 @@ impl Machine {
         found.unwrap_or(&OTHER)
     }
 
-    /// The machine of a name, whoever calls it so: `uname -m`, Nix, Debian.
+    /// The machine of a name: of `uname -m`, Nix or Debian.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         MACHINES.iter().find(|known| known.name == name || known.aliases.contains(&name))

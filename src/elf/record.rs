@@ -299,7 +299,7 @@ impl From<section_header::SectionHeader> for Section {
 /// An entry of the dynamic section (gABI 5.4 "Dynamic Section").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DynamicEntry {
-    /// `d_tag`, sign-extended by nobody: 32-bit tags stay 32 bits wide.
+    /// `d_tag`, not sign-extended: 32-bit tags stay 32 bits wide.
     pub tag: u64,
     /// `d_un`
     pub value: u64,

@@ -12,7 +12,7 @@ use super::strings::is_string_tag;
 use super::units::{Address, FileRange, StringOffset, len64};
 use super::view::ElfView;
 
-/// One bit for each byte of the string table: somebody other than the search path tags reads it.
+/// One bit for each byte of the string table: a reference other than the search path tags reads it.
 #[derive(Clone, Debug)]
 pub struct References {
     used: Bits,
@@ -22,7 +22,7 @@ impl References {
     /// Collects every reference: dynamic symbols, dynamic tags, version needs and version definitions.
     ///
     /// # Errors
-    /// [`ParseError`] when a reference points past the table: then nobody can say what the table holds.
+    /// [`ParseError`] when a reference points past the table: then there is no telling what the table holds.
     pub fn collect(view: &ElfView<'_>) -> Result<Self, ParseError> {
         let mut starts = Bits::clear(view.strings.bytes.len());
         let mut mark = |name: &'static str, offset: u64| {
@@ -56,7 +56,7 @@ impl References {
         Ok(Self { used: spread(starts, view.strings.bytes) })
     }
 
-    /// Whether nobody reads any of these bytes.
+    /// Whether no reference reads any of these bytes.
     #[must_use]
     pub fn is_free(&self, offset: StringOffset, len: u64) -> bool {
         let Some((start, len)) = usize::try_from(offset.get()).ok().zip(usize::try_from(len).ok()) else {
@@ -66,14 +66,14 @@ impl References {
         self.used.next(start, true) >= end
     }
 
-    /// Declares bytes used that nobody refers to.
+    /// Declares bytes used that no reference names.
     pub fn reserve(&mut self, offset: StringOffset, len: u64) {
         let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.used.fill(start, start.saturating_add(len));
     }
 
-    /// The first run of at least `len` bytes that nobody reads.
+    /// The first run of at least `len` bytes that no reference reads.
     #[must_use]
     pub fn free_run(&self, len: u64) -> Option<StringOffset> {
         let len = usize::try_from(len).ok()?;
@@ -89,7 +89,7 @@ impl References {
     }
 }
 
-/// A string reaches from where somebody refers to it to its NUL.
+/// A string reaches from where a reference enters it to its NUL.
 fn spread(mut starts: Bits, bytes: &[u8]) -> Bits {
     let mut at = starts.next(0, true);
     while at < starts.len {
@@ -200,7 +200,7 @@ fn unreadable(view: &ElfView<'_>, name: &'static str, tag: u64) -> ParseError {
     ParseError::value(name, view.dynamic.value(tag).unwrap_or(0), expected)
 }
 
-/// The loader finds symbols by DT_SYMTAB, everybody else by SHT_DYNSYM: which names are in use depends on who is right.
+/// The loader finds symbols by DT_SYMTAB, tools by SHT_DYNSYM: which names are in use depends on who is right.
 fn check_symbol_section(view: &ElfView<'_>) -> Result<(), ParseError> {
     let Some(address) = view.dynamic.value(dt::DT_SYMTAB) else { return Ok(()) };
     let mut sections = view.sections.iter().filter(|section| section.kind == sht::SHT_DYNSYM).peekable();
@@ -414,7 +414,7 @@ impl Budget {
     }
 }
 
-/// A string of the table that reads `wanted` already, whoever it belongs to.
+/// A string of the table that reads `wanted` already, whichever reference it belongs to.
 #[must_use]
 pub fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
     let mut start = 0_usize;

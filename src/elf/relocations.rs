@@ -1,4 +1,4 @@
-//! Every address that an object's symbols and relocations hold, for rungs that must know that nobody points somewhere.
+//! Every address that an object's symbols and relocations hold, for rungs that must know that none of them points into a range.
 
 use super::load_map;
 use super::record::{DynamicEntry, dt};

@@ -1,4 +1,4 @@
-//! The dynamic string table, and which of its bytes somebody still refers to.
+//! The dynamic string table, and which of its bytes a reference still names.
 
 use bstr::{BStr, ByteSlice};
 

@@ -1,7 +1,7 @@
 //! Quantities that must not be mixed up: where a byte lies in the file, in memory and in the string table.
 //!
 //! There is no conversion between them but through a segment, and every sum is checked: the values come from files
-//! that nobody vouches for.
+//! that no check vouches for.
 
 use std::fmt;
 

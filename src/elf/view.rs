@@ -380,7 +380,7 @@ fn check_section_ranges(sections: &[Section], file_len: u64) -> Result<(), Parse
     Ok(())
 }
 
-/// The loader finds the dynamic section by address, everybody else by offset: they must be the same bytes.
+/// The loader finds the dynamic section by address, tools by offset: they must be the same bytes.
 fn check_mapped(segments: &[Segment], index: usize, segment: &Segment) -> Result<(), ParseError> {
     let mapped = load_map::file_range(segments, segment.address, segment.file_size);
     match mapped {

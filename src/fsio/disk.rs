@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
-/// Everybody may write.
+/// Every user may write.
 const WORLD_WRITABLE: u32 = 0o002;
 
 /// Bytes of a directory that are read at once.
@@ -21,7 +21,7 @@ const BUFFER: usize = 32 * 1024;
 pub struct DirectoryListing {
     /// Names of everything in it.
     pub names: Vec<OsString>,
-    /// Everybody may add a file.
+    /// Every user may add a file.
     pub world_writable: bool,
 }
 
@@ -90,7 +90,7 @@ pub fn walk_into(directory: &Path, prefix: &[u8], found: &mut dyn FnMut(PathBuf,
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Whether everybody may add a file to a directory; one that is not there cannot be written to.
+/// Whether every user may add a file to a directory; one that is not there cannot be written to.
 #[must_use]
 pub fn is_world_writable(directory: &Path) -> bool {
     std::fs::metadata(directory).is_ok_and(|meta| meta.is_dir() && meta.mode() & WORLD_WRITABLE != 0)

@@ -66,7 +66,7 @@ pub enum Remark {
     Payload,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
-    /// Nobody knows which extended attributes there were.
+    /// The system does not tell which extended attributes there were.
     AttributesUnread,
     /// The old file under its temporary name, which could not be removed.
     OldFileLeft(PathBuf),
@@ -116,7 +116,7 @@ pub enum EditError {
     /// The system refused something.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Somebody else wrote to the file since it was read.
+    /// Another process wrote to the file since it was read.
     #[error("the file was changed by somebody else while it was being edited")]
     ChangedMeanwhile,
     /// The size limit of this process (`ulimit -f`) would cut the file short.
@@ -143,7 +143,7 @@ pub enum EditError {
     /// Another run has it.
     #[error("another run of this program is editing it")]
     Busy,
-    /// The name led to somebody else's file when the edited one took its place, and it could not be given back.
+    /// The name led to another process's file when the edited one took its place, and it could not be given back.
     #[error(
         "somebody else put another file there while it was being edited; that file is {} now, because {restore}",
         at.display()
@@ -157,7 +157,7 @@ pub enum EditError {
     /// A run was killed while it wrote to the file.
     #[error("an edit of it was interrupted: `fix` takes that back before it goes on")]
     Interrupted,
-    /// The same, and somebody else wrote to it since.
+    /// The same, and another process wrote to it since.
     #[error("an edit of it was interrupted and the file was changed since: nothing is taken back")]
     InterruptedThenChanged,
     /// The edit failed and so did taking it back.

@@ -103,7 +103,7 @@ struct Edit<'e> {
     journal: Journal,
     /// How many writes were begun.
     begun: usize,
-    /// How long the file is by now unless somebody else writes to it.
+    /// How long the file is by now unless another process writes to it.
     reach: u64,
     /// What is cut off cannot be taken back.
     is_final: bool,
@@ -118,7 +118,7 @@ impl Edit<'_> {
             self.file.write_all_at(behind, at).map_err(|e| self.failed("write a journal behind it", e))?;
         }
         let mut found = Vec::new();
-        // The journal, and bytes that nobody reads yet, reach the disk before the headers that name them.
+        // The journal, and bytes that no header names yet, reach the disk before the headers that name them.
         let first_read = self.writes.patches().partition_point(|patch| patch.stage == Stage::Content);
         for (index, patch) in self.writes.patches().iter().enumerate() {
             if is_synced && index == first_read && (index > 0 || !behind.is_empty()) {
@@ -179,7 +179,7 @@ impl Edit<'_> {
         }
     }
 
-    /// Says whether nobody else wrote.
+    /// Says whether no other process wrote.
     fn roll_back(&self) -> io::Result<bool> {
         let is_ours = self.journal.roll_back(self.file, self.begun)?;
         let len = self.file.metadata()?.len();

@@ -168,7 +168,7 @@ impl Journal {
     }
 
     /// Takes the first `begun` steps back, the last one first: every state on the way is one that the edit passed through.
-    /// What somebody else wrote meanwhile stays; the answer is whether there was nothing of that kind.
+    /// What another process wrote meanwhile stays; the answer is whether there was nothing of that kind.
     ///
     /// # Errors
     /// What writing says; the steps before that one stand as they are.

@@ -124,7 +124,7 @@ fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
 }
 
-/// Somebody else's file stands under the temporary name: it must not go with that.
+/// Another process's file stands under the temporary name: it must not go with that.
 fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> EditError {
     let Err(restore) = exchange(temporary.path(), path) else { return error };
     temporary.disable_cleanup(true);
@@ -138,7 +138,7 @@ fn make_failure(path: &Path, action: &'static str, error: io::Error) -> NotRepla
     if refused { NotReplaced::NoDirectory(error) } else { error.into() }
 }
 
-/// Gives the copy the owner before anything is in it; a copy that belongs to somebody else is not the same file.
+/// Gives the copy the owner before anything is in it; a copy that belongs to another user is not the same file.
 fn own(opened: &Opened, copy: &File) -> Result<(), NotReplaced> {
     let (user, group) = opened.identity.owner;
     let now = copy.metadata().map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
@@ -183,7 +183,7 @@ fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Remark>, FileErro
     Ok(notes)
 }
 
-/// Somebody who put another file there meanwhile, or wrote to this one, must not lose it.
+/// A process that put another file there meanwhile, or wrote to this one, must not lose it.
 fn check_same_name(opened: &Opened, name: &Path) -> Result<(), EditError> {
     let now = std::fs::symlink_metadata(name);
     let now = Identity::from(now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?);

@@ -52,7 +52,7 @@ impl<'w> Writes<'w> {
         Ok(Prepared { journal, expected })
     }
 
-    /// What the file holds, where these writes go and at its old ends, when all of them are made. A file that somebody else
+    /// What the file holds, where these writes go and at its old ends, when all of them are made. A file that another process
     /// wrote anew or cut meanwhile has other ends; copies are compared as they are made.
     fn expected(&self, bytes: &[u8]) -> Option<Vec<Saved>> {
         const END: u64 = 1024;

@@ -42,14 +42,14 @@ pub const HARDWARE_FOLDERS: [&str; 14] = [
 /// What is known of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryState {
-    /// It is not there. The flag says whether anybody could make it: an existing directory above it is world-writable.
+    /// It is not there. The flag says whether any user could make it: an existing directory above it is world-writable.
     Missing {
-        /// Everybody may create it.
+        /// Every user may create it.
         anybody_could_make_it: bool,
     },
     /// It is there.
     Present {
-        /// Everybody may put a library into it.
+        /// Every user may put a library into it.
         world_writable: bool,
         /// One of [`HARDWARE_FOLDERS`] is in it.
         has_hardware_folders: bool,

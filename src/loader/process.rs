@@ -28,12 +28,12 @@ pub struct LinkMap {
 pub struct Process {
     /// In load order; the first one is the program, or the one object that is looked at by itself.
     pub maps: Vec<LinkMap>,
-    /// Whether the first one is a program, whose DT_RPATH serves everybody.
+    /// Whether the first one is a program, whose DT_RPATH serves all that it loads.
     pub has_program: bool,
 }
 
 impl Process {
-    /// An object by itself: a program before anything is loaded, or a library of which nobody knows who loads it.
+    /// An object by itself: a program before anything is loaded, or a library of which it is not known what loads it.
     #[must_use]
     pub fn of(object: Arc<Object>) -> Self {
         let opened = object.path.clone();
@@ -112,7 +112,7 @@ impl Process {
         self.has_program && self.maps.first().is_some_and(|map| map.object.is_secure)
     }
 
-    /// Takes an object in; `loader` is who needs it, nobody for dlopen.
+    /// Takes an object in; `loader` is the object that needs it, none for dlopen.
     pub fn add(&mut self, object: Arc<Object>, opened: BString, loader: Option<usize>, name: BString) -> usize {
         let origin = directory_of(opened.as_ref()).to_owned();
         self.maps.push(LinkMap { object, opened, origin, loader, names: vec![name] });

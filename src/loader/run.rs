@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
         self.default_directories()
     }
 
-    /// The asking object's DT_RPATH, then that of whoever loaded it, up to the program; objects with DT_RUNPATH have none.
+    /// The asking object's DT_RPATH, then that of the object that loaded it, up to the program; objects with DT_RUNPATH have none.
     fn rpath_chain(&mut self) -> Option<End> {
         let mut chain = self.process.loaders_of(self.by);
         if self.process.has_program && !chain.contains(&0) {
@@ -412,7 +412,7 @@ impl<'a> Run<'a> {
         self.steps.push(Step { source, written: written.to_owned(), place, outcome });
     }
 
-    /// `None` for a relative path when nobody said where the program is started.
+    /// `None` for a relative path when it is not known where the program is started.
     fn absolute(&self, path: &BStr) -> Option<BString> {
         if path.starts_with(b"/") {
             return Some(path.to_owned());

@@ -76,7 +76,7 @@ pub enum StepOutcome {
     Miss,
     /// No such directory.
     NoDirectory,
-    /// A relative directory, and nobody said where the program is started.
+    /// A relative directory, and it is not known where the program is started.
     Relative,
     /// Left out on request.
     Ignored,
@@ -150,7 +150,7 @@ pub struct Search {
     pub end: End,
 }
 
-/// As many places are looked at for all that is loaded together. Nothing that anybody starts needs a hundredth of them;
+/// As many places are looked at for all that is loaded together. No real program needs a hundredth of them;
 /// a file of a few kilobytes can ask for billions.
 pub const MOST_PLACES: usize = 1 << 18;
 

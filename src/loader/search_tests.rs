@@ -96,7 +96,7 @@ fn found(interpreter: &str, files: &List, process: &Process, (by, ask): (usize, 
     }
 }
 
-/// What dlopen loads has nobody who loaded it: behind its own DT_RPATH comes the program's, and not the caller's.
+/// What dlopen loads has no loader: behind its own DT_RPATH comes the program's, and not the caller's.
 #[test]
 fn what_dlopen_loads_inherits_from_the_program_only() {
     let files = list(&["/of-caller/libx.so", "/of-program/liby.so", "/of-plugin/libz.so"]);
@@ -119,7 +119,7 @@ fn what_dlopen_loads_inherits_from_the_program_only() {
     assert_eq!(super::tests::found(GLIBC, &files, &chain, (last, Ask::Needed), "libz.so"), "/of-plugin/libz.so");
 }
 
-/// For a program with DT_RUNPATH nobody inherits anything.
+/// From a program with DT_RUNPATH no library inherits anything.
 #[test]
 fn a_program_with_runpath_lends_nothing() {
     let files = list(&["/a/libx.so"]);
@@ -130,7 +130,7 @@ fn a_program_with_runpath_lends_nothing() {
     assert_eq!((found(0, Ask::Dlopen), found(library, Ask::Dlopen)), ("/a/libx.so".into(), "nothing".into()));
 }
 
-/// musl inherits either tag, but dlopen asks for the program; of a library by itself nobody knows which program that is.
+/// musl inherits either tag, but dlopen asks for the program; of a library by itself it is not known which program that is.
 #[test]
 fn musl_opens_for_the_program() {
     let files = list(&["/a/libx.so", "/b/liby.so"]);

@@ -27,7 +27,7 @@ pub enum DirectoryError {
         /// The byte that cannot be part of an entry.
         found: char,
     },
-    /// A relative entry is resolved against the current directory of whoever starts the program.
+    /// A relative entry is resolved against the current directory of the process that starts the program.
     #[error("directory {0:?} is neither absolute nor does it start with $ORIGIN")]
     Relative(BString),
 }
@@ -173,7 +173,7 @@ const BUILD_DIRECTORIES: [&str; 9] =
     ["/build", "/builds", "/tmp", "/var/tmp", "/private/tmp", "/data/tmp", "/home", "/root", "/Users"];
 
 /// Whether an entry lies in a directory of a build; `more` are those of this one. A store path does not, wherever the store
-/// is: somebody's own one lies below /home.
+/// is: a user's own one lies below /home.
 #[must_use]
 pub fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
     if nix::store_component(entry).is_some_and(nix::has_store_hash) {

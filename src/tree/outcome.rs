@@ -32,7 +32,7 @@ pub struct ObjectBrief {
     pub class: Class,
     /// The machine that it is for.
     pub machine: &'static Machine,
-    /// Whether it asks for a driver library; unknown when nobody wanted to know.
+    /// Whether it asks for a driver library; unknown where no option needs it.
     pub is_consumer: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! Where files come from: this machine, an image's directory, an archive, memory. Whoever looks at files asks a source,
+//! Where files come from: this machine, an image's directory, an archive, memory. Every command that looks at files asks a source,
 //! so an input that is new is one more source and nothing else.
 
 use std::ffi::OsString;

@@ -78,7 +78,7 @@ fn several_releases(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
                 (None, None) => {}
             }
         }
-        // Of which release a libcudart.so.12 is nobody knows: it may be one that is here under its whole name.
+        // Of which release a libcudart.so.12 is, is not known: it may be one that is here under its whole name.
         for (major, path) in majors {
             if !releases.keys().any(|release| release.starts_with(&format!("{major}."))) {
                 releases.insert(major.to_string(), path);

@@ -274,7 +274,7 @@ pub(in crate::check) fn how(kind: RequestKind) -> Ask {
     }
 }
 
-/// A name that the object cannot open itself: whoever it loads and can call dlopen does.
+/// A name that the object cannot open itself: a library that it loads and that can call dlopen does.
 fn through_others(
     asked: &Asked<'_, '_>,
     loader: &Loader<'_>,

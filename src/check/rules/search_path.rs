@@ -31,7 +31,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
     }
     let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(Arc::clone(&facts.object));
-    // Stubs stand beside each other, and nobody loads them.
+    // Stubs stand beside each other, and no program loads them.
     let is_own_business = context.policy.paths.get(object.class).classify(object.directory()) == EntryClass::Stub;
     let mut seen: BTreeSet<&BStr> = BTreeSet::new();
     for entry in list.entries() {
@@ -47,7 +47,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
         }
         let place = loader.directory_of_entry(&process, 0, entry);
         let class = context.class_of(entry, place.as_bstr(), object.class);
-        // What somebody named on the command line is where it should be.
+        // What the command line names is where it should be.
         let is_managed = matches!(class, EntryClass::Compat | EntryClass::Driver);
         let is_build = !is_managed
             && is_build_directory(entry, &context.policy.build_directories)

@@ -81,7 +81,7 @@ impl<'g> Draft<'g> {
         }
     }
 
-    /// Adds bytes that nobody reads yet.
+    /// Adds bytes that no header names yet.
     pub(super) fn add_content(&mut self, offset: FileOffset, bytes: Vec<u8>) -> Result<(), &'static str> {
         let end = offset.plus(len64(&bytes)).ok_or("the new bytes would lie past 2^64")?;
         self.new_len = self.new_len.max(end.get());
@@ -155,7 +155,7 @@ impl<'g> Draft<'g> {
         moved.unwrap_or(range.start())
     }
 
-    /// Parts of the old path strings that nobody else reads, in order and apart from each other.
+    /// Parts of the old path strings that no other reference reads, in order and apart from each other.
     fn scrub_runs(&self) -> Vec<(StringOffset, u64)> {
         let kept = |byte: StringOffset| {
             self.keep.is_some_and(|(from, len)| byte.since(from).is_some_and(|within| within < len))
@@ -462,7 +462,7 @@ impl<'g> Draft<'g> {
         Ok(())
     }
 
-    /// Nix scans outputs for store paths: what nobody reads any more must not keep one alive.
+    /// Nix scans outputs for store paths: what no entry names any more must not keep one alive.
     fn patch_old_path(&mut self) -> Result<(), &'static str> {
         let table = self.layout.view.strings.range;
         for (offset, len) in self.scrub_runs() {

@@ -28,7 +28,7 @@ pub(super) fn share<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     Ok(draft)
 }
 
-/// b: over the string that the loader uses now, when nobody else reads it and it is long enough.
+/// b: over the string that the loader uses now, when no other reference reads it and it is long enough.
 pub(super) fn overwrite<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     needs_slot(layout)?;
     // Over another tag's string, the loader would be led to that one first, and to the new text only afterwards.
@@ -50,7 +50,7 @@ pub(super) fn overwrite<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     Ok(draft)
 }
 
-/// c: into bytes of the table that nobody reads, the old path's own excepted: it is read until the last write.
+/// c: into bytes of the table that no reference reads, the old path's own excepted: it is read until the last write.
 pub(super) fn dead_bytes<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     needs_slot(layout)?;
     let mut references = layout.references.clone();

@@ -16,7 +16,7 @@ use crate::elf::view::ElfView;
 /// An object with everything that is true of it whatever the rung.
 pub(super) struct Layout<'g> {
     pub view: &'g ElfView<'g>,
-    /// Which bytes of the string table somebody other than the path tags reads.
+    /// Which bytes of the string table a reference other than the path tags reads.
     pub references: References,
     /// The strings of the path tags, as (offset, bytes without NUL).
     pub old_paths: Vec<(StringOffset, u64)>,

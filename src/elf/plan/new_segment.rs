@@ -12,7 +12,7 @@ use crate::elf::units::{Alignment, FileOffset, FileRange};
 /// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
 const LARGEST_HOLE: u64 = 1 << 30;
 
-/// f: the program header table keeps its size; an entry that nobody needs makes place.
+/// f: the program header table keeps its size; an entry that no loader needs makes place.
 pub(super) fn slot<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let view = layout.view;
     let found = view.segments.iter().position(|segment| is_dispensable(layout, segment));

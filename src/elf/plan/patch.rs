@@ -6,7 +6,7 @@ use crate::elf::units::{FileOffset, FileRange, len64};
 /// When a patch is written. Every prefix of the sequence is a file that loads, unless the plan says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Bytes that nobody reads yet.
+    /// Bytes that no header names yet.
     Content,
     /// ELF header and program header table, in one write.
     Table,
@@ -20,7 +20,7 @@ pub enum Stage {
     String,
     /// The resolution cache note, in one write.
     Note,
-    /// Zeros over a string that nobody reads any more.
+    /// Zeros over a string that no entry names any more.
     Scrub,
 }
 

@@ -12,7 +12,7 @@ use crate::elf::units::{Alignment, FileOffset, FileRange};
 
 /// A copy of the segment this small is cheaper than moving anything.
 const SMALL: u64 = 64 * 1024;
-/// A copy larger than this is more than anybody expects of a changed path.
+/// A copy larger than this is more than a user expects of a changed path.
 const LARGE: u64 = 256 << 20;
 
 /// h: a last PT_LOAD of at most 64 KiB or a sixteenth of the file.

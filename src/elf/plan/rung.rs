@@ -11,7 +11,7 @@ pub enum Strategy {
     Share,
     /// Over the old string.
     Overwrite,
-    /// Into bytes of the table that nobody refers to.
+    /// Into bytes of the table that no reference names.
     DeadBytes,
     /// At the end of a table that ends its PT_LOAD.
     Grow,

@@ -1,4 +1,4 @@
-//! Rungs that make a PT_LOAD longer over bytes of the file that nobody uses: no new segment, no growth of the file.
+//! Rungs that make a PT_LOAD longer over bytes of the file that no header describes: no new segment, no growth of the file.
 
 use super::draft::Draft;
 use super::draft::Rung;

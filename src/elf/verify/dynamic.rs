@@ -131,7 +131,7 @@ pub(super) fn names(
         return Ok(());
     }
     if old.value(6).is_some() && old.symbol_table().is_none() {
-        // Nobody knows which names the symbols have: then every byte of the table has to stay.
+        // No table tells which names the symbols have: then every byte of the string table has to stay.
         return Err(broken(5, "a string table with unknown readers is kept whole", 0));
     }
     let differing = differing(old_strings, new_strings);

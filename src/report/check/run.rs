@@ -5,7 +5,7 @@ use crate::check::{Allowed, CheckReport, Severity};
 /// A check and what was done with its findings.
 #[derive(Debug)]
 pub struct CheckRun {
-    /// The result; its findings are those that nobody excused.
+    /// The result; its findings are those that no row excuses.
     pub report: CheckReport,
     /// Those that an allowlist or a baseline excuses.
     pub allowed: Vec<Allowed>,

@@ -25,7 +25,7 @@ struct Head {
 pub struct Receipt {
     /// One for each edited file.
     pub files: Vec<Reverted>,
-    /// Whether the last line has no end: the run was killed while it wrote it, and nobody knows all of that edit.
+    /// Whether the last line has no end: the run was killed while it wrote it, and not all of that edit is known.
     pub is_cut: bool,
 }
 
