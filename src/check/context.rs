@@ -41,7 +41,7 @@ impl<'a> Context<'a> {
             let interpreter = object.interpreter.clone();
             if let Some(interpreter) = &object.interpreter {
                 let count = named.entry((object.machine.name, interpreter.as_bstr())).or_default();
-                *count = count.saturating_add(1);
+                *count += 1;
             }
             let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
             systems.entry(interpreter).or_insert_with_key(|interpreter| {

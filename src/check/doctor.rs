@@ -264,7 +264,7 @@ impl Doctor<'_> {
                 found.is_ok_and(|facts| facts.object.class == request.class && !facts.is_stub)
             });
             if is_there {
-                served = served.saturating_add(1);
+                served += 1;
             } else {
                 optional.push(request);
             }

@@ -118,7 +118,7 @@ fn scan(part: &Part<'_>) -> Place {
                 note(&mut place, problem);
                 next.saturating_add(CONTAINER)
             }
-            Magic::FalseMagic { entries } => {
+            Magic::ByChance { entries } => {
                 let Some(rest) = patience.checked_sub(entries) else {
                     note(&mut place, FatbinProblem::FalseContainers { at: part.offset.saturating_add(len(next)) });
                     return place;
@@ -175,7 +175,7 @@ enum Magic<'a> {
     /// A container of which nothing is known.
     Broken(FatbinProblem),
     /// The four bytes mean something else, which so many things that look like entries showed.
-    FalseMagic { entries: usize },
+    ByChance { entries: usize },
 }
 
 struct FatbinEntry<'a> {
@@ -196,14 +196,14 @@ fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
         let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
         return match is_for_containers(part) {
             true => Magic::Broken(FatbinProblem::Bounds { field, at: place, value, least, most: least }),
-            false => Magic::FalseMagic { entries: 0 },
+            false => Magic::ByChance { entries: 0 },
         };
     };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
         return match is_for_containers(part) {
             true => Magic::Broken(FatbinProblem::Container { at: place, version, header_size }),
-            false => Magic::FalseMagic { entries: 0 },
+            false => Magic::ByChance { entries: 0 },
         };
     }
     let start = at.saturating_add(CONTAINER);
@@ -213,12 +213,12 @@ fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
     let Some(payload) = payload else {
         let problem =
             FatbinProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_expected { Magic::Broken(problem) } else { Magic::FalseMagic { entries: 0 } };
+        return if is_expected { Magic::Broken(problem) } else { Magic::ByChance { entries: 0 } };
     };
     let end = start.saturating_add(payload.len());
     let (entries, problem) = entries(payload, place.saturating_add(len(CONTAINER)));
     if problem.is_some() && !is_expected {
-        return Magic::FalseMagic { entries: entries.len() };
+        return Magic::ByChance { entries: entries.len() };
     }
     Magic::Container { entries, end, problem }
 }

@@ -1,6 +1,7 @@
 //! What is particular about CUDA objects: who asks for a driver library, what only stands in for one, which release it is,
 //! which GPUs it has code for.
 //! Pure over an [`crate::elf::view::ElfView`].
+#![deny(clippy::arithmetic_side_effects)]
 
 mod capability;
 mod code;

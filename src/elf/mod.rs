@@ -1,4 +1,5 @@
 //! Reading and editing ELF objects: bytes in, values out. No file system, no threads.
+#![deny(clippy::arithmetic_side_effects)]
 
 pub mod class;
 pub mod contents;

@@ -195,6 +195,32 @@ pub fn len64<T>(items: &[T]) -> u64 {
     u64::try_from(items.len()).unwrap_or(u64::MAX)
 }
 
+/// A sum or product of file offsets, addresses and sizes that is no such number any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an offset, address or size does not fit")]
+pub struct Overflow;
+
+impl From<Overflow> for &'static str {
+    fn from(_: Overflow) -> Self {
+        "an offset, address or size does not fit"
+    }
+}
+
+/// For the results of checked arithmetic.
+pub trait Fits<T> {
+    /// The number, or that there is none.
+    ///
+    /// # Errors
+    /// [`Overflow`] where the arithmetic had no result.
+    fn fits(self) -> Result<T, Overflow>;
+}
+
+impl<T> Fits<T> for Option<T> {
+    fn fits(self) -> Result<T, Overflow> {
+        self.ok_or(Overflow)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! No loader reads behind the end of an object, so a file with a journal loads as it does without one. A run that finds
 //! a journal knows that another one was killed, and takes that one's writes back before it does anything else.
+#![deny(clippy::arithmetic_side_effects)]
 
 use std::fs::File;
 use std::io;

@@ -117,7 +117,7 @@ impl Sysroot {
                 done = candidate.0;
                 continue;
             }
-            links = links.saturating_add(1);
+            links += 1;
             if links > MOST_LINKS {
                 return Err(Errno::LOOP.into());
             }

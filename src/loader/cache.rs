@@ -2,6 +2,7 @@
 //!
 //! Values are in the byte order of the machine that made it, which the magic's flags tell since glibc 2.33. Nothing is
 //! copied out of the file: what is kept is its bytes and an offset for each entry that is there, whatever its counts say.
+#![deny(clippy::arithmetic_side_effects)]
 
 use bstr::{BStr, BString, ByteSlice};
 

@@ -38,7 +38,7 @@ pub fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Proces
         if depth == Depth::Own {
             break;
         }
-        next = next.saturating_add(1);
+        next += 1;
     }
     (process, searches)
 }

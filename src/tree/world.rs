@@ -172,8 +172,8 @@ impl SourceWorld {
             let names = names.into_iter().map(|name| BString::from(name.into_vec()));
             names.collect::<HashSet<BString>>()
         });
-        let has = |folder: &&str| names.as_ref().is_none_or(|names| names.contains(folder.as_bytes()));
-        let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| has(&name));
+        let has = |folder: &str| names.as_ref().is_none_or(|names| names.contains(folder.as_bytes()));
+        let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| has(name));
         Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders })
     }
 

@@ -152,7 +152,7 @@ fn foreign_machines(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mu
     for facts in objects {
         let machine = facts.object.machine;
         let (count, _) = counts.entry(machine.name).or_insert((0, machine));
-        *count = count.saturating_add(1);
+        *count += 1;
     }
     let most = counts.values().max_by_key(|(count, _)| *count).map(|(_, machine)| *machine);
     let Some(own) = context.policy.machine.or(most) else { return };

@@ -291,7 +291,7 @@ fn through_others(
     let mut count = 0_usize;
     for (at, map) in openers {
         let Some(facts) = context.world.facts(&map.object) else { continue };
-        count = count.saturating_add(1);
+        count += 1;
         let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
         let reaches = matches!(
             answer(context, &search, process, &facts),

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
 use super::rung::DynamicSlot;
 use crate::elf::record::{Segment, dt, pt, sht};
-use crate::elf::units::{Address, Alignment, FileOffset, len64};
+use crate::elf::units::{Address, Alignment, FileOffset, Fits, len64};
 use crate::elf::view::load_delta;
 
 /// Padding at the end of the file that a wanted address may cost, at least.
@@ -65,11 +65,11 @@ impl Block {
         if alignment > Alignment::SIXTEEN {
             return Err("something that moves needs a larger alignment than 16 bytes");
         }
-        let within = alignment.up(len64(&self.bytes)).ok_or("the new segment would be too large")?;
-        self.bytes.resize(usize::try_from(within).map_err(|_| "the new segment does not fit in memory")?, 0);
+        let within = alignment.up(len64(&self.bytes)).fits()?;
+        self.bytes.resize(usize::try_from(within).ok().fits()?, 0);
         self.bytes.extend_from_slice(bytes);
-        let offset = self.offset.plus(within).ok_or("an offset does not fit")?;
-        let address = self.address.plus(within).ok_or("an address does not fit")?;
+        let offset = self.offset.plus(within).fits()?;
+        let address = self.address.plus(within).fits()?;
         Ok((offset, address))
     }
 
@@ -88,9 +88,7 @@ impl Block {
         let view = layout.view;
         let encoding = view.encoding;
         let slots = u64::try_from(layout.slot.entries.len()).ok().and_then(|entries| entries.checked_add(2));
-        let size = slots
-            .and_then(|slots| slots.checked_mul(encoding.dynamic_size()))
-            .ok_or("the dynamic section is too large")?;
+        let size = slots.and_then(|slots| slots.checked_mul(encoding.dynamic_size())).fits()?;
         if self.bytes.is_empty() {
             self.lead()?;
         }
@@ -127,8 +125,8 @@ impl Block {
         let (offset, address) = self.push(&[], Alignment::ONE)?;
         let table_size = draft.write_table(offset)?;
         draft.place_table(offset, address, table_size);
-        let size = len64(&self.bytes).checked_add(table_size).ok_or("the new segment would be too large")?;
-        let end = self.address.plus(size).ok_or("an address does not fit")?;
+        let size = len64(&self.bytes).checked_add(table_size).fits()?;
+        let end = self.address.plus(size).fits()?;
         if end.get() > draft.layout.view.encoding.highest() {
             return Err("the addresses leave no room for another segment");
         }
@@ -149,7 +147,7 @@ impl Block {
             let content = Content::Bytes(self.bytes);
             draft.patches.insert(0, Patch { stage: Stage::Content, offset: self.offset, content });
         }
-        draft.new_len = draft.new_len.max(self.offset.plus(size).ok_or("an offset does not fit")?.get());
+        draft.new_len = draft.new_len.max(self.offset.plus(size).fits()?.get());
         Ok(draft)
     }
 }

@@ -9,7 +9,7 @@ use crate::elf::encode::{self, encode_dynamic, encode_sections, encode_segments}
 use crate::elf::ldcache;
 use crate::elf::record::{DynamicEntry, Section, Segment, dt, pt, sht};
 use crate::elf::runs::{agreeing, agreeing_at_the_end};
-use crate::elf::units::{Address, FileOffset, FileRange, StringOffset, len64};
+use crate::elf::units::{Address, FileOffset, FileRange, Fits, StringOffset, len64};
 
 /// Header and table are written as one patch unless they lie further apart than this.
 const ONE_WRITE: u64 = 64 * 1024;
@@ -83,7 +83,7 @@ impl<'g> Draft<'g> {
 
     /// Adds bytes that no header names yet.
     pub(super) fn add_content(&mut self, offset: FileOffset, bytes: Vec<u8>) -> Result<(), &'static str> {
-        let end = offset.plus(len64(&bytes)).ok_or("the new bytes would lie past 2^64")?;
+        let end = offset.plus(len64(&bytes)).fits()?;
         self.new_len = self.new_len.max(end.get());
         self.patches.push(Patch { stage: Stage::Content, offset, content: Content::Bytes(bytes) });
         Ok(())
@@ -113,22 +113,22 @@ impl<'g> Draft<'g> {
             copy.extend_from_slice(&layout.wanted);
             self.path = StringOffset::new(kept);
             self.add_content(offset, copy)?;
-            return layout.new_table_size().ok_or("the table would be too large");
+            return Ok(layout.new_table_size().fits()?);
         }
-        let old = FileRange::new(layout.view.strings.range.start(), kept).ok_or("an offset does not fit")?;
+        let old = FileRange::new(layout.view.strings.range.start(), kept).fits()?;
         self.patches.push(Patch { stage: Stage::Content, offset, content: Content::CopyOf(old) });
         self.path = StringOffset::new(kept);
-        let end = offset.plus(kept).ok_or("an offset does not fit")?;
+        let end = offset.plus(kept).fits()?;
         self.add_content(end, layout.wanted.clone())?;
         for (scrubbed, len) in self.scrub_runs() {
             let len = len.min(kept.saturating_sub(scrubbed.get()));
-            let at = offset.plus(scrubbed.get()).ok_or("an offset does not fit")?;
-            let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
+            let at = offset.plus(scrubbed.get()).fits()?;
+            let zeros = usize::try_from(len).ok().fits()?;
             if zeros > 0 {
                 self.add_content(at, vec![0; zeros])?;
             }
         }
-        layout.new_table_size().ok_or("the table would be too large")
+        Ok(layout.new_table_size().fits()?)
     }
 
     /// Says where the copy of the string table is.
@@ -266,15 +266,15 @@ impl<'g> Draft<'g> {
         let header_range = FileRange::new(FileOffset::new(0), encoding.header_size()).ok_or("no ELF header")?;
         let old_header = header_range.of(view.bytes).ok_or("no ELF header")?;
         let count = u16::try_from(self.segments.len()).ok().filter(|count| *count < 0xffff);
-        let count = count.ok_or("there would be too many program headers")?;
+        let count = count.fits()?;
         let counts = encode::Counts {
             table_offset: self.table_offset.get(),
             section_table_offset: self.section_table_offset.get(),
             segments: count,
         };
-        let header = encode::patch_header(encoding, old_header, counts).ok_or("an offset does not fit")?;
-        let table = encode_segments(encoding, &self.segments).ok_or("an offset does not fit")?;
-        let table_range = FileRange::new(self.table_offset, len64(&table)).ok_or("an offset does not fit")?;
+        let header = encode::patch_header(encoding, old_header, counts).fits()?;
+        let table = encode_segments(encoding, &self.segments).fits()?;
+        let table_range = FileRange::new(self.table_offset, len64(&table)).fits()?;
         if table_range.end().get() > self.layout.file_len {
             // The table moved behind the old end: it is new content, and one write of the header switches to it.
             self.patches.push(Patch {
@@ -287,7 +287,7 @@ impl<'g> Draft<'g> {
             return Ok(());
         }
         if table_range.end().get() <= ONE_WRITE && table_range.start() >= header_range.end() {
-            let all = FileRange::new(FileOffset::new(0), table_range.end().get()).ok_or("an offset does not fit")?;
+            let all = FileRange::new(FileOffset::new(0), table_range.end().get()).fits()?;
             let old = all.of(view.bytes).ok_or("the table is outside the file")?;
             let new = overlaid(old, &header, table_range, &table).ok_or("the table is outside the file")?;
             let interim = self.interim_table()?;
@@ -331,7 +331,7 @@ impl<'g> Draft<'g> {
             segment.file_size = old_size;
             segment.memory_size = old_size;
         }
-        let table = encode_segments(view.encoding, &interim).ok_or("an offset does not fit")?;
+        let table = encode_segments(view.encoding, &interim).fits()?;
         if len64(&table) == old_size { Ok(Some(table)) } else { Err("the interim table has another size") }
     }
 
@@ -349,7 +349,7 @@ impl<'g> Draft<'g> {
         let mut at = self.section_table_offset;
         let mut changes = Vec::new();
         for (index, section) in self.sections.iter().enumerate() {
-            let next = at.plus(encoding.section_size()).ok_or("an offset does not fit")?;
+            let next = at.plus(encoding.section_size()).fits()?;
             if view.sections.get(index) != Some(section) {
                 let old = FileRange::new(at, encoding.section_size()).and_then(|range| range.of(view.bytes));
                 let new = encode_sections(encoding, std::slice::from_ref(section)).ok_or(DOES_NOT_FIT)?;
@@ -413,7 +413,7 @@ impl<'g> Draft<'g> {
         let entries = self.new_entries();
         let mut bytes =
             encode_dynamic(encoding, &entries, self.dynamic_slots).ok_or("the dynamic section has no room")?;
-        let old_range = view.dynamic.file_range(encoding).ok_or("an offset does not fit")?;
+        let old_range = view.dynamic.file_range(encoding).fits()?;
         let old = old_range.of(view.bytes).ok_or("the dynamic section is outside the file")?;
         if self.dynamic_offset != old_range.start() {
             // Moved: all of it is new content.
@@ -450,14 +450,14 @@ impl<'g> Draft<'g> {
         self.add(Stage::Content, place, bytes);
         // The abandoned copy would keep its store paths alive; the grown program header table may stand on its start.
         let size = view.encoding.segment_size().saturating_mul(u64::try_from(self.segments.len()).unwrap_or(u64::MAX));
-        let table_end = self.table_offset.plus(size).ok_or("an offset does not fit")?;
+        let table_end = self.table_offset.plus(size).fits()?;
         let start = if self.table_offset <= note.descriptor.start() {
             note.descriptor.start().max(table_end)
         } else {
             note.descriptor.start()
         };
         let zeros = note.descriptor.end().since(start).unwrap_or(0);
-        let zeros = usize::try_from(zeros).map_err(|_| "the note does not fit in memory")?;
+        let zeros = usize::try_from(zeros).ok().fits()?;
         self.add(Stage::Scrub, start, vec![0; zeros]);
         Ok(())
     }
@@ -466,9 +466,9 @@ impl<'g> Draft<'g> {
     fn patch_old_path(&mut self) -> Result<(), &'static str> {
         let table = self.layout.view.strings.range;
         for (offset, len) in self.scrub_runs() {
-            let at = table.start().plus(offset.get()).ok_or("an offset does not fit")?;
-            let range = FileRange::new(at, len).ok_or("an offset does not fit")?;
-            let zeros = usize::try_from(len).map_err(|_| "the old path does not fit in memory")?;
+            let at = table.start().plus(offset.get()).fits()?;
+            let range = FileRange::new(at, len).fits()?;
+            let zeros = usize::try_from(len).ok().fits()?;
             let place = self.current_place(range);
             if place != at {
                 // Where the dynamic section was not copied too, it leads here until the last entry is written.

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::patch::Stage;
 use super::rung::DynamicSlot;
 use crate::elf::references::find_string;
-use crate::elf::units::{StringOffset, len64};
+use crate::elf::units::{Fits, StringOffset, len64};
 
 /// What a rung answers when the dynamic section has to move, which needs a new segment.
 pub(super) const NO_SLOT: &str = "the dynamic section has no entry to spare";
@@ -40,9 +40,9 @@ pub(super) fn overwrite<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     if !layout.references.is_free(offset, len) {
         return Err("somebody else reads the old path's bytes");
     }
-    let at = layout.view.strings.range.start().plus(offset.get()).ok_or("an offset does not fit")?;
+    let at = layout.view.strings.range.start().plus(offset.get()).fits()?;
     let mut bytes = layout.wanted.clone();
-    bytes.resize(usize::try_from(len).map_err(|_| "the old path does not fit in memory")?, 0);
+    bytes.resize(usize::try_from(len).ok().fits()?, 0);
     let mut draft = Draft::new(layout);
     draft.path = offset;
     draft.keep = Some((offset, len));
@@ -59,7 +59,7 @@ pub(super) fn dead_bytes<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     }
     let found: StringOffset =
         references.free_run(len64(&layout.wanted)).ok_or("no run of unused bytes in the table is long enough")?;
-    let at = layout.view.strings.range.start().plus(found.get()).ok_or("an offset does not fit")?;
+    let at = layout.view.strings.range.start().plus(found.get()).fits()?;
     let mut draft = Draft::new(layout);
     draft.path = found;
     draft.add_content(at, layout.wanted.clone())?;

@@ -13,7 +13,7 @@ use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::notes::{self, Note};
 use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
-use crate::elf::units::{Address, Alignment, FileRange};
+use crate::elf::units::{Address, Alignment, FileRange, Fits};
 
 /// No more than this much is moved for the sake of editors that come after this one.
 const COURTESY: u64 = 64 * 1024;
@@ -61,7 +61,7 @@ fn move_away<'g>(layout: &'g Layout<'g>, entry: FileRange, room: FileRange) -> R
     block.take_dynamic(&mut draft)?;
     for index in &moving {
         let section = view.sections.get(*index).ok_or("no such section")?;
-        let old = section.file_range().ok_or("an offset does not fit")?;
+        let old = section.file_range().fits()?;
         let bytes = old.of(view.bytes).ok_or("a section is outside the file")?;
         let alignment = Alignment::new(section.align).ok_or("a section's alignment is no power of two")?;
         let (offset, address) = block.push(bytes, alignment)?;
@@ -163,7 +163,7 @@ fn check_rest_is_padding(layout: &Layout<'_>, entry: FileRange, moving: &BTreeSe
     }
     let bytes = entry.of(view.bytes).ok_or("the file ends behind the table")?;
     for (at, byte) in (entry.start().get()..).zip(bytes) {
-        let byte_range = FileRange::new(crate::elf::units::FileOffset::new(at), 1).ok_or("an offset does not fit")?;
+        let byte_range = FileRange::new(crate::elf::units::FileOffset::new(at), 1).fits()?;
         if *byte != 0 && !moved.iter().any(|section| section.covers(byte_range)) {
             return Err("bytes without a section lie behind the table");
         }
@@ -207,7 +207,7 @@ fn move_headers(layout: &Layout<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<us
         if matches!(segment.kind, pt::PT_NULL | pt::PT_LOAD | pt::PT_PHDR) || segment.file_size == 0 {
             continue;
         }
-        let range = segment.file_range().ok_or("an offset does not fit")?;
+        let range = segment.file_range().fits()?;
         let place = |index: &usize| layout.view.sections.get(*index).and_then(Section::file_range);
         let may_follow = matches!(segment.kind, pt::PT_NOTE | pt::PT_GNU_PROPERTY | pt::PT_INTERP);
         let covered = |index: &&usize| may_follow && place(index).is_some_and(|section| range.covers(section));
@@ -225,8 +225,8 @@ fn move_headers(layout: &Layout<'_>, draft: &mut Draft<'_>, moving: &BTreeSet<us
         if old.offset != segment.offset {
             return Err("a header names more than the sections that would move");
         }
-        let end = last.offset.plus(last.size).ok_or("an offset does not fit")?;
-        let size = end.since(first.offset).ok_or("an offset does not fit")?;
+        let end = last.offset.plus(last.size).fits()?;
+        let size = end.since(first.offset).fits()?;
         if size != segment.file_size {
             return Err("moving the notes would change their distances");
         }

@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::patch::Warning;
 use crate::elf::record::{Segment, pt};
 use crate::elf::runs::all_zero;
-use crate::elf::units::{Alignment, FileOffset, FileRange};
+use crate::elf::units::{Alignment, FileOffset, FileRange, Fits};
 
 /// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
 const LARGEST_HOLE: u64 = 1 << 30;
@@ -52,7 +52,7 @@ pub(super) fn gap<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
         return Err("without section headers nobody can tell a gap from data");
     }
     let gap = entry_behind_table(layout)?;
-    let section_table = view.section_table_range().ok_or("an offset does not fit")?;
+    let section_table = view.section_table_range().fits()?;
     if layout.occupied.iter().any(|used| *used != section_table && used.intersects(gap)) {
         return Err("what follows the program header table is in use");
     }
@@ -70,7 +70,7 @@ pub(super) fn gap<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
     if moves_section_table {
-        let end = Alignment::SIXTEEN.up(draft.new_len).ok_or("an offset does not fit")?;
+        let end = Alignment::SIXTEEN.up(draft.new_len).fits()?;
         draft.section_table_offset = FileOffset::new(end);
     }
     Ok(draft)
@@ -83,7 +83,7 @@ pub(super) fn move_table<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let mut block = Block::at_first_delta(layout, LARGEST_HOLE)?;
     block.lead()?;
     let entries = u64::from(view.header.e_phnum).saturating_add(1);
-    let size = view.encoding.segment_size().checked_mul(entries).ok_or("the table would be too large")?;
+    let size = view.encoding.segment_size().checked_mul(entries).fits()?;
     let zeros = vec![0; usize::try_from(size).map_err(|_| "the table would be too large")?];
     let (offset, address) = block.push(&zeros, Alignment::SIXTEEN)?;
     block.take_dynamic(&mut draft)?;
@@ -103,8 +103,8 @@ pub(super) fn move_table<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
 /// The bytes that one more program header would take; they must be mapped wherever the table is.
 pub(super) fn entry_behind_table(layout: &Layout<'_>) -> Result<FileRange, &'static str> {
     let view = layout.view;
-    let table = view.table_range().ok_or("an offset does not fit")?;
-    let entry = FileRange::new(table.end(), view.encoding.segment_size()).ok_or("an offset does not fit")?;
+    let table = view.table_range().fits()?;
+    let entry = FileRange::new(table.end(), view.encoding.segment_size()).fits()?;
     let with_table: Vec<&FileRange> = layout.loads.iter().filter(|load| load.covers(table)).collect();
     if with_table.is_empty() && layout.loads.iter().any(|load| load.intersects(entry)) {
         return Err("a PT_LOAD starts behind the table");
@@ -119,8 +119,8 @@ pub(super) fn entry_behind_table(layout: &Layout<'_>) -> Result<FileRange, &'sta
 pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
     let size = draft.layout.view.encoding.segment_size();
     for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
-        segment.file_size = segment.file_size.checked_add(size).ok_or("the table would be too large")?;
-        segment.memory_size = segment.memory_size.checked_add(size).ok_or("the table would be too large")?;
+        segment.file_size = segment.file_size.checked_add(size).fits()?;
+        segment.memory_size = segment.memory_size.checked_add(size).fits()?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::in_table::needs_slot;
 use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
 use crate::elf::record::{Segment, sht};
-use crate::elf::units::{Alignment, FileOffset, FileRange};
+use crate::elf::units::{Alignment, FileOffset, FileRange, Fits};
 
 /// A copy of the segment this small is cheaper than moving anything.
 const SMALL: u64 = 64 * 1024;
@@ -33,11 +33,11 @@ fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
     }
     let index = view.segments.iter().rposition(Segment::is_load).ok_or("there is no PT_LOAD")?;
     let load = view.segments.get(index).ok_or("there is no PT_LOAD")?;
-    let old = load.file_range().ok_or("an offset does not fit")?;
+    let old = load.file_range().fits()?;
     if load.is_executable() {
         return Err("the last PT_LOAD holds code");
     }
-    let header = FileRange::new(FileOffset::new(0), view.encoding.header_size()).ok_or("an offset does not fit")?;
+    let header = FileRange::new(FileOffset::new(0), view.encoding.header_size()).fits()?;
     if old.intersects(header) || view.table_range().is_none_or(|table| old.intersects(table)) {
         return Err("the last PT_LOAD holds the program header table");
     }
@@ -46,18 +46,18 @@ fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
         // What lies there would count from the copy for some and from the original for others.
         return Err("another PT_LOAD maps bytes of the last one");
     }
-    let table_size = layout.new_table_size().ok_or("the table would be too large")?;
-    let size = load.memory_size.checked_add(table_size).ok_or("the segment would be too large")?;
+    let table_size = layout.new_table_size().fits()?;
+    let size = load.memory_size.checked_add(table_size).fits()?;
     if size > most {
         return Err("the last PT_LOAD is too large to be copied");
     }
-    let end = load.address.plus(size).ok_or("an address does not fit")?;
+    let end = load.address.plus(size).fits()?;
     if end.get() > view.encoding.highest() {
         return Err("the addresses leave no room behind the last PT_LOAD");
     }
     let alignment = alignment(layout, index, load);
-    let free = Alignment::SIXTEEN.up(layout.file_len).ok_or("an offset does not fit")?;
-    let new_offset = alignment.up_congruent(free, load.address.get()).ok_or("an offset does not fit")?;
+    let free = Alignment::SIXTEEN.up(layout.file_len).fits()?;
+    let new_offset = alignment.up_congruent(free, load.address.get()).fits()?;
     let new_offset = FileOffset::new(new_offset);
 
     let mut draft = Draft::new(layout);
@@ -66,8 +66,8 @@ fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
     if !old.is_empty() {
         draft.patches.push(Patch { stage: Stage::Content, offset: new_offset, content: Content::CopyOf(old) });
     }
-    let table_offset = new_offset.plus(load.memory_size).ok_or("an offset does not fit")?;
-    let table_address = load.address.plus(load.memory_size).ok_or("an address does not fit")?;
+    let table_offset = new_offset.plus(load.memory_size).fits()?;
+    let table_address = load.address.plus(load.memory_size).fits()?;
     // The zero-initialised memory between them stays a hole in the file.
     draft.write_table(table_offset)?;
     shift_segments(&mut draft, index, old, new_offset)?;
@@ -93,12 +93,12 @@ fn alignment(layout: &Layout<'_>, index: usize, load: &Segment) -> Alignment {
 /// Program headers that name a part of the segment (PT_DYNAMIC, PT_TLS, PT_GNU_RELRO, …) follow it.
 fn shift_segments(draft: &mut Draft<'_>, index: usize, old: FileRange, new: FileOffset) -> Result<(), &'static str> {
     for (other, segment) in draft.segments.iter_mut().enumerate() {
-        let range = segment.file_range().ok_or("an offset does not fit")?;
+        let range = segment.file_range().fits()?;
         if other == index || segment.is_load() || !old.covers(range) || range.start() == FileOffset::new(0) {
             continue;
         }
-        let within = segment.offset.since(old.start()).ok_or("an offset does not fit")?;
-        segment.offset = new.plus(within).ok_or("an offset does not fit")?;
+        let within = segment.offset.since(old.start()).fits()?;
+        segment.offset = new.plus(within).fits()?;
     }
     draft.dynamic_offset = draft.layout.view.dynamic.offset;
     Ok(())
@@ -121,7 +121,7 @@ fn shift_sections(draft: &mut Draft<'_>, load: &Segment, old: FileRange, new: Fi
             range.and_then(|range| range.start().since(old.start()))
         };
         let Some(within) = within else { continue };
-        section.offset = new.plus(within).ok_or("an offset does not fit")?;
+        section.offset = new.plus(within).fits()?;
         if takes_memory {
             section.kind = sht::SHT_PROGBITS;
         }

@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::patch::Stage;
 use crate::elf::record::Segment;
 use crate::elf::runs::zeros;
-use crate::elf::units::{Alignment, FileOffset, FileRange, len64};
+use crate::elf::units::{Alignment, FileOffset, FileRange, Fits, len64};
 
 /// d: the table is the last thing of its PT_LOAD, as after an earlier edit of ours: it grows there.
 pub(super) fn grow<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
@@ -18,14 +18,14 @@ pub(super) fn grow<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
         return Err("the table is not the last thing of its PT_LOAD");
     }
     let kept = len64(layout.table_without_old_tail());
-    let new_size = layout.new_table_size().ok_or("the table would be too large")?;
+    let new_size = layout.new_table_size().fits()?;
     let growth = new_size.saturating_sub(strings.size());
     if room_behind(layout, index, load)? < growth {
         return Err("what follows the table's PT_LOAD is in use");
     }
     let mut draft = Draft::new(layout);
     draft.path = crate::elf::units::StringOffset::new(kept);
-    let at = strings.range.start().plus(kept).ok_or("an offset does not fit")?;
+    let at = strings.range.start().plus(kept).fits()?;
     // The part behind the old end comes first: until the last write the old path still ends where it ended.
     let head = usize::try_from(strings.size().saturating_sub(kept)).unwrap_or(0).min(layout.wanted.len());
     let (head, tail) = layout.wanted.split_at(head);
@@ -41,7 +41,7 @@ pub(super) fn grow<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
 /// e: zero padding behind a PT_LOAD takes a copy of the whole table.
 pub(super) fn slack<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     needs_slot(layout)?;
-    let size = layout.new_table_size().ok_or("the table would be too large")?;
+    let size = layout.new_table_size().fits()?;
     let home = home(layout).map(|(index, _)| index);
     let mut candidates: Vec<(usize, &Segment)> =
         layout.view.segments.iter().enumerate().filter(|(_, segment)| segment.is_load()).collect();
@@ -49,8 +49,8 @@ pub(super) fn slack<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     candidates.sort_by_key(|(index, load)| (Some(*index) != home, load.is_writable(), load.is_executable(), *index));
     let fits = |load: &(usize, &Segment)| room_behind(layout, load.0, load.1).is_ok_and(|room| room >= size);
     let (index, load) = candidates.into_iter().find(fits).ok_or("no PT_LOAD has enough zero padding behind it")?;
-    let offset = load.file_range().ok_or("an offset does not fit")?.end();
-    let address = load.address.plus(load.file_size).ok_or("an address does not fit")?;
+    let offset = load.file_range().fits()?.end();
+    let address = load.address.plus(load.file_size).fits()?;
     let mut draft = Draft::new(layout);
     draft.write_table(offset)?;
     stretch(&mut draft, index, size)?;
@@ -66,8 +66,8 @@ fn home<'g>(layout: &Layout<'g>) -> Option<(usize, &'g Segment)> {
 
 fn stretch(draft: &mut Draft<'_>, index: usize, by: u64) -> Result<(), &'static str> {
     let load = draft.segments.get_mut(index).ok_or("no such segment")?;
-    load.file_size = load.file_size.checked_add(by).ok_or("the segment would be too large")?;
-    load.memory_size = load.memory_size.checked_add(by).ok_or("the segment would be too large")?;
+    load.file_size = load.file_size.checked_add(by).fits()?;
+    load.memory_size = load.memory_size.checked_add(by).fits()?;
     Ok(())
 }
 
@@ -76,9 +76,9 @@ fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment) -> Result<u64,
     if load.file_size != load.memory_size || load.file_size == 0 {
         return Err("the PT_LOAD has zero-initialised memory at its end");
     }
-    let end = load.file_range().ok_or("an offset does not fit")?.end();
+    let end = load.file_range().fits()?.end();
     let in_file = room_in_file(layout, end).ok_or("something reaches across the end of the PT_LOAD")?;
-    let memory_end = load.memory_end().ok_or("an address does not fit")?;
+    let memory_end = load.memory_end().fits()?;
     // A page is mapped as a whole, so the next segment's first page is taken even where its bytes start later. Kernels
     // with larger pages than p_align cannot load the file anyway.
     let mut behind = layout.view.segments.iter().skip(index).skip(1).filter(|segment| segment.is_load());
