@@ -13,11 +13,11 @@ use super::rule::{self, Rule};
 use super::rules::files;
 
 /// Year, month, day.
-pub type Date = (u16, u8, u8);
+pub(crate) type Date = (u16, u8, u8);
 
 /// Rows of an allowlist.
 #[derive(Debug, Default)]
-pub struct Allowlist {
+pub(crate) struct Allowlist {
     rows: Vec<Row>,
 }
 
@@ -31,7 +31,7 @@ struct Row {
 
 /// Why an allowlist cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AllowError {
+pub(crate) enum AllowError {
     /// Not TOML.
     #[error("is not TOML")]
     Toml(#[from] toml::de::Error),
@@ -50,7 +50,7 @@ pub enum AllowError {
 
 /// What is wrong with a row.
 #[derive(Debug, thiserror::Error)]
-pub enum RowError {
+pub(crate) enum RowError {
     /// A key that is needed.
     #[error("has no {0} (a text, for code and reason not an empty one)")]
     Missing(&'static str),
@@ -70,11 +70,11 @@ pub enum RowError {
 
 /// A finding that an allowlist or a baseline excuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     /// The finding.
-    pub finding: Finding,
+    pub(crate) finding: Finding,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl Allowlist {
@@ -82,7 +82,7 @@ impl Allowlist {
     ///
     /// # Errors
     /// [`AllowError`], which names the row: a row without a reason excuses nothing.
-    pub fn parse(text: &str) -> Result<Self, AllowError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, AllowError> {
         let table: Table = text.parse()?;
         if let Some(other) = table.keys().find(|key| *key != "allow") {
             return Err(AllowError::NoRows(other.clone()));
@@ -98,7 +98,7 @@ impl Allowlist {
 
     /// Takes out what a row excuses, and adds what the rows themselves deserve (CRP703, CRP704) about the file `list`.
     #[must_use]
-    pub fn apply(&self, findings: Vec<Finding>, list: &Path, today: Date) -> (Vec<Finding>, Vec<Allowed>) {
+    pub(crate) fn apply(&self, findings: Vec<Finding>, list: &Path, today: Date) -> (Vec<Finding>, Vec<Allowed>) {
         let (mut kept, mut allowed) = (Vec::new(), Vec::new());
         let mut used = vec![false; self.rows.len()];
         for finding in findings {
@@ -165,14 +165,14 @@ impl Row {
 
 /// The findings of an earlier run.
 #[derive(Debug, Default)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     fingerprints: BTreeSet<String>,
 }
 
 impl Baseline {
     /// Reads the JSON document of an earlier `check`; `None` for anything else.
     #[must_use]
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(text).ok()?;
         if document.get("command")?.as_str()? != "check" {
             return None;
@@ -184,7 +184,7 @@ impl Baseline {
 
     /// Takes out what was there before.
     #[must_use]
-    pub fn apply(&self, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Allowed>) {
+    pub(crate) fn apply(&self, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Allowed>) {
         let (known, kept): (Vec<_>, Vec<_>) =
             findings.into_iter().partition(|finding| self.fingerprints.contains(&finding.fingerprint()));
         let known = known.into_iter().map(|finding| Allowed { finding, reason: "in the baseline".to_owned() });

@@ -12,7 +12,7 @@ use crate::runpath::EntryClass;
 
 /// What answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// A library in a compat directory, or libcuda in one that is not here.
     Compat(BString),
     /// A library in the driver directory that is here.
@@ -32,7 +32,7 @@ pub enum Answer {
 impl Answer {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Compat(_) => "compat",
             Self::Driver(_) => "driver",
@@ -46,7 +46,7 @@ impl Answer {
 
     /// The file or directory.
     #[must_use]
-    pub fn place(&self) -> Option<&BStr> {
+    pub(crate) fn place(&self) -> Option<&BStr> {
         match self {
             Self::Compat(place)
             | Self::Driver(place)

@@ -11,14 +11,14 @@ use crate::nix;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closure {
     /// All store paths, sorted.
-    pub paths: BTreeSet<BString>,
+    pub(crate) paths: BTreeSet<BString>,
     /// What each refers to; empty for a plain list.
-    pub references: BTreeMap<BString, Vec<BString>>,
+    pub(crate) references: BTreeMap<BString, Vec<BString>>,
 }
 
 /// Why a file is no list of a closure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClosureError {
+pub(crate) enum ClosureError {
     /// None of the known kinds.
     #[error(
         "is none of: closureInfo's store-paths or registration, an exportReferencesGraph file, a .attrs.json \
@@ -54,7 +54,7 @@ impl Closure {
     ///
     /// # Errors
     /// [`ClosureError`] for anything that is not one of the kinds from its first to its last line.
-    pub fn parse(text: &[u8], key: Option<&str>) -> Result<Self, ClosureError> {
+    pub(crate) fn parse(text: &[u8], key: Option<&str>) -> Result<Self, ClosureError> {
         let closure = match serde_json::from_slice::<Value>(text) {
             Ok(json @ (Value::Object(_) | Value::Array(_))) => from_json(&json, key)?,
             _ => match key {
@@ -70,7 +70,7 @@ impl Closure {
 
     /// The shortest way of references from a path that no other one refers to.
     #[must_use]
-    pub fn way_to(&self, target: &BStr) -> Vec<BString> {
+    pub(crate) fn way_to(&self, target: &BStr) -> Vec<BString> {
         let mut parents: BTreeMap<&BStr, &BStr> = BTreeMap::new();
         let mut frontier = vec![target];
         let mut last = target;

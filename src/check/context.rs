@@ -14,7 +14,7 @@ use crate::loader::{End, Environment, Hardware, Look, Search, StepSource, System
 use crate::runpath::EntryClass;
 
 /// Everything that judging one object needs.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub(super) world: &'a dyn World,
     pub(super) policy: &'a CheckPolicy,
     pub(super) wanted: CompatWanted,
@@ -27,7 +27,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Prepares for these objects: reads each loader that they name once.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         world: &'a dyn World,
         policy: &'a CheckPolicy,
         environment: Environment,

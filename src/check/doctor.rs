@@ -23,47 +23,47 @@ const TEGRA_FILES: [&str; 2] = ["/etc/nv_tegra_release", "/proc/device-tree/comp
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// What, in one word or two.
-    pub subject: String,
+    pub(crate) subject: String,
     /// `None` when all is well.
-    pub severity: Option<Severity>,
+    pub(crate) severity: Option<Severity>,
     /// What was found.
-    pub detail: String,
+    pub(crate) detail: String,
     /// The finding of `check` that says the same.
-    pub rule: Option<&'static Rule>,
+    pub(crate) rule: Option<&'static Rule>,
 }
 
 /// A library that an object wants from the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuntimeRequest {
+pub(crate) struct RuntimeRequest {
     /// The object that asks.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// EI_CLASS of the object.
-    pub class: Class,
+    pub(crate) class: Class,
     /// The library.
-    pub soname: String,
+    pub(crate) soname: String,
     /// The program stops without it.
-    pub is_needed: bool,
+    pub(crate) is_needed: bool,
 }
 
 /// What to look at.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Driver directories; the first of a class is the one that matters.
-    pub driver: ByClass<Vec<Directory>>,
+    pub(crate) driver: ByClass<Vec<Directory>>,
     /// Compat directories in use.
-    pub compat: Vec<Directory>,
+    pub(crate) compat: Vec<Directory>,
     /// It is a Jetson, whatever its files say.
-    pub is_jetson: bool,
+    pub(crate) is_jetson: bool,
     /// The kernel driver, where the machine cannot be asked.
-    pub host_driver: Option<DriverVersion>,
+    pub(crate) host_driver: Option<DriverVersion>,
     /// What `check --runtime-list` left open.
-    pub requests: Vec<RuntimeRequest>,
+    pub(crate) requests: Vec<RuntimeRequest>,
 }
 
 /// A world that can also list a directory.
-pub trait TargetWorld: World {
+pub(crate) trait TargetWorld: World {
     /// The names in a directory; `None` when it cannot be listed.
     fn names(&self, directory: &BStr) -> Option<Vec<BString>>;
     /// What a path is with its symbolic links followed; `None` when it leads nowhere.
@@ -72,7 +72,7 @@ pub trait TargetWorld: World {
 
 /// Looks at everything; opens no device and loads no library.
 #[must_use]
-pub fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
+pub(crate) fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
     let mut doctor = Doctor { world, target, found: Vec::new() };
     let is_jetson = doctor.board();
     let host = doctor.kernel_driver(is_jetson);

@@ -33,30 +33,30 @@ pub enum Question {
 #[derive(Clone, Debug)]
 pub struct Explained {
     /// Who asks.
-    pub by: BString,
+    pub(crate) by: BString,
     /// How: DT_NEEDED, a note or a string; `None` for a name from the command line.
-    pub kind: Option<RequestKind>,
+    pub(crate) kind: Option<RequestKind>,
     /// The search.
     pub search: Search,
     /// Each step's role.
-    pub classes: Vec<EntryClass>,
+    pub(crate) classes: Vec<EntryClass>,
     /// The places behind the one that wins, and what they have.
-    pub behind: Vec<Step>,
+    pub(crate) behind: Vec<Step>,
     /// What it comes to, the target's driver directory taken into account.
-    pub answer: Answer,
+    pub(crate) answer: Answer,
     /// Whether that is right, for a driver library that the object asks for.
     pub verdict: Option<Verdict>,
     /// What is wrong with it.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// All of an explanation.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The loader whose rules apply.
-    pub interpreter: BString,
+    pub(crate) interpreter: BString,
     /// Whose loader it is.
-    pub libc: Libc,
+    pub(crate) libc: Libc,
     /// The searches, in the order in which they are made.
     pub searches: Vec<Explained>,
 }
@@ -66,7 +66,7 @@ impl Context<'_> {
     /// that loads it.
     /// `None` when nothing is known of its machine's loader, or the program does not load it.
     #[must_use]
-    pub fn explain(
+    pub(crate) fn explain(
         &self,
         (facts, opened): (&Arc<Facts>, &BStr),
         program: Option<&Arc<Facts>>,

@@ -11,17 +11,17 @@ use crate::loader::Object;
 
 /// What is read of a file beyond what the loader reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     /// Which names are those of driver libraries.
-    pub libraries: &'a DriverLibraries,
+    pub(crate) libraries: &'a DriverLibraries,
     /// Its GPU code too.
-    pub gpu_code: bool,
+    pub(crate) gpu_code: bool,
 }
 
 impl<'a> Reading<'a> {
     /// What a policy needs to know.
     #[must_use]
-    pub fn of(policy: &'a CheckPolicy) -> Self {
+    pub(crate) fn of(policy: &'a CheckPolicy) -> Self {
         Self { libraries: &policy.libraries, gpu_code: !policy.gpus.is_empty() }
     }
 
@@ -38,17 +38,17 @@ impl<'a> Reading<'a> {
 
 /// A statically linked program's facts.
 #[derive(Clone, Debug)]
-pub struct StaticProgram {
+pub(crate) struct StaticProgram {
     /// The driver libraries that it names.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Its GPU code, if that was asked for.
-    pub gpu_code: GpuCode,
+    pub(crate) gpu_code: GpuCode,
 }
 
 impl StaticProgram {
     /// Reads a file's bytes.
     #[must_use]
-    pub fn of(bytes: &[u8], reading: Reading<'_>) -> Self {
+    pub(crate) fn of(bytes: &[u8], reading: Reading<'_>) -> Self {
         Self { names: cuda::names_in(bytes, reading.libraries), gpu_code: reading.gpu_code(bytes) }
     }
 }
@@ -59,21 +59,21 @@ pub struct Facts {
     /// The path as it was given, or found by a search.
     pub shown: PathBuf,
     /// What the loader reads from it.
-    pub object: Arc<Object>,
+    pub(crate) object: Arc<Object>,
     /// What it says about driver libraries; nothing for objects that a search found outside of what is checked.
-    pub consumer: Consumer,
+    pub(crate) consumer: Consumer,
     /// It only stands in for a driver library.
-    pub is_stub: bool,
+    pub(crate) is_stub: bool,
     /// What a compat libcuda says of itself.
-    pub compat_note: Option<Result<CompatNote, CompatNoteError>>,
+    pub(crate) compat_note: Option<Result<CompatNote, CompatNoteError>>,
     /// Its GPU code, if that was asked for.
-    pub gpu_code: GpuCode,
+    pub(crate) gpu_code: GpuCode,
 }
 
 impl Facts {
     /// Reads everything, the object's data included.
     #[must_use]
-    pub fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, reading: Reading<'_>) -> Self {
+    pub(crate) fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, reading: Reading<'_>) -> Self {
         Self {
             consumer: Consumer::of(view, reading.libraries),
             gpu_code: reading.gpu_code(view.bytes),
@@ -83,7 +83,7 @@ impl Facts {
 
     /// Reads what matters of an object that is not checked itself.
     #[must_use]
-    pub fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
+    pub(crate) fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
         Self {
             shown,
             object: Arc::new(object),
@@ -97,7 +97,7 @@ impl Facts {
 
 /// What a file turned out to be.
 #[derive(Clone, Debug)]
-pub enum Inspected {
+pub(crate) enum Inspected {
     /// Not ELF.
     NotElf,
     /// An object.
@@ -112,9 +112,9 @@ pub enum Inspected {
 
 /// A file of the list.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub(crate) struct Item {
     /// The path as it was given.
-    pub shown: PathBuf,
+    pub(crate) shown: PathBuf,
     /// What it is.
-    pub inspected: Inspected,
+    pub(crate) inspected: Inspected,
 }

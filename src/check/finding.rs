@@ -10,7 +10,7 @@ use crate::nix;
 
 /// When a finding is true, where it is not always.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Circumstance {
+pub(crate) enum Circumstance {
     /// LD_LIBRARY_PATH does it.
     ByLibraryPath,
     /// In the process of this program.
@@ -31,22 +31,22 @@ impl fmt::Display for Circumstance {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What was found.
-    pub rule: &'static Rule,
+    pub(crate) rule: &'static Rule,
     /// How bad it is here: never worse than the rule says.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// The file as it was given; empty for a finding about the whole closure.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The case in one sentence, without the path.
-    pub case: String,
+    pub(crate) case: String,
     /// What must hold beside it, each rendered behind the case.
-    pub circumstances: Vec<Circumstance>,
+    pub(crate) circumstances: Vec<Circumstance>,
     /// What the finding is about within the file: a library, an entry, a version. Two findings of one rule in one file
     /// differ in it.
-    pub about: BString,
+    pub(crate) about: BString,
     /// `fix` repairs it here: not what LD_LIBRARY_PATH does, whatever the rule says.
-    pub fixable: bool,
+    pub(crate) fixable: bool,
 }
 
 impl Finding {
@@ -76,7 +76,7 @@ impl Finding {
 
     /// The case with its circumstances: what every output format prints.
     #[must_use]
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let circumstances: Vec<String> = self.circumstances.iter().map(ToString::to_string).collect();
         [self.case.as_str(), &circumstances.concat()].concat()
     }
@@ -89,7 +89,7 @@ impl Finding {
 
     /// What stays the same from build to build: the rule, the path without store hashes, and what it is about.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let path = std::os::unix::ffi::OsStrExt::as_bytes(self.path.as_os_str());
         let parts = [path, self.about.as_bytes()].map(nix::without_hashes);
         format!("{}:{}:{}", self.rule.code, String::from_utf8_lossy(&parts[0]), String::from_utf8_lossy(&parts[1]))
@@ -110,7 +110,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Runtime => "runtime",

@@ -10,7 +10,7 @@ use crate::loader::{Depth, End, Loader, Process, start};
 
 /// Judges one object by itself; a program together with what it loads at start.
 #[must_use]
-pub fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectReport {
+pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectReport {
     let object = &facts.object;
     let environment = context.environment_of(facts);
     let wrapper = context.world.wrapper(object);
@@ -43,7 +43,7 @@ pub fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectReport {
 
 /// What the program that loads a library makes of its requests: all that the library asks for, in that process.
 #[must_use]
-pub fn judge_in_program(context: &Context<'_>, program: &Arc<Facts>, failing: &Failing) -> InProgram {
+pub(crate) fn judge_in_program(context: &Context<'_>, program: &Arc<Facts>, failing: &Failing) -> InProgram {
     let mut found = InProgram::default();
     let Some(system) = context.system_of(program) else { return found };
     let environment = context.environment_of(program);

@@ -29,7 +29,7 @@ pub enum Platform {
 impl Platform {
     /// The newest CUDA release that the platform's own driver runs, for a Jetson.
     #[must_use]
-    pub fn native_cuda(self) -> Option<Version> {
+    pub(crate) fn native_cuda(self) -> Option<Version> {
         match self {
             Self::Jetpack5 => Some(Version(11, 4)),
             Self::Jetpack6 => Some(Version(12, 6)),
@@ -40,7 +40,7 @@ impl Platform {
 
     /// The newest CUDA release that cuda_compat makes possible, where there is a last one.
     #[must_use]
-    pub fn newest_with_compat(self) -> Option<Version> {
+    pub(crate) fn newest_with_compat(self) -> Option<Version> {
         match self {
             Self::Jetpack5 => Some(Version(12, 2)),
             Self::Jetpack6 => Some(Version(12, 9)),
@@ -50,7 +50,7 @@ impl Platform {
 
     /// The machine that it has, where it has only one.
     #[must_use]
-    pub fn machine(self) -> Option<&'static Machine> {
+    pub(crate) fn machine(self) -> Option<&'static Machine> {
         if self == Self::Nixos { None } else { Machine::named("aarch64") }
     }
 }
@@ -128,13 +128,13 @@ pub struct DriverVersionError(String);
 impl DriverVersion {
     /// The first number.
     #[must_use]
-    pub fn branch(&self) -> u32 {
+    pub(crate) fn branch(&self) -> u32 {
         self.numbers.first().copied().unwrap_or(0)
     }
 
     /// Whether it is as new as another one, as far as both are told.
     #[must_use]
-    pub fn is_as_new_as(&self, other: &Self) -> bool {
+    pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
         let told = self.numbers.len().min(other.numbers.len());
         self.numbers.get(..told) >= other.numbers.get(..told)
     }
@@ -171,7 +171,7 @@ pub enum Scope {
 impl Scope {
     /// Whether everything that objects need must be in it.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         !matches!(self, Self::Tree)
     }
 }

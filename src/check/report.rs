@@ -15,17 +15,17 @@ use crate::loader::Object;
 
 /// A request and what comes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestReport {
+pub(crate) struct RequestReport {
     /// The library.
-    pub soname: String,
+    pub(crate) soname: String,
     /// How it is asked for.
-    pub kind: RequestKind,
+    pub(crate) kind: RequestKind,
     /// What comes first.
-    pub answer: Answer,
+    pub(crate) answer: Answer,
     /// Whether that is right.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The program in which that is so, for a library that has nothing by itself.
-    pub through: Option<PathBuf>,
+    pub(crate) through: Option<PathBuf>,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
 }
@@ -36,11 +36,11 @@ pub struct ObjectReport {
     /// The object.
     pub facts: Arc<Facts>,
     /// The wrapper that starts it.
-    pub wrapper: Option<PathBuf>,
+    pub(crate) wrapper: Option<PathBuf>,
     /// The wrapper sets LD_LIBRARY_PATH.
     pub(super) has_library_path: bool,
     /// What it asks of the driver.
-    pub requests: Vec<RequestReport>,
+    pub(crate) requests: Vec<RequestReport>,
     /// What is wrong with it, beside its requests.
     pub(super) findings: Vec<Finding>,
     /// DT_NEEDED libraries that its own search does not find.
@@ -59,13 +59,13 @@ impl ObjectReport {
 
 /// What libraries get in one program.
 #[derive(Debug, Default)]
-pub struct InProgram {
+pub(crate) struct InProgram {
     /// By path: its requests, and DT_NEEDED names that are not found.
     pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, Vec<BString>)>,
 }
 
 /// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.
-pub type Failing = BTreeMap<BString, Arc<Facts>>;
+pub(crate) type Failing = BTreeMap<BString, Arc<Facts>>;
 
 /// The whole result.
 #[derive(Clone, Debug, Default)]
@@ -77,25 +77,25 @@ pub struct CheckReport {
     /// Objects with a search path or the right to one, in path order.
     pub objects: Vec<ObjectReport>,
     /// Everything that was found, in path order, by code.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl CheckReport {
     /// How many objects that ask for the driver have this verdict.
     #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
         self.objects.iter().filter(|object| object.verdict() == Some(verdict)).count()
     }
 
     /// How many objects ask for the driver.
     #[must_use]
-    pub fn consumers(&self) -> usize {
+    pub(crate) fn consumers(&self) -> usize {
         self.objects.iter().filter(|object| !object.requests.is_empty()).count()
     }
 
     /// How many findings are this bad.
     #[must_use]
-    pub fn severity_count(&self, severity: Severity) -> usize {
+    pub(crate) fn severity_count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 }

@@ -2,7 +2,7 @@
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Worth knowing.
     Note,
     /// Works today, or by chance.
@@ -14,7 +14,7 @@ pub enum Severity {
 impl Severity {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
             Self::Warning => "warning",
@@ -25,23 +25,23 @@ impl Severity {
 
 /// What can be found: a code that never changes its meaning.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// `CRP100`
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// The same as words.
-    pub slug: &'static str,
+    pub(crate) slug: &'static str,
     /// How bad it is, unless a finding says less.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// `fix` repairs it.
-    pub fixable: bool,
+    pub(crate) fixable: bool,
     /// When it is raised.
-    pub condition: &'static str,
+    pub(crate) condition: &'static str,
     /// What happens then, and why.
-    pub cause: &'static str,
+    pub(crate) cause: &'static str,
     /// What to do.
-    pub remedy: &'static str,
+    pub(crate) remedy: &'static str,
     /// What it looks like.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
 }
 
 /// `FIX` marks what `fix` repairs.
@@ -53,7 +53,7 @@ macro_rules! rules {
         when $condition:literal because $cause:literal do $remedy:literal such as $example:literal;)*) => {
         $(
             #[doc = $condition]
-            pub static $name: Rule = Rule {
+            pub(crate) static $name: Rule = Rule {
                 code: $code,
                 slug: $slug,
                 severity: Severity::$severity,
@@ -66,7 +66,7 @@ macro_rules! rules {
         )*
 
         /// Every rule, by code.
-        pub static RULES: &[&Rule] = &[$(&$name),*];
+        pub(crate) static RULES: &[&Rule] = &[$(&$name),*];
     };
 }
 
@@ -326,7 +326,7 @@ rules! {
 
 /// Finds a rule by its code or its words.
 #[must_use]
-pub fn rule(name: &str) -> Option<&'static Rule> {
+pub(crate) fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.code.eq_ignore_ascii_case(name) || rule.slug == name)
 }
 

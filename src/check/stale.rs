@@ -7,7 +7,7 @@ use crate::loader::CacheHint;
 use crate::runpath::{EntryClass, Policy, SearchPath};
 
 /// The libraries about which a resolution cache note disagrees with the path or with DT_NEEDED, and how.
-pub fn stale_hints<'h>(
+pub(crate) fn stale_hints<'h>(
     hints: &'h [CacheHint],
     needed: &'h [BString],
     path: &'h SearchPath,

@@ -16,7 +16,7 @@ use super::rules::{closure, compat, files, gpu, requests, search_path};
 /// right. And those that a wrapper starts with an LD_LIBRARY_PATH, with every library that asks: in the program it may
 /// be wrong.
 #[must_use]
-pub fn programs_to_ask(reports: &[ObjectReport]) -> (Vec<Arc<Facts>>, Failing) {
+pub(crate) fn programs_to_ask(reports: &[ObjectReport]) -> (Vec<Arc<Facts>>, Failing) {
     let wrapped = reports.iter().filter(|report| report.has_library_path);
     let led: BTreeSet<&BString> = wrapped.flat_map(|report| &report.loads).map(|object| &object.path).collect();
     let misses = |report: &&ObjectReport| {
@@ -35,7 +35,7 @@ pub fn programs_to_ask(reports: &[ObjectReport]) -> (Vec<Arc<Facts>>, Failing) {
 
 /// Puts everything together.
 #[must_use]
-pub fn sum_up(
+pub(crate) fn sum_up(
     context: &Context<'_>,
     items: &[Item],
     mut reports: Vec<ObjectReport>,

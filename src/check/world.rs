@@ -10,15 +10,15 @@ use crate::loader::{FileSystem, Object};
 
 /// A wrapper around a hidden program (Nixpkgs' makeWrapper and makeBinaryWrapper).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrapper {
+pub(crate) struct Wrapper {
     /// The wrapper as it was given.
-    pub shown: PathBuf,
+    pub(crate) shown: PathBuf,
     /// What it puts into LD_LIBRARY_PATH.
-    pub library_path: Option<BString>,
+    pub(crate) library_path: Option<BString>,
 }
 
 /// The file system of a check, which knows what is in it.
-pub trait World: FileSystem {
+pub(crate) trait World: FileSystem {
     /// The facts of an object that a search found.
     fn facts(&self, object: &Object) -> Option<Arc<Facts>>;
     /// The wrapper of a hidden program.

@@ -5,7 +5,7 @@ use bstr::{BStr, BString, ByteSlice};
 /// The name of the program that a file of this name wraps in the end. Wrapped twice, `name` starts `.name-wrapped_`,
 /// which is the first wrapper and starts `.name-wrapped`.
 #[must_use]
-pub fn hidden_by(name: &BStr) -> BString {
+pub(crate) fn hidden_by(name: &BStr) -> BString {
     let inner = name.trim_end_with(|c| c == '_').as_bstr();
     if inner.len() < name.len() && inner.starts_with(b".") && inner.ends_with(b"-wrapped") {
         return inner.to_owned();
@@ -18,7 +18,7 @@ pub fn hidden_by(name: &BStr) -> BString {
 /// A shell wrapper assigns the variable in lines of its own, a directory at a time; a binary one carries the arguments
 /// it was made with as text (`makeCWrapper … --prefix LD_LIBRARY_PATH : dirs`).
 #[must_use]
-pub fn library_path(wrapper: &[u8]) -> Option<BString> {
+pub(crate) fn library_path(wrapper: &[u8]) -> Option<BString> {
     let mut path: Vec<&BStr> = Vec::new();
     for line in wrapper.split(|byte| matches!(byte, b'\n' | 0)) {
         let Some(Assignment { keeps, front, back }) = Assignment::of(line) else { continue };

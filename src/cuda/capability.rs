@@ -7,7 +7,7 @@ use super::version::Version;
 
 /// Which features of an architecture code uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// The ones that every later minor version has as well.
     #[default]
     Common,
@@ -21,11 +21,11 @@ pub enum Variant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capability {
     /// The architecture's generation.
-    pub major: u32,
+    pub(crate) major: u32,
     /// Within the generation.
-    pub minor: u32,
+    pub(crate) minor: u32,
     /// Which features.
-    pub variant: Variant,
+    pub(crate) variant: Variant,
 }
 
 /// Why a text is no capability.
@@ -36,26 +36,26 @@ pub struct CapabilityError(String);
 impl Capability {
     /// From the number in `sm_87`: the last digit is the minor version.
     #[must_use]
-    pub fn of_number(number: u32, variant: Variant) -> Option<Self> {
+    pub(crate) fn of_number(number: u32, variant: Variant) -> Option<Self> {
         let (major, minor) = (number.checked_div(10)?, number.checked_rem(10)?);
         (major > 0 && major < 100).then_some(Self { major, minor, variant })
     }
 
     /// The number in `sm_87`.
     #[must_use]
-    pub fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         self.major.saturating_mul(10).saturating_add(self.minor)
     }
 
     /// `sm_87`, as compilers write it.
     #[must_use]
-    pub fn sm(self) -> String {
+    pub(crate) fn sm(self) -> String {
         format!("sm_{}{}", self.number(), self.suffix())
     }
 
     /// `compute_87`, as PTX is called.
     #[must_use]
-    pub fn compute(self) -> String {
+    pub(crate) fn compute(self) -> String {
         format!("compute_{}{}", self.number(), self.suffix())
     }
 
@@ -69,7 +69,7 @@ impl Capability {
 
     /// Whether machine code for this capability runs on a GPU (CUDA C++ Programming Guide, "Binary Compatibility").
     #[must_use]
-    pub fn cubin_runs_on(self, gpu: Self) -> bool {
+    pub(crate) fn cubin_runs_on(self, gpu: Self) -> bool {
         match self.variant {
             Variant::Exact => (self.major, self.minor) == (gpu.major, gpu.minor),
             Variant::Common | Variant::Family => self.major == gpu.major && self.minor <= gpu.minor,
@@ -78,7 +78,7 @@ impl Capability {
 
     /// Whether PTX for this capability can be compiled for a GPU (the same guide, "PTX Compatibility").
     #[must_use]
-    pub fn ptx_runs_on(self, gpu: Self) -> bool {
+    pub(crate) fn ptx_runs_on(self, gpu: Self) -> bool {
         match self.variant {
             Variant::Common => (self.major, self.minor) <= (gpu.major, gpu.minor),
             Variant::Family | Variant::Exact => self.cubin_runs_on(gpu),
@@ -87,7 +87,7 @@ impl Capability {
 
     /// The other name of Thor: 10.1 until CUDA 12.9, 11.0 since CUDA 13.0.
     #[must_use]
-    pub fn renamed(self) -> Option<Self> {
+    pub(crate) fn renamed(self) -> Option<Self> {
         match (self.major, self.minor) {
             (10, 1) => Some(Self { major: 11, minor: 0, ..self }),
             (11, 0) => Some(Self { major: 10, minor: 1, ..self }),
@@ -95,37 +95,21 @@ impl Capability {
         }
     }
 
-    /// The architecture's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match (self.major, self.minor) {
-            (5, _) => "Maxwell",
-            (6, _) => "Pascal",
-            (7, 0 | 2) => "Volta",
-            (7, _) => "Turing",
-            (8, 9) => "Ada",
-            (8, _) => "Ampere",
-            (9, _) => "Hopper",
-            (10.., _) => "Blackwell",
-            _ => "",
-        }
-    }
-
     /// The CUDA releases that can generate code for it: the first, and the last where there is one.
     #[must_use]
-    pub fn releases(self) -> Option<(Version, Option<Version>)> {
+    pub(crate) fn releases(self) -> Option<(Version, Option<Version>)> {
         let is_own = |row: &&KnownCapability| row.0 == self.number() && row.1.contains(&self.variant);
         RELEASES.iter().find(is_own).map(|(.., first, last)| (*first, *last))
     }
 
     /// Whether there is such an architecture, as far as is known here.
     #[must_use]
-    pub fn is_known(self) -> bool {
+    pub(crate) fn is_known(self) -> bool {
         RELEASES.iter().any(|row| row.0 == self.number())
     }
 
     /// Every architecture that is known here, without variants.
-    pub fn known() -> impl Iterator<Item = Self> {
+    pub(crate) fn known() -> impl Iterator<Item = Self> {
         let common = RELEASES.iter().filter(|row| row.1.contains(&Variant::Common));
         common.filter_map(|row| Self::of_number(row.0, Variant::Common))
     }

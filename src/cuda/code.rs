@@ -34,7 +34,7 @@ impl CodeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code {
     /// For what.
-    pub capability: Capability,
+    pub(crate) capability: Capability,
     /// What.
     pub kind: CodeKind,
 }
@@ -51,7 +51,7 @@ impl Code {
 
     /// Whether it can be of use on a GPU, PTX after it was compiled, LTO-IR after it was linked.
     #[must_use]
-    pub fn serves(self, gpu: Capability) -> bool {
+    pub(crate) fn serves(self, gpu: Capability) -> bool {
         match self.kind {
             CodeKind::Cubin => self.capability.cubin_runs_on(gpu),
             CodeKind::Ptx | CodeKind::LtoIr => self.capability.ptx_runs_on(gpu),
@@ -86,10 +86,10 @@ impl Tally {
 }
 
 /// How much there is of each code.
-pub type Tallies = BTreeMap<Code, Tally>;
+pub(crate) type Tallies = BTreeMap<Code, Tally>;
 
 /// Adds up what is counted by code.
-pub fn add_up<'a>(tallies: impl IntoIterator<Item = (&'a Code, &'a Tally)>) -> Tallies {
+pub(crate) fn add_up<'a>(tallies: impl IntoIterator<Item = (&'a Code, &'a Tally)>) -> Tallies {
     let mut sum = Tallies::new();
     for (code, tally) in tallies {
         let of_code = sum.entry(*code).or_default();
@@ -100,7 +100,7 @@ pub fn add_up<'a>(tallies: impl IntoIterator<Item = (&'a Code, &'a Tally)>) -> T
 
 /// The bytes of all code together.
 #[must_use]
-pub fn bytes_of(tallies: &Tallies) -> u64 {
+pub(crate) fn bytes_of(tallies: &Tallies) -> u64 {
     tallies.values().fold(0, |sum, tally| sum.saturating_add(tally.bytes))
 }
 
@@ -108,7 +108,7 @@ pub fn bytes_of(tallies: &Tallies) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The section's name.
-    pub name: BString,
+    pub(crate) name: BString,
     /// Containers.
     pub containers: u64,
     /// Those of them without an entry.
@@ -126,7 +126,7 @@ pub struct Place {
 impl Place {
     /// How many things are not understood.
     #[must_use]
-    pub fn problem_count(&self) -> u64 {
+    pub(crate) fn problem_count(&self) -> u64 {
         u64::try_from(self.problems.len()).unwrap_or(u64::MAX).saturating_add(self.more_problems)
     }
 }
@@ -140,7 +140,7 @@ pub struct GpuCode {
 
 /// How a GPU would run a file's code, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Runs {
+pub(crate) enum Runs {
     /// Machine code for this very architecture.
     Exactly(Capability),
     /// Machine code for an earlier one of the same generation.
@@ -166,7 +166,7 @@ impl GpuCode {
 
     /// The code that no GPU of a list can use.
     #[must_use]
-    pub fn unused(&self, gpus: &[Capability]) -> Tallies {
+    pub(crate) fn unused(&self, gpus: &[Capability]) -> Tallies {
         let mut unused = self.total();
         unused.retain(|code, _| !gpus.iter().any(|gpu| code.serves(*gpu)));
         unused
@@ -174,7 +174,7 @@ impl GpuCode {
 
     /// How a GPU would run it: some container must have code for it.
     #[must_use]
-    pub fn runs_on(&self, gpu: Capability) -> Runs {
+    pub(crate) fn runs_on(&self, gpu: Capability) -> Runs {
         self.real().map(|code| runs(code, gpu)).reduce(best).unwrap_or(Runs::Not)
     }
 

@@ -16,9 +16,9 @@ const KIND: u32 = 0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompatNote {
     /// The CUDA release that this libcuda can run.
-    pub cuda: Version,
+    pub(crate) cuda: Version,
     /// Branches of the kernel driver that it works with; empty when it does not say.
-    pub driver_branches: Vec<u32>,
+    pub(crate) driver_branches: Vec<u32>,
 }
 
 /// Why a note cannot be read.

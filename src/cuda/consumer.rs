@@ -20,7 +20,7 @@ const LONGEST_PATH: usize = 4096;
 
 /// How an object asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RequestKind {
+pub(crate) enum RequestKind {
     /// DT_NEEDED: the loader resolves it.
     Needed,
     /// `.note.dlopen` says so (owner FDO, type 0x407c0c0a).
@@ -32,7 +32,7 @@ pub enum RequestKind {
 impl RequestKind {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Needed => "needed",
             Self::Note => "note",
@@ -45,22 +45,22 @@ impl RequestKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The name asked for.
-    pub soname: String,
+    pub(crate) soname: String,
     /// How; the most certain way when there are several.
-    pub kind: RequestKind,
+    pub(crate) kind: RequestKind,
 }
 
 /// Everything that an object says about driver libraries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
     /// What it asks for, in the table's order.
-    pub requests: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     /// Absolute paths of driver libraries in its data: they are opened without any search.
-    pub hardcoded: Vec<BString>,
+    pub(crate) hardcoded: Vec<BString>,
     /// It imports `dlopen` or `dlmopen`: what it asks for by name it can load itself.
-    pub imports_dlopen: bool,
+    pub(crate) imports_dlopen: bool,
     /// Its `.note.dlopen` is no JSON, or is cut.
-    pub has_bad_note: bool,
+    pub(crate) has_bad_note: bool,
 }
 
 impl Consumer {
@@ -99,20 +99,20 @@ impl Consumer {
 
     /// What needs no look at the data.
     #[must_use]
-    pub fn without_data(view: &ElfView<'_>) -> Self {
+    pub(crate) fn without_data(view: &ElfView<'_>) -> Self {
         Self { imports_dlopen: imports_dlopen(view), ..Self::default() }
     }
 
     /// Whether it asks for anything.
     #[must_use]
-    pub fn asks(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         !self.requests.is_empty()
     }
 }
 
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 #[must_use]
-pub fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
+pub(crate) fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
     let mut found = vec![false; libraries.names().len()];
     for hit in libraries.in_data.find_overlapping_iter(bytes) {
         if let Some(seen) = found.get_mut(hit.pattern().as_usize()) {

@@ -67,13 +67,13 @@ pub fn of_contents(contents: &Contents<'_>) -> GpuCode {
 
 /// Of a file whose contents are not to be found.
 #[must_use]
-pub fn unparsed(error: ParseError) -> GpuCode {
+pub(crate) fn unparsed(error: ParseError) -> GpuCode {
     GpuCode { places: vec![Place { name: "(file)".into(), problems: vec![error.into()], ..Place::default() }] }
 }
 
 /// Whether a file is a fat binary by itself (`nvcc -fatbin`).
 #[must_use]
-pub fn is_fatbin(start: &[u8]) -> bool {
+pub(crate) fn is_fatbin(start: &[u8]) -> bool {
     start.starts_with(&MAGIC)
 }
 

@@ -5,7 +5,7 @@ use bstr::BStr;
 
 /// What a library of the driver is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     /// The driver's interface itself, libcuda.
     Cuda,
     /// Speaks to the kernel module, and fits that of its own release only.
@@ -22,15 +22,15 @@ pub enum Role {
 
 /// A library that comes with the driver (and on a Jetson with its board support), not with the toolkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DriverLibrary {
+pub(crate) struct DriverLibrary {
     /// The name that is asked for.
-    pub soname: &'static str,
+    pub(crate) soname: &'static str,
     /// What it is for.
-    pub role: Role,
+    pub(crate) role: Role,
     /// An object works without it: it needs a kernel module of its own and is used only where that is.
-    pub is_optional: bool,
+    pub(crate) is_optional: bool,
     /// The names under which link-time stubs of it lie; most stub directories have the unversioned one only.
-    pub stub_names: &'static [&'static str],
+    pub(crate) stub_names: &'static [&'static str],
 }
 
 const fn library(soname: &'static str, role: Role) -> DriverLibrary {
@@ -38,7 +38,7 @@ const fn library(soname: &'static str, role: Role) -> DriverLibrary {
 }
 
 /// All of them, in the order of reports.
-pub const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
+pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
     DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
     library("libcuda.so", Role::Cuda),
     DriverLibrary {
@@ -65,35 +65,35 @@ pub const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
 
 /// What is known of a name.
 #[must_use]
-pub fn driver_library(soname: &[u8]) -> Option<&'static DriverLibrary> {
+pub(crate) fn driver_library(soname: &[u8]) -> Option<&'static DriverLibrary> {
     DRIVER_LIBRARIES.iter().find(|library| library.soname.as_bytes() == soname)
 }
 
 /// The names of a role, in the table's order.
-pub fn of_role(role: Role) -> impl Iterator<Item = &'static str> {
+pub(crate) fn of_role(role: Role) -> impl Iterator<Item = &'static str> {
     DRIVER_LIBRARIES.iter().filter(move |library| library.role == role).map(|library| library.soname)
 }
 
 /// The names under which stubs lie in a stub directory.
-pub fn stub_names() -> impl Iterator<Item = &'static BStr> {
+pub(crate) fn stub_names() -> impl Iterator<Item = &'static BStr> {
     DRIVER_LIBRARIES.iter().flat_map(|library| library.stub_names).map(|name| BStr::new(*name))
 }
 
 /// Whether an object works without this library.
 #[must_use]
-pub fn is_optional(soname: &str) -> bool {
+pub(crate) fn is_optional(soname: &str) -> bool {
     driver_library(soname.as_bytes()).is_some_and(|library| library.is_optional)
 }
 
 /// The driver library itself, under either of its names.
 #[must_use]
-pub fn is_libcuda(soname: &str) -> bool {
+pub(crate) fn is_libcuda(soname: &str) -> bool {
     driver_library(soname.as_bytes()).is_some_and(|library| library.role == Role::Cuda)
 }
 
 /// Whether a library is of a Jetson's board support: its packages have more of these than an object ever asks for.
 #[must_use]
-pub fn is_board_support(soname: &str) -> bool {
+pub(crate) fn is_board_support(soname: &str) -> bool {
     ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
 }
 
@@ -126,13 +126,13 @@ impl DriverLibraries {
 
     /// All names, in the table's order.
     #[must_use]
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// The name's place in the table.
     #[must_use]
-    pub fn position(&self, name: &[u8]) -> Option<usize> {
+    pub(crate) fn position(&self, name: &[u8]) -> Option<usize> {
         self.names.iter().position(|known| known.as_bytes() == name)
     }
 }

@@ -14,15 +14,17 @@ mod problem;
 mod stub;
 mod version;
 
-pub use capability::{Capability, CapabilityError, Variant};
-pub use code::{Code, CodeKind, GpuCode, Place, Runs, Tallies, Tally, add_up, bytes_of};
+pub use capability::Capability;
+pub(crate) use capability::Variant;
+pub use code::{Code, CodeKind, GpuCode, Place, Tally};
+pub(crate) use code::{Runs, Tallies, add_up, bytes_of};
 pub use compat_note::{CompatNote, CompatNoteError};
-pub use consumer::{Consumer, Request, RequestKind, names_in};
-pub use fatbin::{is_fatbin, of_contents, of_fatbin, unparsed};
-pub use libraries::{
-    DRIVER_LIBRARIES, DriverLibraries, DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional,
-    of_role, stub_names,
-};
+pub use consumer::{Consumer, Request};
+pub(crate) use consumer::{RequestKind, names_in};
+pub(crate) use fatbin::{is_fatbin, unparsed};
+pub use fatbin::{of_contents, of_fatbin};
+pub use libraries::DriverLibraries;
+pub(crate) use libraries::{Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names};
 pub use problem::FatbinProblem;
 pub use stub::is_stub;
-pub use version::{Version, VersionError, least_of_soname, of_file_name, of_store_name};
+pub(crate) use version::{Version, least_of_soname, of_file_name, of_store_name};

@@ -7,12 +7,12 @@ use bstr::{BStr, ByteSlice};
 
 /// A CUDA release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u32, pub u32);
+pub(crate) struct Version(pub u32, pub u32);
 
 /// Why a text is no release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no version such as 12.8")]
-pub struct VersionError(String);
+pub(crate) struct VersionError(String);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,14 +35,14 @@ impl FromStr for Version {
 
 /// The release behind `.so.` in a library's real name (`libcudart.so.12.8.90`); `None` for a bare major number.
 #[must_use]
-pub fn of_file_name(name: &BStr) -> Option<Version> {
+pub(crate) fn of_file_name(name: &BStr) -> Option<Version> {
     let (_, version) = name.split_once_str(".so.")?;
     version.to_str().ok()?.parse().ok()
 }
 
 /// The first release that a toolkit library with this SONAME can be of: `libcudart.so.12` is 12.0 or newer.
 #[must_use]
-pub fn least_of_soname(name: &BStr) -> Option<Version> {
+pub(crate) fn least_of_soname(name: &BStr) -> Option<Version> {
     let (_, version) = name.split_once_str(".so.")?;
     let version = version.to_str().ok()?;
     version.parse().ok().or_else(|| Some(Version(version.parse().ok()?, 0)))
@@ -50,7 +50,7 @@ pub fn least_of_soname(name: &BStr) -> Option<Version> {
 
 /// The `cuda12.8-` that Nixpkgs puts in front of every package of a CUDA package set.
 #[must_use]
-pub fn of_store_name(name: &BStr) -> Option<Version> {
+pub(crate) fn of_store_name(name: &BStr) -> Option<Version> {
     let rest = name.find("-cuda").and_then(|at| name.get(at.checked_add(5)?..))?;
     let (version, _) = rest.split_once_str("-")?;
     let is_version = version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');

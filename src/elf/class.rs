@@ -4,7 +4,7 @@ use std::fmt;
 
 /// EI_CLASS (gABI "ELF Identification").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
+pub(crate) enum Class {
     /// ELFCLASS32
     Elf32,
     /// ELFCLASS64
@@ -14,7 +14,7 @@ pub enum Class {
 impl Class {
     /// 32 or 64.
     #[must_use]
-    pub fn bits(self) -> u8 {
+    pub(crate) fn bits(self) -> u8 {
         match self {
             Self::Elf32 => 32,
             Self::Elf64 => 64,
@@ -23,7 +23,7 @@ impl Class {
 
     /// The class of so many bits.
     #[must_use]
-    pub fn of_bits(bits: u8) -> Option<Self> {
+    pub(crate) fn of_bits(bits: u8) -> Option<Self> {
         match bits {
             32 => Some(Self::Elf32),
             64 => Some(Self::Elf64),
@@ -33,7 +33,7 @@ impl Class {
 
     /// The value of EI_CLASS.
     #[must_use]
-    pub fn ident(self) -> u8 {
+    pub(crate) fn ident(self) -> u8 {
         match self {
             Self::Elf32 => 1,
             Self::Elf64 => 2,
@@ -59,7 +59,7 @@ pub struct ByClass<T> {
 impl<T> ByClass<T> {
     /// That of a class.
     #[must_use]
-    pub fn get(&self, class: Class) -> &T {
+    pub(crate) fn get(&self, class: Class) -> &T {
         match class {
             Class::Elf64 => &self.elf64,
             Class::Elf32 => &self.elf32,
@@ -67,7 +67,7 @@ impl<T> ByClass<T> {
     }
 
     /// Something else for each.
-    pub fn map<U>(&self, of: impl Fn(&T) -> U) -> ByClass<U> {
+    pub(crate) fn map<U>(&self, of: impl Fn(&T) -> U) -> ByClass<U> {
         ByClass { elf64: of(&self.elf64), elf32: of(&self.elf32) }
     }
 }

@@ -74,7 +74,7 @@ impl<'a> Contents<'a> {
     ///
     /// # Errors
     /// [`ParseError`] when the ELF header or the section header table contradicts itself.
-    pub fn sections(bytes: &'a [u8]) -> Result<Vec<(&'a BStr, Section)>, ParseError> {
+    pub(crate) fn sections(bytes: &'a [u8]) -> Result<Vec<(&'a BStr, Section)>, ParseError> {
         let (encoding, header) = parse_header(bytes)?;
         let sections = parse_sections(bytes, encoding, &header)?;
         let names = sections.get(usize::from(header.e_shstrndx)).and_then(|names| names.file_range()?.of(bytes));

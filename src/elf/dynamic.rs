@@ -16,13 +16,11 @@ pub struct Dynamic {
     /// Where the first entry lies in the file.
     pub offset: FileOffset,
     /// Where the loader finds it.
-    pub address: Address,
-    /// Index of PT_DYNAMIC in the program header table.
-    pub segment: usize,
+    pub(crate) address: Address,
     /// The entries, without the terminating DT_NULL.
     pub entries: Vec<DynamicEntry>,
     /// DT_NULL entries behind the terminating one.
-    pub spare: usize,
+    pub(crate) spare: usize,
 }
 
 impl Dynamic {
@@ -51,23 +49,23 @@ impl Dynamic {
         let spare =
             all.iter().skip(end).skip(1).take_while(|entry| entry.tag == dt::DT_NULL && entry.value == 0).count();
         all.truncate(end);
-        Ok(Self { offset: segment.offset, address: segment.address, segment: index, entries: all, spare })
+        Ok(Self { offset: segment.offset, address: segment.address, entries: all, spare })
     }
 
     /// The value of a tag; of several, the last one wins in every loader (`glibc elf/get-dynamic-info.h`).
     #[must_use]
-    pub fn value(&self, tag: u64) -> Option<u64> {
+    pub(crate) fn value(&self, tag: u64) -> Option<u64> {
         self.entries.iter().rev().find(|entry| entry.tag == tag).map(|entry| entry.value)
     }
 
     /// All values of a tag, in table order.
-    pub fn values(&self, tag: u64) -> impl Iterator<Item = u64> {
+    pub(crate) fn values(&self, tag: u64) -> impl Iterator<Item = u64> {
         self.entries.iter().filter(move |entry| entry.tag == tag).map(|entry| entry.value)
     }
 
     /// Which tags hold a search path, and which string the loader uses.
     #[must_use]
-    pub fn path_tags(&self) -> PathTags {
+    pub(crate) fn path_tags(&self) -> PathTags {
         let offset = |tag| self.value(tag).map(StringOffset::new);
         match (offset(dt::DT_RUNPATH), offset(dt::DT_RPATH)) {
             (None, None) => PathTags::None,
@@ -79,7 +77,7 @@ impl Dynamic {
 
     /// The file bytes of the whole table: entries, terminator and spare ones.
     #[must_use]
-    pub fn file_range(&self, encoding: Encoding) -> Option<FileRange> {
+    pub(crate) fn file_range(&self, encoding: Encoding) -> Option<FileRange> {
         let slots = self.entries.len().checked_add(self.spare)?.checked_add(1)?;
         FileRange::new(self.offset, encoding.dynamic_size().checked_mul(u64::try_from(slots).ok()?)?)
     }
@@ -87,7 +85,7 @@ impl Dynamic {
 
 /// Which of the two search path tags an object has; the offset is that of the string the loader uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathTags {
+pub(crate) enum PathTags {
     /// Neither.
     None,
     /// DT_RUNPATH only.
@@ -101,7 +99,7 @@ pub enum PathTags {
 impl PathTags {
     /// The string that the loader uses.
     #[must_use]
-    pub fn effective(self) -> Option<StringOffset> {
+    pub(crate) fn effective(self) -> Option<StringOffset> {
         match self {
             Self::None => None,
             Self::Runpath(offset) | Self::Rpath(offset) | Self::Both(offset) => Some(offset),
@@ -110,7 +108,7 @@ impl PathTags {
 
     /// The tags alone.
     #[must_use]
-    pub fn set(self) -> TagSet {
+    pub(crate) fn set(self) -> TagSet {
         match self {
             Self::None => TagSet::None,
             Self::Runpath(_) => TagSet::Runpath,
@@ -122,7 +120,7 @@ impl PathTags {
 
 /// Which of the two search path tags there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TagSet {
+pub(crate) enum TagSet {
     /// Neither.
     None,
     /// DT_RUNPATH only.
@@ -136,7 +134,7 @@ pub enum TagSet {
 impl TagSet {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Runpath => "runpath",

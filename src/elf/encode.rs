@@ -9,11 +9,11 @@ use super::units::len64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
     /// `e_phoff`
-    pub table_offset: u64,
+    pub(crate) table_offset: u64,
     /// `e_shoff`
-    pub section_table_offset: u64,
+    pub(crate) section_table_offset: u64,
     /// `e_phnum`
-    pub segments: u16,
+    pub(crate) segments: u16,
 }
 
 /// The ELF header with new counts; everything else stays as it is. `None` when a value does not fit the class.
@@ -96,13 +96,13 @@ fn table<T>(size: u64, count: u64, records: &[T], write: impl Fn(&T, &mut [u8]) 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SymbolFields {
     /// `st_shndx`
-    pub section: u16,
+    pub(crate) section: u16,
     /// `st_value`
-    pub value: u64,
+    pub(crate) value: u64,
     /// Where `st_value` lies in the record.
-    pub value_at: usize,
+    pub(crate) value_at: usize,
     /// STT_SECTION
-    pub is_section_symbol: bool,
+    pub(crate) is_section_symbol: bool,
 }
 
 /// `st_shndx` alone.

@@ -13,19 +13,19 @@ pub struct Field {
 impl Field {
     /// A field that exists once, such as `e_phoff` or `DT_STRTAB`.
     #[must_use]
-    pub const fn single(name: &'static str) -> Self {
+    pub(crate) const fn single(name: &'static str) -> Self {
         Self { record: None, kind: "", name }
     }
 
     /// A field of a table's entry.
     #[must_use]
-    pub const fn of(record: &'static str, index: usize, name: &'static str) -> Self {
+    pub(crate) const fn of(record: &'static str, index: usize, name: &'static str) -> Self {
         Self { record: Some((record, index)), kind: "", name }
     }
 
     /// The same, with what kind of entry it is: `program header 3 (PT_DYNAMIC) p_filesz`.
     #[must_use]
-    pub const fn of_kind(self, kind: &'static str) -> Self {
+    pub(crate) const fn of_kind(self, kind: &'static str) -> Self {
         Self { kind, ..self }
     }
 }

@@ -9,24 +9,24 @@ use super::units::{FileOffset, FileRange, len64};
 
 /// Bytes of a file and where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
+pub(crate) struct Saved {
     /// Where they are.
-    pub offset: FileOffset,
+    pub(crate) offset: FileOffset,
     /// What they are.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Saved {
     /// The range of the file; `None` when its end is past 2^64.
     #[must_use]
-    pub fn range(&self) -> Option<FileRange> {
+    pub(crate) fn range(&self) -> Option<FileRange> {
         FileRange::new(self.offset, len64(&self.bytes))
     }
 }
 
 /// A view of a file with some bytes replaced.
 #[derive(Debug)]
-pub struct Image<'a> {
+pub(crate) struct Image<'a> {
     base: &'a [u8],
     len: u64,
     layers: Vec<(FileRange, &'a [u8])>,
@@ -35,20 +35,20 @@ pub struct Image<'a> {
 impl<'a> Image<'a> {
     /// The bytes as they are.
     #[must_use]
-    pub fn of(base: &'a [u8]) -> Self {
+    pub(crate) fn of(base: &'a [u8]) -> Self {
         Self { base, len: len64(base), layers: Vec::new() }
     }
 
     /// What a plan makes of a file. `None` when the plan is not for these bytes.
     #[must_use]
-    pub fn planned(base: &'a [u8], plan: &'a Plan) -> Option<Self> {
+    pub(crate) fn planned(base: &'a [u8], plan: &'a Plan) -> Option<Self> {
         if plan.old_len == len64(base) { Self::patched(base, &plan.patches, plan.new_len) } else { None }
     }
 
     /// What a list of patches makes of a file, later ones over earlier ones. `None` when one of them copies bytes that
     /// the file does not have.
     #[must_use]
-    pub fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
+    pub(crate) fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
         let mut image = Self { base, len, layers: Vec::with_capacity(patches.len()) };
         patches.iter().try_for_each(|patch| image.put(patch))?;
         Some(image)
@@ -66,25 +66,19 @@ impl<'a> Image<'a> {
 
     /// The file's size in bytes.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether the file is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The ranges that an edit wrote.
-    pub fn changed(&self) -> impl Iterator<Item = FileRange> {
+    pub(crate) fn changed(&self) -> impl Iterator<Item = FileRange> {
         self.layers.iter().map(|(range, _)| *range)
     }
 
     /// As many bytes from the start of a range on as lie in one piece, without a copy: up to where other bytes were put
     /// over them. `None` past the end of the file.
     #[must_use]
-    pub fn run(&self, range: FileRange) -> Option<&'a [u8]> {
+    pub(crate) fn run(&self, range: FileRange) -> Option<&'a [u8]> {
         if range.end().get() > self.len {
             return None;
         }
@@ -102,7 +96,7 @@ impl<'a> Image<'a> {
 
     /// The bytes of a range; `None` past the end of the file, but for those of an empty range. Bytes that nothing sets are zero, as in a hole.
     #[must_use]
-    pub fn read(&self, range: FileRange) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn read(&self, range: FileRange) -> Option<Cow<'a, [u8]>> {
         if range.is_empty() {
             return Some(Cow::Borrowed(&[]));
         }

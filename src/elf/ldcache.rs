@@ -22,7 +22,7 @@ pub struct LdCacheNote {
     /// Its header, owner and descriptor with their padding.
     pub range: FileRange,
     /// The descriptor alone.
-    pub descriptor: FileRange,
+    pub(crate) descriptor: FileRange,
 }
 
 /// Finds the note through PT_NOTE. A note that reaches past its segment is not one.
@@ -109,7 +109,11 @@ fn descriptor(answers: &[Answers]) -> Vec<u8> {
 /// the path has in front and the answers do not know was added without telling the note. Where the path has tokens,
 /// what they stand for is not known here, and only the second is looked at.
 #[must_use]
-pub fn disagreement(answers: &[BString], path: &SearchPath, is_managed: &dyn Fn(&BStr) -> bool) -> Option<String> {
+pub(crate) fn disagreement(
+    answers: &[BString],
+    path: &SearchPath,
+    is_managed: &dyn Fn(&BStr) -> bool,
+) -> Option<String> {
     let has_tokens = path.entries().any(|entry| entry.contains(&b'$'));
     let known: Vec<&BStr> = answers.iter().filter_map(|answer| directory_of(answer)).collect();
     let left_over = known.iter().find(|directory| !path.entries().any(|entry| entry == **directory));

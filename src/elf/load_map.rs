@@ -74,23 +74,15 @@ pub(super) fn check(segments: &[Segment], encoding: Encoding, file_len: u64) -> 
 
 /// Where an address range lies in the file, if one PT_LOAD's file part holds all of it.
 #[must_use]
-pub fn file_range(segments: &[Segment], address: Address, len: u64) -> Option<FileRange> {
+pub(crate) fn file_range(segments: &[Segment], address: Address, len: u64) -> Option<FileRange> {
     let load = segments.iter().filter(|segment| segment.is_load()).find(|load| load.holds(address, len))?;
     FileRange::new(load.offset.plus(address.since(load.address)?)?, len)
 }
 
 /// The bytes from an address to the end of its PT_LOAD's file part: for tables that do not tell their size.
 #[must_use]
-pub fn file_range_from(segments: &[Segment], address: Address) -> Option<FileRange> {
+pub(crate) fn file_range_from(segments: &[Segment], address: Address) -> Option<FileRange> {
     let load = segments.iter().filter(|segment| segment.is_load()).find(|load| load.holds(address, 1))?;
     let within = address.since(load.address)?;
     FileRange::new(load.offset.plus(within)?, load.file_size.checked_sub(within)?)
-}
-
-/// The address at which a file offset is mapped by the first PT_LOAD that holds it.
-#[must_use]
-pub fn address_of(segments: &[Segment], range: FileRange) -> Option<Address> {
-    let mut loads = segments.iter().filter(|segment| segment.is_load());
-    let load = loads.find(|load| load.file_range().is_some_and(|file| file.covers(range)))?;
-    load.address.plus(range.start().since(load.offset)?)
 }

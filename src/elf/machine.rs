@@ -12,15 +12,15 @@ use super::units::Alignment;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The name that people use (`uname -m`, Nix); `other` for one that has none here.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Other names of it, of Nix, Debian and `uname -m`.
-    pub aliases: &'static [&'static str],
+    pub(crate) aliases: &'static [&'static str],
     /// Where glibc's loader is by convention.
-    pub loader: Option<&'static str>,
+    pub(crate) loader: Option<&'static str>,
     /// What musl calls it, where that is another name.
     musl: Option<&'static str>,
     /// A machine whose programs it runs as well.
-    pub also_runs: Option<&'static str>,
+    pub(crate) also_runs: Option<&'static str>,
     /// Every kernel for it has pages of 4 KiB.
     has_small_pages: bool,
     /// `e_machine`
@@ -121,7 +121,7 @@ static OTHER: Machine = machine("other", 0);
 impl Machine {
     /// The machine of an object.
     #[must_use]
-    pub fn of(code: u16, encoding: Encoding) -> &'static Self {
+    pub(crate) fn of(code: u16, encoding: Encoding) -> &'static Self {
         let found = MACHINES.iter().find(|known| {
             known.code == code
                 && known.class.is_none_or(|class| class == encoding.class())
@@ -132,25 +132,25 @@ impl Machine {
 
     /// The machine of a name: of `uname -m`, Nix or Debian.
     #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         MACHINES.iter().find(|known| known.name == name || known.aliases.contains(&name))
     }
 
     /// The largest page of its kernels: 4096 bytes where none has larger ones, 64 KiB everywhere else.
     #[must_use]
-    pub fn page(&self) -> Alignment {
+    pub(crate) fn page(&self) -> Alignment {
         Alignment::new(if self.has_small_pages { 0x1000 } else { 0x1_0000 }).unwrap_or(Alignment::ONE)
     }
 
     /// What musl calls it.
     #[must_use]
-    pub fn musl(&self) -> &'static str {
+    pub(crate) fn musl(&self) -> &'static str {
         self.musl.unwrap_or(self.name)
     }
 
     /// Whether objects of another machine run on it.
     #[must_use]
-    pub fn runs(&self, other: &Self) -> bool {
+    pub(crate) fn runs(&self, other: &Self) -> bool {
         self == other || self.also_runs == Some(other.name)
     }
 }

@@ -8,34 +8,34 @@ use super::view::ElfView;
 
 /// One note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note<'a> {
+pub(crate) struct Note<'a> {
     /// The owner, without the NULs at its end.
-    pub owner: &'a BStr,
+    pub(crate) owner: &'a BStr,
     /// The type; what it means is the owner's business.
-    pub kind: u32,
+    pub(crate) kind: u32,
     /// Header, owner and descriptor with their padding, in the file.
-    pub range: FileRange,
+    pub(crate) range: FileRange,
     /// The descriptor alone.
-    pub descriptor: FileRange,
+    pub(crate) descriptor: FileRange,
     /// `n_descsz` reaches past the segment or section, and the descriptor was cut there (cuda_compat for Orin does so).
-    pub is_cut: bool,
+    pub(crate) is_cut: bool,
 }
 
 /// Every note of PT_NOTE segments, in file order; a note that was cut ends its segment.
-pub fn of_segments<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> {
+pub(crate) fn of_segments<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> {
     let segments = view.segments.iter().filter(|segment| segment.kind == pt::PT_NOTE);
     let ranges = segments.filter_map(|segment| Some((segment.file_range()?, segment.align)));
     ranges.flat_map(|(range, align)| Notes::new(view.bytes, view.encoding, range, align))
 }
 
 /// Every note of SHT_NOTE sections; those that no segment covers are read by tools only.
-pub fn of_sections<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> {
+pub(crate) fn of_sections<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Note<'a>> {
     let sections = view.sections.iter().filter(|section| section.kind == sht::SHT_NOTE);
     sections.flat_map(|section| of_section(view, section))
 }
 
 /// Every note of one section; none when it lies outside of the file.
-pub fn of_section<'a>(view: &'a ElfView<'a>, section: &Section) -> impl Iterator<Item = Note<'a>> + use<'a> {
+pub(crate) fn of_section<'a>(view: &'a ElfView<'a>, section: &Section) -> impl Iterator<Item = Note<'a>> + use<'a> {
     let (range, align) = (section.file_range(), section.align);
     range.into_iter().flat_map(move |range| Notes::new(view.bytes, view.encoding, range, align))
 }

@@ -14,7 +14,7 @@ use super::view::ElfView;
 
 /// One bit for each byte of the string table: a reference other than the search path tags reads it.
 #[derive(Clone, Debug)]
-pub struct References {
+pub(crate) struct References {
     used: Bits,
 }
 
@@ -23,7 +23,7 @@ impl References {
     ///
     /// # Errors
     /// [`ParseError`] when a reference points past the table: then there is no telling what the table holds.
-    pub fn collect(view: &ElfView<'_>) -> Result<Self, ParseError> {
+    pub(crate) fn collect(view: &ElfView<'_>) -> Result<Self, ParseError> {
         let mut starts = Bits::clear(view.strings.bytes.len());
         let mut mark = |name: &'static str, offset: u64| {
             let set = usize::try_from(offset).ok().and_then(|offset| starts.set(offset));
@@ -58,7 +58,7 @@ impl References {
 
     /// Whether no reference reads any of these bytes.
     #[must_use]
-    pub fn is_free(&self, offset: StringOffset, len: u64) -> bool {
+    pub(crate) fn is_free(&self, offset: StringOffset, len: u64) -> bool {
         let Some((start, len)) = usize::try_from(offset.get()).ok().zip(usize::try_from(len).ok()) else {
             return false;
         };
@@ -67,7 +67,7 @@ impl References {
     }
 
     /// Declares bytes used that no reference names.
-    pub fn reserve(&mut self, offset: StringOffset, len: u64) {
+    pub(crate) fn reserve(&mut self, offset: StringOffset, len: u64) {
         let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.used.fill(start, start.saturating_add(len));
@@ -75,7 +75,7 @@ impl References {
 
     /// The first run of at least `len` bytes that no reference reads.
     #[must_use]
-    pub fn free_run(&self, len: u64) -> Option<StringOffset> {
+    pub(crate) fn free_run(&self, len: u64) -> Option<StringOffset> {
         let len = usize::try_from(len).ok()?;
         let mut start = self.used.next(0, false);
         while start < self.used.len {
@@ -214,7 +214,7 @@ fn check_symbol_section(view: &ElfView<'_>) -> Result<(), ParseError> {
 
 /// The dynamic symbol table, whose length no tag tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Symbols {
+pub(crate) enum Symbols {
     /// Its file bytes.
     Table(FileRange),
     /// There is none.
@@ -227,7 +227,7 @@ pub enum Symbols {
 
 /// Finds the dynamic symbols, by their section header and by the hash tables; the longer answer counts.
 #[must_use]
-pub fn dynamic_symbols(view: &ElfView<'_>) -> Symbols {
+pub(crate) fn dynamic_symbols(view: &ElfView<'_>) -> Symbols {
     let Some(address) = view.dynamic.value(dt::DT_SYMTAB).map(Address::new) else { return Symbols::None };
     let size = view.encoding.symbol_size();
     let section = view.sections.iter().find(|s| s.kind == sht::SHT_DYNSYM && s.address == address);
@@ -416,7 +416,7 @@ impl Budget {
 
 /// A string of the table that reads `wanted` already, whichever reference it belongs to.
 #[must_use]
-pub fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
+pub(crate) fn find_string(table: &[u8], wanted: &[u8]) -> Option<StringOffset> {
     let mut start = 0_usize;
     while let Some(rest) = table.get(start..)
         && let Some(len) = rest.find_byte(0)

@@ -10,17 +10,17 @@ use super::units::{Address, FileRange, StringOffset, len64};
 
 /// The table that DT_STRTAB names.
 #[derive(Clone, Debug)]
-pub struct StringTable<'a> {
+pub(crate) struct StringTable<'a> {
     /// Its bytes, the last of which is NUL.
-    pub bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Where they lie in the file.
-    pub range: FileRange,
+    pub(crate) range: FileRange,
     /// DT_STRTAB.
-    pub address: Address,
+    pub(crate) address: Address,
     /// Index of its section header, where there are section headers.
-    pub section: Option<usize>,
+    pub(crate) section: Option<usize>,
     /// DT_STRSZ and `sh_size` agree; where they do not, readers see different tables, so nothing in it is free.
-    pub sizes_agree: bool,
+    pub(crate) sizes_agree: bool,
 }
 
 impl<'a> StringTable<'a> {
@@ -74,7 +74,7 @@ impl<'a> StringTable<'a> {
 
     /// The string at an offset, without its NUL; `None` past the end of the table.
     #[must_use]
-    pub fn get(&self, offset: StringOffset) -> Option<&'a BStr> {
+    pub(crate) fn get(&self, offset: StringOffset) -> Option<&'a BStr> {
         let rest = self.bytes.get(usize::try_from(offset.get()).ok()?..)?;
         let end = rest.find_byte(0)?;
         rest.get(..end).map(ByteSlice::as_bstr)
@@ -82,7 +82,7 @@ impl<'a> StringTable<'a> {
 
     /// The table's size in bytes.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         len64(self.bytes)
     }
 
@@ -120,7 +120,7 @@ fn find_section(sections: &[Section], address: Address, range: FileRange) -> Res
 
 /// Tags whose value is an offset into the string table (gABI 5.4; glibc elf/elf.h for the GNU and Sun ones).
 #[must_use]
-pub fn is_string_tag(tag: u64) -> bool {
+pub(crate) fn is_string_tag(tag: u64) -> bool {
     const DT_CONFIG: u64 = 0x6fff_fefa;
     const DT_DEPAUDIT: u64 = 0x6fff_fefb;
     const DT_AUDIT: u64 = 0x6fff_fefc;

@@ -10,7 +10,7 @@ const STB_LOCAL: u8 = 0;
 const SHN_UNDEF: u16 = 0;
 
 /// The addresses of the functions that others can call; none where the length of the table is not known.
-pub fn exported_functions<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Address> + 'a {
+pub(crate) fn exported_functions<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = Address> + 'a {
     let table = match dynamic_symbols(view) {
         Symbols::Table(range) => range.of(view.bytes).unwrap_or_default(),
         Symbols::None | Symbols::UnknownLength | Symbols::Unreadable => &[],

@@ -26,7 +26,7 @@ macro_rules! quantity {
 
             /// This many bytes further, unless that is past 2^64.
             #[must_use]
-            pub const fn plus(self, bytes: u64) -> Option<Self> {
+            pub(crate) const fn plus(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(sum) => Some(Self(sum)),
                     None => None,
@@ -35,7 +35,7 @@ macro_rules! quantity {
 
             /// How many bytes this lies behind `earlier`, unless it lies before it.
             #[must_use]
-            pub const fn since(self, earlier: Self) -> Option<u64> {
+            pub(crate) const fn since(self, earlier: Self) -> Option<u64> {
                 self.0.checked_sub(earlier.0)
             }
         }
@@ -63,19 +63,19 @@ quantity!(
 
 /// A power of two; "not a power of two" cannot be expressed (the exponent is what is stored).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Alignment(u8);
+pub(crate) struct Alignment(u8);
 
 impl Alignment {
     /// No constraint.
-    pub const ONE: Self = Self(0);
+    pub(crate) const ONE: Self = Self(0);
     /// 16 bytes: enough for every ELF record.
-    pub const SIXTEEN: Self = Self(4);
+    pub(crate) const SIXTEEN: Self = Self(4);
     /// 4096 bytes: the smallest page of any kernel.
-    pub const SMALLEST_PAGE: Self = Self(12);
+    pub(crate) const SMALLEST_PAGE: Self = Self(12);
 
     /// Reads `p_align` or `sh_addralign`, where 0 and 1 both mean "none".
     #[must_use]
-    pub fn new(value: u64) -> Option<Self> {
+    pub(crate) fn new(value: u64) -> Option<Self> {
         match value {
             0 => Some(Self::ONE),
             value if value.is_power_of_two() => u8::try_from(value.trailing_zeros()).ok().map(Self),
@@ -85,31 +85,31 @@ impl Alignment {
 
     /// The alignment in bytes.
     #[must_use]
-    pub fn get(self) -> u64 {
+    pub(crate) fn get(self) -> u64 {
         1_u64.checked_shl(u32::from(self.0)).unwrap_or(1 << 63)
     }
 
     /// How far a value lies behind the last multiple.
     #[must_use]
-    pub fn remainder(self, value: u64) -> u64 {
+    pub(crate) fn remainder(self, value: u64) -> u64 {
         value & self.mask()
     }
 
     /// The last multiple at or before a value.
     #[must_use]
-    pub fn down(self, value: u64) -> u64 {
+    pub(crate) fn down(self, value: u64) -> u64 {
         value & !self.mask()
     }
 
     /// The first multiple at or behind a value, unless that is past 2^64.
     #[must_use]
-    pub fn up(self, value: u64) -> Option<u64> {
+    pub(crate) fn up(self, value: u64) -> Option<u64> {
         value.checked_add(self.mask()).map(|sum| sum & !self.mask())
     }
 
     /// The first value at or behind `from` that leaves the same remainder as `like`.
     #[must_use]
-    pub fn up_congruent(self, from: u64, like: u64) -> Option<u64> {
+    pub(crate) fn up_congruent(self, from: u64, like: u64) -> Option<u64> {
         let step = like.wrapping_sub(from) & self.mask();
         from.checked_add(step)
     }
@@ -129,13 +129,13 @@ pub struct FileRange {
 impl FileRange {
     /// `len` bytes at `start`, unless the end is past 2^64.
     #[must_use]
-    pub fn new(start: FileOffset, len: u64) -> Option<Self> {
+    pub(crate) fn new(start: FileOffset, len: u64) -> Option<Self> {
         Some(Self { start: start.get(), end: start.get().checked_add(len)? })
     }
 
     /// The first byte.
     #[must_use]
-    pub fn start(self) -> FileOffset {
+    pub(crate) fn start(self) -> FileOffset {
         FileOffset::new(self.start)
     }
 
@@ -147,31 +147,31 @@ impl FileRange {
 
     /// The number of bytes.
     #[must_use]
-    pub fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
     /// Whether there is no byte in it.
     #[must_use]
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.len() == 0
     }
 
     /// Whether every byte of `inner` lies in this range; an empty range at either edge does.
     #[must_use]
-    pub fn covers(self, inner: Self) -> bool {
+    pub(crate) fn covers(self, inner: Self) -> bool {
         self.start <= inner.start && inner.end <= self.end
     }
 
     /// Whether a byte lies in both.
     #[must_use]
-    pub fn intersects(self, other: Self) -> bool {
+    pub(crate) fn intersects(self, other: Self) -> bool {
         self.start.max(other.start) < self.end.min(other.end)
     }
 
     /// The bytes that lie in both.
     #[must_use]
-    pub fn intersection(self, other: Self) -> Option<Self> {
+    pub(crate) fn intersection(self, other: Self) -> Option<Self> {
         let both = Self { start: self.start.max(other.start), end: self.end.min(other.end) };
         (both.start < both.end).then_some(both)
     }
@@ -191,14 +191,14 @@ impl fmt::Display for FileRange {
 
 /// The length of a slice, as the files count it.
 #[must_use]
-pub fn len64<T>(items: &[T]) -> u64 {
+pub(crate) fn len64<T>(items: &[T]) -> u64 {
     u64::try_from(items.len()).unwrap_or(u64::MAX)
 }
 
 /// A sum or product of file offsets, addresses and sizes that is no such number any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an offset, address or size does not fit")]
-pub struct Overflow;
+pub(crate) struct Overflow;
 
 impl From<Overflow> for &'static str {
     fn from(_: Overflow) -> Self {
@@ -207,7 +207,7 @@ impl From<Overflow> for &'static str {
 }
 
 /// For the results of checked arithmetic.
-pub trait Fits<T> {
+pub(crate) trait Fits<T> {
     /// The number, or that there is none.
     ///
     /// # Errors

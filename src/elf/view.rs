@@ -50,7 +50,7 @@ pub enum NotApplicable {
 impl NotApplicable {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotElf => "not-elf",
             Self::Relocatable => "relocatable",
@@ -67,7 +67,7 @@ impl NotApplicable {
 
     /// The reason as a person reads it.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::NotElf => "not an ELF file",
             Self::Relocatable => "an object file (ET_REL)",
@@ -87,24 +87,24 @@ impl NotApplicable {
 #[derive(Debug)]
 pub struct ElfView<'a> {
     /// The whole file.
-    pub bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Class and byte order.
-    pub encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// The ELF header.
-    pub header: header::Header,
+    pub(crate) header: header::Header,
     /// The program header table, in table order.
-    pub segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// The section header table, in table order; empty without one.
-    pub sections: Vec<Section>,
+    pub(crate) sections: Vec<Section>,
     /// The dynamic section.
     pub dynamic: Dynamic,
     /// The dynamic string table.
-    pub strings: StringTable<'a>,
+    pub(crate) strings: StringTable<'a>,
 }
 
 /// Whether the first bytes of a file say that it is an ELF file.
 #[must_use]
-pub fn has_magic(start: &[u8]) -> bool {
+pub(crate) fn has_magic(start: &[u8]) -> bool {
     start.starts_with(header::ELFMAG)
 }
 
@@ -157,7 +157,7 @@ impl<'a> Subject<'a> {
 
 /// DT_SONAME of any object, the dynamic loader included.
 #[must_use]
-pub fn soname_of(bytes: &[u8]) -> Option<BString> {
+pub(crate) fn soname_of(bytes: &[u8]) -> Option<BString> {
     match Subject::parse_any(bytes) {
         Ok(Subject::Object(view)) => view.soname().map(BStr::to_owned),
         Ok(Subject::NotApplicable(_)) | Err(_) => None,
@@ -167,7 +167,7 @@ pub fn soname_of(bytes: &[u8]) -> Option<BString> {
 impl<'a> ElfView<'a> {
     /// Which path tags there are.
     #[must_use]
-    pub fn path_tags(&self) -> PathTags {
+    pub(crate) fn path_tags(&self) -> PathTags {
         self.dynamic.path_tags()
     }
 
@@ -198,13 +198,13 @@ impl<'a> ElfView<'a> {
 
     /// Whether PT_INTERP says that this is a program of a dynamic loader.
     #[must_use]
-    pub fn has_interpreter(&self) -> bool {
+    pub(crate) fn has_interpreter(&self) -> bool {
         self.segments.iter().any(|segment| segment.kind == pt::PT_INTERP)
     }
 
     /// What people call such an object: `executable` (ET_EXEC), `pie` (ET_DYN with PT_INTERP) or `library`.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match (self.header.e_type == header::ET_EXEC, self.has_interpreter()) {
             (true, _) => "executable",
             (false, true) => "pie",
@@ -214,21 +214,21 @@ impl<'a> ElfView<'a> {
 
     /// The file bytes of the program header table.
     #[must_use]
-    pub fn table_range(&self) -> Option<FileRange> {
+    pub(crate) fn table_range(&self) -> Option<FileRange> {
         let size = self.encoding.segment_size().checked_mul(u64::from(self.header.e_phnum))?;
         FileRange::new(FileOffset::new(self.header.e_phoff), size)
     }
 
     /// The file bytes of the section header table; empty without one.
     #[must_use]
-    pub fn section_table_range(&self) -> Option<FileRange> {
+    pub(crate) fn section_table_range(&self) -> Option<FileRange> {
         let count = u64::try_from(self.sections.len()).ok()?;
         FileRange::new(FileOffset::new(self.header.e_shoff), self.encoding.section_size().checked_mul(count)?)
     }
 
     /// A section's name in the section name table.
     #[must_use]
-    pub fn section_name(&self, section: &Section) -> Option<&'a BStr> {
+    pub(crate) fn section_name(&self, section: &Section) -> Option<&'a BStr> {
         let names = self.sections.get(usize::from(self.header.e_shstrndx))?.file_range()?.of(self.bytes)?;
         let rest = names.get(section.name..)?;
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
@@ -236,7 +236,7 @@ impl<'a> ElfView<'a> {
 
     /// The machine that it is for.
     #[must_use]
-    pub fn machine(&self) -> &'static Machine {
+    pub(crate) fn machine(&self) -> &'static Machine {
         Machine::of(self.header.e_machine, self.encoding)
     }
 
@@ -401,7 +401,7 @@ fn check_mapped(segments: &[Segment], index: usize, segment: &Segment) -> Result
 
 /// The address of the first byte of the file, were all of it mapped like the first PT_LOAD.
 #[must_use]
-pub fn load_delta(segments: &[Segment]) -> Option<u64> {
+pub(crate) fn load_delta(segments: &[Segment]) -> Option<u64> {
     let first = segments.iter().find(|segment| segment.is_load())?;
     first.address.since(Address::new(first.offset.get()))
 }

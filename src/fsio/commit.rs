@@ -18,7 +18,7 @@ use crate::elf::verify::Verified;
 ///
 /// # Errors
 /// [`EditError`]; the file has its old bytes then, and no temporary file is left.
-pub fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -> Result<Committed, EditError> {
+pub(crate) fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -> Result<Committed, EditError> {
     let plan = verified.plan();
     check_size_limit(plan.new_len)?;
     let writes = Writes::of(verified);
@@ -112,7 +112,7 @@ fn in_place_or_replace(
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
+pub(crate) fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
     let opened = take_back(opened)?;
     if opened.identity.len != undo.new_len {
         return Err(EditError::NotAsReceipt("its size differs"));
@@ -144,7 +144,7 @@ pub fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub fn take_back(mut opened: Opened) -> Result<Opened, EditError> {
+pub(crate) fn take_back(mut opened: Opened) -> Result<Opened, EditError> {
     while let Some(journal) = Journal::behind(opened.bytes()) {
         if !journal.explains_file(opened.bytes()) {
             return Err(EditError::InterruptedThenChanged);

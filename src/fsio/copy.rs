@@ -96,7 +96,7 @@ fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Resul
 
 /// Why a tree could not be copied.
 #[derive(Debug, thiserror::Error)]
-pub enum CopyError {
+pub(crate) enum CopyError {
     /// A file-system error.
     #[error(transparent)]
     File(#[from] FileError),
@@ -115,7 +115,7 @@ pub enum CopyError {
 ///
 /// # Errors
 /// [`CopyError`] when something is there already or the copy would contain itself.
-pub fn prepare_target(source: &Path, target: &Path, store: &Store) -> Result<(), CopyError> {
+pub(crate) fn prepare_target(source: &Path, target: &Path, store: &Store) -> Result<(), CopyError> {
     let error = |action, error| FileError::new(target, action, error);
     let canonical = canonical_future(target).map_err(|e| error("resolve it", e))?;
     if canonical.starts_with(source) {
@@ -147,7 +147,7 @@ fn canonical_future(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The names that were copied already, by inode, so that hard links stay hard links.
-pub type FirstNames = HashMap<(u64, u64), PathBuf>;
+pub(crate) type FirstNames = HashMap<(u64, u64), PathBuf>;
 
 /// Copies one entry of a tree: symbolic links as links, hard links as hard links, modes and times kept; directories of
 /// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a
@@ -155,7 +155,11 @@ pub type FirstNames = HashMap<(u64, u64), PathBuf>;
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
-pub fn copy_entry(source: &Path, copy: &Path, first_names: &mut FirstNames) -> Result<Option<PathBuf>, FileError> {
+pub(crate) fn copy_entry(
+    source: &Path,
+    copy: &Path,
+    first_names: &mut FirstNames,
+) -> Result<Option<PathBuf>, FileError> {
     let meta = std::fs::symlink_metadata(source).map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if meta.is_dir() {
@@ -183,7 +187,7 @@ pub fn copy_entry(source: &Path, copy: &Path, first_names: &mut FirstNames) -> R
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
-pub fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
+pub(crate) fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
     let from = File::open(source).map_err(|e| FileError::new(source, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);

@@ -18,18 +18,18 @@ const BUFFER: usize = 32 * 1024;
 
 /// A directory's contents and who may change them.
 #[derive(Clone, Debug)]
-pub struct DirectoryListing {
+pub(crate) struct DirectoryListing {
     /// Names of everything in it.
-    pub names: Vec<OsString>,
+    pub(crate) names: Vec<OsString>,
     /// Every user may add a file.
-    pub world_writable: bool,
+    pub(crate) world_writable: bool,
 }
 
 /// Lists a directory.
 ///
 /// # Errors
 /// What the system says; a file is no directory.
-pub fn list(directory: &Path) -> io::Result<DirectoryListing> {
+pub(crate) fn list(directory: &Path) -> io::Result<DirectoryListing> {
     let names = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<_>>()?;
     Ok(DirectoryListing { names, world_writable: is_world_writable(directory) })
@@ -37,7 +37,7 @@ pub fn list(directory: &Path) -> io::Result<DirectoryListing> {
 
 /// What a walk goes on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -49,7 +49,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// What the system says first; everything that could be told all the same was named.
-pub fn walk_into(directory: &Path, prefix: &[u8], found: &mut dyn FnMut(PathBuf, Kind)) -> io::Result<()> {
+pub(crate) fn walk_into(directory: &Path, prefix: &[u8], found: &mut dyn FnMut(PathBuf, Kind)) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let file = rustix::fs::open(directory, flags, Mode::empty())?;
     let mut prefix = prefix.to_vec();
@@ -92,13 +92,13 @@ pub fn walk_into(directory: &Path, prefix: &[u8], found: &mut dyn FnMut(PathBuf,
 
 /// Whether every user may add a file to a directory; one that is not there cannot be written to.
 #[must_use]
-pub fn is_world_writable(directory: &Path) -> bool {
+pub(crate) fn is_world_writable(directory: &Path) -> bool {
     std::fs::metadata(directory).is_ok_and(|meta| meta.is_dir() && meta.mode() & WORLD_WRITABLE != 0)
 }
 
 /// Reads a file that is no larger than `limit` bytes; `None` for anything else.
 #[must_use]
-pub fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
+pub(crate) fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
     let file = File::open(path).ok()?;
     let meta = file.metadata().ok().filter(|meta| meta.is_file() && meta.len() <= limit)?;
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);

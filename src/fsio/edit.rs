@@ -9,7 +9,7 @@ use super::undo::Undo;
 
 /// How the person asked for files to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteMode {
+pub(crate) enum WriteMode {
     /// A patched copy takes the file's name in one step.
     Replace,
     /// Ordered writes to the file itself.
@@ -20,7 +20,7 @@ pub enum WriteMode {
 
 /// Whether a power cut right after success may undo the edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// Everything is on the disk before the program says so.
     Synced,
     /// The system writes when it likes, as after any build step.
@@ -29,7 +29,7 @@ pub enum Durability {
 
 /// How a file was written in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     /// See [`WriteMode::Replace`].
     Replaced,
     /// See [`WriteMode::InPlace`].
@@ -39,7 +39,7 @@ pub enum How {
 impl How {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Replaced => "replace",
             Self::InPlace => "in-place",
@@ -49,7 +49,7 @@ impl How {
 
 /// Why a file was written in another way than asked for, or what could not be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remark {
+pub(crate) enum Remark {
     /// Other names of the inode follow only an edit of the inode itself.
     HardLinked(u64),
     /// Running: its inode cannot be written.
@@ -79,7 +79,7 @@ pub enum Remark {
 impl Remark {
     /// The sentence that reports print.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::HardLinked(names) => {
                 format!("written in place: the file has {names} names, all of which keep one inode")
@@ -101,13 +101,13 @@ impl Remark {
 
 /// A successful edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
+pub(crate) struct Committed {
     /// How it was written.
-    pub how: How,
+    pub(crate) how: How,
     /// What should be told.
-    pub notes: Vec<Remark>,
+    pub(crate) notes: Vec<Remark>,
     /// How to take it back.
-    pub undo: Undo,
+    pub(crate) undo: Undo,
 }
 
 /// Why a planned edit was not made; the file is as it was.

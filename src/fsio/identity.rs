@@ -6,21 +6,21 @@ use std::os::unix::fs::MetadataExt;
 
 /// Which file, and in which state: enough to notice that another process changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Device and inode.
-    pub inode: (u64, u64),
+    pub(crate) inode: (u64, u64),
     /// Size in bytes.
-    pub len: u64,
+    pub(crate) len: u64,
     /// Last change of the contents, in seconds and nanoseconds.
-    pub modified: (i64, i64),
+    pub(crate) modified: (i64, i64),
     /// Last change of contents or attributes.
-    pub changed: (i64, i64),
+    pub(crate) changed: (i64, i64),
     /// Permissions and type.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// User and group.
-    pub owner: (u32, u32),
+    pub(crate) owner: (u32, u32),
     /// Names of the inode.
-    pub links: u64,
+    pub(crate) links: u64,
 }
 
 impl Identity {
@@ -28,13 +28,13 @@ impl Identity {
     ///
     /// # Errors
     /// What `fstat` says.
-    pub fn of(file: &File) -> io::Result<Self> {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from(file.metadata()?))
     }
 
     /// Whether the contents are those of another reading; names and attributes may have changed.
     #[must_use]
-    pub fn same_contents(&self, other: &Self) -> bool {
+    pub(crate) fn same_contents(&self, other: &Self) -> bool {
         (self.inode, self.len, self.modified) == (other.inode, other.len, other.modified)
     }
 }

@@ -30,10 +30,10 @@ pub(super) enum Writable {
 /// How to write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
-    pub durability: Durability,
-    pub writable: Writable,
+    pub(crate) durability: Durability,
+    pub(crate) writable: Writable,
     /// Whether a journal stands behind the end of the file until the last write is made.
-    pub journal: bool,
+    pub(crate) journal: bool,
 }
 
 /// Why the file itself could not be written.

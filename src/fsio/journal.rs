@@ -24,11 +24,11 @@ const FOOTER: usize = 7 * 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
     /// Where.
-    pub offset: FileOffset,
+    pub(crate) offset: FileOffset,
     /// What stood there when the writes before this one were made; empty for a write behind the old end.
-    pub before: Vec<u8>,
+    pub(crate) before: Vec<u8>,
     /// What stands there when this one is made too.
-    pub after: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
 impl Replaced {
@@ -41,13 +41,13 @@ impl Replaced {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     /// The file's size before, in bytes.
-    pub old_len: u64,
+    pub(crate) old_len: u64,
     /// Its permissions before: a write can drop set-user-ID.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// When its contents changed last before, in seconds and nanoseconds: a receipt asks for that.
-    pub modified: (i64, i64),
+    pub(crate) modified: (i64, i64),
     /// One for each write, in order.
-    pub steps: Vec<Replaced>,
+    pub(crate) steps: Vec<Replaced>,
 }
 
 impl Journal {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// `RLIMIT_FSIZE` in bytes; `None` without one.
 #[must_use]
-pub fn size_limit() -> Option<u64> {
+pub(crate) fn size_limit() -> Option<u64> {
     static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
     *LIMIT.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Fsize).current)
 }

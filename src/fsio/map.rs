@@ -19,13 +19,13 @@ use crate::elf::view::has_magic;
 
 /// An open file and its bytes.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// Where it was opened.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The file, open for reading only.
-    pub file: File,
+    pub(crate) file: File,
     /// Its state when it was mapped.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     contents: Bytes,
 }
 
@@ -68,7 +68,7 @@ const SMALL: u64 = 1 << 20;
 
 /// What the first bytes say.
 #[derive(Debug)]
-pub enum Sniffed {
+pub(crate) enum Sniffed {
     /// Not an ELF file, nor what else was asked for.
     NotElf,
     /// An ELF file, or what else was asked for: read or mapped.
@@ -78,7 +78,7 @@ pub enum Sniffed {
 impl Opened {
     /// The file's bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.contents {
             Bytes::Read(Buffer(bytes)) => bytes,
             Bytes::Mapped(map) => map,
@@ -87,7 +87,7 @@ impl Opened {
 
     /// Whether an earlier run was killed while it wrote to the file: see [`super::take_back`].
     #[must_use]
-    pub fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         Journal::behind(self.bytes()).is_some()
     }
 
@@ -107,7 +107,7 @@ impl Opened {
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub fn sniff(path: &Path) -> Result<Sniffed, FileError> {
+pub(crate) fn sniff(path: &Path) -> Result<Sniffed, FileError> {
     sniff_for(path, has_magic)
 }
 
@@ -115,7 +115,7 @@ pub fn sniff(path: &Path) -> Result<Sniffed, FileError> {
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
+pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
     let file = open_read_only(path)?;
     let mut start = [0_u8; 4];
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
@@ -130,19 +130,8 @@ pub fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniff
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened or mapped.
-pub fn open(path: &Path) -> Result<Opened, FileError> {
+pub(crate) fn open(path: &Path) -> Result<Opened, FileError> {
     finish_opening(path, open_read_only(path)?)
-}
-
-/// Whether a file starts like an ELF file.
-///
-/// # Errors
-/// [`FileError`] when the file cannot be opened or read.
-pub fn is_elf(path: &Path) -> Result<bool, FileError> {
-    let file = open_read_only(path)?;
-    let mut start = [0_u8; 4];
-    let read = read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))?;
-    Ok(read == start.len() && has_magic(&start))
 }
 
 fn open_read_only(path: &Path) -> Result<File, FileError> {

@@ -65,7 +65,7 @@ const PREFIX: &str = ".cuda-runpath-";
 
 /// Whether a name is that of a temporary file: of a run that is at work, or of one that was killed.
 #[must_use]
-pub fn is_temporary(name: &OsStr) -> bool {
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
     let random = name.as_bytes().strip_prefix(PREFIX.as_bytes());
     random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 /// Where the store is, and which of its paths the running build is making.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Store {
+pub(crate) struct Store {
     /// `$NIX_STORE`, `/nix/store` by default.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The outputs of the running build; empty outside one.
-    pub outputs: Vec<PathBuf>,
+    pub(crate) outputs: Vec<PathBuf>,
 }
 
 /// Why a file in the store must not be written.
@@ -19,7 +19,7 @@ pub struct Store {
 )]
 pub struct StoreRefusal {
     /// The store that the file is in.
-    pub store: String,
+    pub(crate) store: String,
 }
 
 impl Store {
@@ -27,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreRefusal`] when the path is in the store and not in an output of the running build.
-    pub fn check(&self, canonical: &Path) -> Result<(), StoreRefusal> {
+    pub(crate) fn check(&self, canonical: &Path) -> Result<(), StoreRefusal> {
         let in_store = canonical.starts_with(&self.root);
         if !in_store || self.outputs.iter().any(|output| canonical.starts_with(output)) {
             return Ok(());
@@ -37,7 +37,7 @@ impl Store {
 
     /// The store path (`<store>/<hash>-<name>`) that a canonical path belongs to.
     #[must_use]
-    pub fn path_of(&self, canonical: &Path) -> Option<PathBuf> {
+    pub(crate) fn path_of(&self, canonical: &Path) -> Option<PathBuf> {
         let name = canonical.strip_prefix(&self.root).ok()?.components().next()?;
         Some(self.root.join(name))
     }

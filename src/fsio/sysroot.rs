@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 /// A path to give to the kernel of this machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPath(PathBuf);
+pub(crate) struct HostPath(PathBuf);
 
 /// A path as a loader sees it in what is looked at: an image, a closure, this machine. Relative only where that is this
 /// machine, and then to the working directory.
@@ -16,60 +16,60 @@ pub struct HostPath(PathBuf);
 pub struct ImagePath(PathBuf);
 
 macro_rules! path_type {
-    ($name:ident) => {
+    ($name:ident, $vis:vis) => {
         impl $name {
             /// Takes a path to be one of these.
-            pub fn new(path: impl Into<PathBuf>) -> Self {
+            $vis fn new(path: impl Into<PathBuf>) -> Self {
                 Self(path.into())
             }
 
             /// The path alone: for printing, and for what joins and compares.
             #[must_use]
-            pub fn as_path(&self) -> &Path {
+            $vis fn as_path(&self) -> &Path {
                 &self.0
             }
 
             /// The same, owned.
             #[must_use]
-            pub fn into_path(self) -> PathBuf {
+            $vis fn into_path(self) -> PathBuf {
                 self.0
             }
         }
     };
 }
 
-path_type!(HostPath);
-path_type!(ImagePath);
+path_type!(HostPath, pub(crate));
+path_type!(ImagePath, pub);
 
 /// As many links as Linux follows in one path (`Linux include/linux/namei.h`, MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
 
 /// The directory of this machine that `/` stands for: an image's, or none where it is `/` itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sysroot(Option<PathBuf>);
+pub(crate) struct Sysroot(Option<PathBuf>);
 
 impl Sysroot {
     /// This machine.
     #[must_use]
-    pub fn host() -> Self {
+    pub(crate) fn host() -> Self {
         Self(None)
     }
 
     /// The image below a canonical directory.
     #[must_use]
-    pub fn image(root: HostPath) -> Self {
+    pub(crate) fn image(root: HostPath) -> Self {
         Self(Some(root.into_path()))
     }
 
     /// Whether it is another root than this machine's.
     #[must_use]
-    pub fn is_image(&self) -> bool {
+    pub(crate) fn is_image(&self) -> bool {
         self.0.is_some()
     }
 
     /// Where a path lies on this machine.
     #[must_use]
-    pub fn to_host(&self, path: &ImagePath) -> HostPath {
+    pub(crate) fn to_host(&self, path: &ImagePath) -> HostPath {
         match &self.0 {
             None => HostPath(path.0.clone()),
             Some(root) => HostPath(root.join(path.0.strip_prefix("/").unwrap_or(&path.0))),
@@ -78,13 +78,13 @@ impl Sysroot {
 
     /// The image's name for a canonical path of this machine; a path outside of the image stays as it is.
     #[must_use]
-    pub fn to_image(&self, path: &HostPath) -> ImagePath {
+    pub(crate) fn to_image(&self, path: &HostPath) -> ImagePath {
         self.to_image_if_below(path).unwrap_or_else(|| ImagePath(path.0.clone()))
     }
 
     /// The same for a path that may be another's: `None` where it does not lie in an image.
     #[must_use]
-    pub fn to_image_if_below(&self, path: &HostPath) -> Option<ImagePath> {
+    pub(crate) fn to_image_if_below(&self, path: &HostPath) -> Option<ImagePath> {
         let below = path.0.strip_prefix(self.0.as_ref()?).ok()?;
         Some(ImagePath(Path::new("/").join(below)))
     }
@@ -93,7 +93,7 @@ impl Sysroot {
     ///
     /// # Errors
     /// What the system says: it does not exist, a directory may not be searched, links lead in a circle.
-    pub fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath> {
+    pub(crate) fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath> {
         if self.0.is_none() {
             return path.0.canonicalize().map(ImagePath);
         }

@@ -4,15 +4,15 @@ use crate::elf::image::Saved;
 
 /// What is needed to take an edit back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undo {
+pub(crate) struct Undo {
     /// The size before, in bytes.
-    pub old_len: u64,
+    pub(crate) old_len: u64,
     /// The size after, in bytes.
-    pub new_len: u64,
+    pub(crate) new_len: u64,
     /// The bytes that each write replaced, in their order.
-    pub before: Vec<Saved>,
+    pub(crate) before: Vec<Saved>,
     /// The same ranges as they are now.
-    pub after: Vec<Saved>,
+    pub(crate) after: Vec<Saved>,
     /// When the edit was made, by the file's own clock: seconds and nanoseconds.
-    pub modified: (i64, i64),
+    pub(crate) modified: (i64, i64),
 }

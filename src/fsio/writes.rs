@@ -75,9 +75,9 @@ impl<'w> Writes<'w> {
 /// See [`Writes::prepare`].
 pub(super) struct Prepared {
     /// What takes the writes back.
-    pub journal: Journal,
+    pub(crate) journal: Journal,
     /// What must stand in the file afterwards.
-    pub expected: Vec<Saved>,
+    pub(crate) expected: Vec<Saved>,
 }
 
 /// Makes one write; `action` says what to call it when it fails.

@@ -8,7 +8,7 @@ use super::object::{Ident, Object};
 
 /// What lies at a path, symbolic links followed.
 #[derive(Clone, Debug)]
-pub enum Look {
+pub(crate) enum Look {
     /// Nothing, or nothing that the given closure or image has.
     Missing,
     /// Something that may not be opened: loaders pass over it.
@@ -22,7 +22,7 @@ pub enum Look {
 }
 
 /// First components of the folders that glibc searches before a directory itself (`glibc elf/dl-hwcaps.c`).
-pub const HARDWARE_FOLDERS: [&str; 14] = [
+pub(crate) const HARDWARE_FOLDERS: [&str; 14] = [
     "glibc-hwcaps",
     "tls",
     "haswell",
@@ -41,7 +41,7 @@ pub const HARDWARE_FOLDERS: [&str; 14] = [
 
 /// What is known of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirectoryState {
+pub(crate) enum DirectoryState {
     /// It is not there. The flag says whether any user could make it: an existing directory above it is world-writable.
     Missing {
         /// Every user may create it.
@@ -59,13 +59,13 @@ pub enum DirectoryState {
 impl DirectoryState {
     /// Whether the directory exists.
     #[must_use]
-    pub fn exists(self) -> bool {
+    pub(crate) fn exists(self) -> bool {
         matches!(self, Self::Present { .. })
     }
 }
 
 /// A file system as a loader sees it. An image or closure is one without the rest of the machine.
-pub trait FileSystem: Sync {
+pub(crate) trait FileSystem: Sync {
     /// The file `name` in `directory`.
     fn look(&self, directory: &BStr, name: &BStr) -> Look;
     /// The directory itself.

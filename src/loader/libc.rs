@@ -2,7 +2,7 @@
 
 /// The C library whose loader it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Libc {
+pub(crate) enum Libc {
     /// GNU libc, and every loader that is not known to be another's.
     Glibc,
     /// musl.

@@ -11,7 +11,7 @@ use crate::elf::view::{ElfView, has_magic};
 
 /// The search path of an object under the tag that the loader honours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaggedPath {
+pub(crate) enum TaggedPath {
     /// Neither tag.
     None,
     /// DT_RPATH without DT_RUNPATH: what it loads inherits it.
@@ -23,7 +23,7 @@ pub enum TaggedPath {
 impl TaggedPath {
     /// The path, whatever the tag.
     #[must_use]
-    pub fn path(&self) -> Option<&BStr> {
+    pub(crate) fn path(&self) -> Option<&BStr> {
         match self {
             Self::None => None,
             Self::Rpath(path) | Self::Runpath(path, _) => Some(path.as_bstr()),
@@ -33,11 +33,11 @@ impl TaggedPath {
 
 /// One soname's answer in `.note.nixos.ldcache`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheHint {
+pub(crate) struct CacheHint {
     /// The name asked for.
-    pub soname: BString,
+    pub(crate) soname: BString,
     /// `=absolute path` and `?directory`, in order.
-    pub answers: Vec<BString>,
+    pub(crate) answers: Vec<BString>,
 }
 
 /// Bytes at which every loader starts to look at a file; a 64-bit ELF header.
@@ -45,19 +45,19 @@ const HEADER: usize = 64;
 
 /// By what a loader tells whether a file is for it, before anything else in it counts (gABI 4 "ELF Identification").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ident {
+pub(crate) struct Ident {
     /// EI_CLASS
-    pub class: u8,
+    pub(crate) class: u8,
     /// EI_DATA
-    pub data: u8,
+    pub(crate) data: u8,
     /// `e_machine`
-    pub code: u16,
+    pub(crate) code: u16,
 }
 
 impl Ident {
     /// Reads it from the start of a file; `None` where there is no ELF header.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         let header = bytes.get(..HEADER).filter(|header| has_magic(header))?;
         let data = *header.get(5)?;
         let code = Encoding { is_64: true, is_big_endian: data == 2 }.u16_at(header, 18)?;
@@ -72,35 +72,35 @@ impl Ident {
 
 /// An object as the search needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub(crate) struct Object {
     /// Its canonical path in the file system that it was found in.
-    pub path: BString,
+    pub(crate) path: BString,
     /// Device and inode: a second path of the same file is not loaded again.
-    pub identity: (u64, u64),
+    pub(crate) identity: (u64, u64),
     /// EI_CLASS
-    pub class: Class,
+    pub(crate) class: Class,
     /// Most significant byte first.
-    pub is_big_endian: bool,
+    pub(crate) is_big_endian: bool,
     /// `e_machine`.
-    pub code: u16,
+    pub(crate) code: u16,
     /// The same with its class and byte order.
-    pub machine: &'static Machine,
+    pub(crate) machine: &'static Machine,
     /// PT_INTERP: this is a program.
-    pub interpreter: Option<BString>,
+    pub(crate) interpreter: Option<BString>,
     /// DT_SONAME.
-    pub soname: Option<BString>,
+    pub(crate) soname: Option<BString>,
     /// DT_NEEDED, in order.
-    pub needed: Vec<BString>,
+    pub(crate) needed: Vec<BString>,
     /// DT_RPATH or DT_RUNPATH.
-    pub path_tag: TaggedPath,
+    pub(crate) path_tag: TaggedPath,
     /// DF_1_NODEFLIB: neither cache nor default directories.
-    pub no_default_directories: bool,
+    pub(crate) no_default_directories: bool,
     /// ET_EXEC or DF_1_PIE: no library.
-    pub is_executable: bool,
+    pub(crate) is_executable: bool,
     /// setuid or setgid: the loader ignores LD_LIBRARY_PATH.
-    pub is_secure: bool,
+    pub(crate) is_secure: bool,
     /// `.note.nixos.ldcache`, which a patched loader asks before it searches.
-    pub hints: Option<Vec<CacheHint>>,
+    pub(crate) hints: Option<Vec<CacheHint>>,
 }
 
 /// setuid and setgid bits of a file's mode.
@@ -109,7 +109,7 @@ const SET_ID: u32 = 0o6000;
 impl Object {
     /// Reads it from a checked view; `mode` is the file's `st_mode`.
     #[must_use]
-    pub fn of(view: &ElfView<'_>, path: BString, identity: (u64, u64), mode: u32) -> Self {
+    pub(crate) fn of(view: &ElfView<'_>, path: BString, identity: (u64, u64), mode: u32) -> Self {
         let search_path = view.search_path().map(BStr::to_owned).unwrap_or_default();
         let path_tag = match view.path_tags() {
             PathTags::None => TaggedPath::None,
@@ -139,25 +139,25 @@ impl Object {
 
     /// By what a loader tells whether it is for it.
     #[must_use]
-    pub fn ident(&self) -> Ident {
+    pub(crate) fn ident(&self) -> Ident {
         Ident { class: self.class.ident(), data: if self.is_big_endian { 2 } else { 1 }, code: self.code }
     }
 
     /// Whether PT_INTERP says that people start it.
     #[must_use]
-    pub fn is_program(&self) -> bool {
+    pub(crate) fn is_program(&self) -> bool {
         self.interpreter.is_some()
     }
 
     /// The directory that it lies in.
     #[must_use]
-    pub fn directory(&self) -> &BStr {
+    pub(crate) fn directory(&self) -> &BStr {
         directory_of(self.path.as_bstr())
     }
 
     /// The last component of its path.
     #[must_use]
-    pub fn file_name(&self) -> &BStr {
+    pub(crate) fn file_name(&self) -> &BStr {
         self.path.rsplit_once_str("/").map_or(self.path.as_bstr(), |(_, name)| name.as_bstr())
     }
 }
@@ -174,7 +174,7 @@ pub(super) fn directory_of(path: &BStr) -> &BStr {
 
 /// Pairs of NUL-terminated strings until an empty soname; what cannot be read any more is left out.
 #[must_use]
-pub fn hints(descriptor: &[u8]) -> Vec<CacheHint> {
+pub(crate) fn hints(descriptor: &[u8]) -> Vec<CacheHint> {
     let mut strings = descriptor.split(|byte| *byte == 0);
     let mut hints = Vec::new();
     while let Some(soname) = strings.next().filter(|soname| !soname.is_empty()) {

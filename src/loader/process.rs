@@ -9,40 +9,40 @@ use super::object::{Object, directory_of};
 
 /// An object in a process.
 #[derive(Clone, Debug)]
-pub struct LinkMap {
+pub(crate) struct LinkMap {
     /// The object.
-    pub object: Arc<Object>,
+    pub(crate) object: Arc<Object>,
     /// The path that it was opened under, which is not resolved.
-    pub opened: BString,
+    pub(crate) opened: BString,
     /// What `$ORIGIN` is: for a program the real path's directory (the kernel says it), for a library that of the path
     /// that it was opened under (`glibc elf/dl-object.c`).
-    pub origin: BString,
+    pub(crate) origin: BString,
     /// Who needs it; `None` for the first, and for what dlopen loads.
-    pub loader: Option<usize>,
+    pub(crate) loader: Option<usize>,
     /// The names that led to it.
-    pub names: Vec<BString>,
+    pub(crate) names: Vec<BString>,
 }
 
 /// Objects in load order.
 #[derive(Clone, Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// In load order; the first one is the program, or the one object that is looked at by itself.
-    pub maps: Vec<LinkMap>,
+    pub(crate) maps: Vec<LinkMap>,
     /// Whether the first one is a program, whose DT_RPATH serves all that it loads.
-    pub has_program: bool,
+    pub(crate) has_program: bool,
 }
 
 impl Process {
     /// An object by itself: a program before anything is loaded, or a library of which it is not known what loads it.
     #[must_use]
-    pub fn of(object: Arc<Object>) -> Self {
+    pub(crate) fn of(object: Arc<Object>) -> Self {
         let opened = object.path.clone();
         Self::opened(object, opened)
     }
 
     /// The same for an object that was opened under this path, which may have links in it.
     #[must_use]
-    pub fn opened(object: Arc<Object>, opened: BString) -> Self {
+    pub(crate) fn opened(object: Arc<Object>, opened: BString) -> Self {
         let has_program = object.is_program();
         let origin = if has_program { object.directory() } else { directory_of(opened.as_ref()) }.to_owned();
         Self { maps: vec![LinkMap { object, opened, origin, loader: None, names: Vec::new() }], has_program }
@@ -93,7 +93,7 @@ impl Process {
 
     /// The object at an index and those that loaded it, without anything else; with its index there.
     #[must_use]
-    pub fn chain_of(&self, index: usize) -> (Self, usize) {
+    pub(crate) fn chain_of(&self, index: usize) -> (Self, usize) {
         let mut chain = self.loaders_of(index);
         if self.has_program && !chain.contains(&0) {
             chain.push(0);
@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// Takes an object in; `loader` is the object that needs it, none for dlopen.
-    pub fn add(&mut self, object: Arc<Object>, opened: BString, loader: Option<usize>, name: BString) -> usize {
+    pub(crate) fn add(&mut self, object: Arc<Object>, opened: BString, loader: Option<usize>, name: BString) -> usize {
         let origin = directory_of(opened.as_ref()).to_owned();
         self.maps.push(LinkMap { object, opened, origin, loader, names: vec![name] });
         self.maps.len().saturating_sub(1)

@@ -18,31 +18,31 @@ const MUSL_BUFFER: usize = 2 * 255 + 2;
 
 /// A loader in its surroundings.
 #[derive(Clone, Copy)]
-pub struct Loader<'a> {
+pub(crate) struct Loader<'a> {
     /// What is where.
-    pub files: &'a dyn FileSystem,
+    pub(crate) files: &'a dyn FileSystem,
     /// The loader's configuration.
-    pub system: &'a System,
+    pub(crate) system: &'a System,
     /// What is different this time.
-    pub environment: &'a Environment,
+    pub(crate) environment: &'a Environment,
 }
 
 impl Loader<'_> {
     /// What a process gets when the object at index `by` asks for `name`.
     #[must_use]
-    pub fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
+    pub(crate) fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
         self.search_within(process, by, ask, name, MOST_PLACES)
     }
 
     /// The same in so many places at most; a search that is not over by then ends with an error.
     #[must_use]
-    pub fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
+    pub(crate) fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
         Run::search(*self, process, by, ask, name, places)
     }
 
     /// The directory that an entry of an object's path stands for; relative ones stay relative.
     #[must_use]
-    pub fn directory_of_entry(&self, process: &Process, of: usize, entry: &BStr) -> BString {
+    pub(crate) fn directory_of_entry(&self, process: &Process, of: usize, entry: &BStr) -> BString {
         let Some(map) = process.maps.get(of) else { return entry.to_owned() };
         let expanded = expand::glibc(entry, self.system.tokens(process, map));
         without_slashes(expanded.as_ref().map_or(entry, |expanded| expanded.as_bstr())).to_owned()

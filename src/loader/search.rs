@@ -10,26 +10,26 @@ use crate::runpath::{Directory, is_recognised_compat};
 
 /// What a CPU can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     /// The machine that it is of.
-    pub machine: &'static Machine,
+    pub(crate) machine: &'static Machine,
     /// Names of `glibc-hwcaps` folders that it can use, best first.
-    pub hwcaps: Vec<BString>,
+    pub(crate) hwcaps: Vec<BString>,
 }
 
 /// What a person may want to be different.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// LD_LIBRARY_PATH.
-    pub library_path: Option<BString>,
+    pub(crate) library_path: Option<BString>,
     /// Where the program is started; relative entries are not followed without one.
-    pub working_directory: Option<BString>,
+    pub(crate) working_directory: Option<BString>,
     /// The CPU; one that has everything where none is meant.
-    pub cpu: Option<Cpu>,
+    pub(crate) cpu: Option<Cpu>,
     /// Directories to search as if they did not exist.
-    pub without: Vec<Directory>,
+    pub(crate) without: Vec<Directory>,
     /// The same for every recognised cuda_compat directory.
-    pub without_compat: bool,
+    pub(crate) without_compat: bool,
 }
 
 impl Environment {
@@ -41,7 +41,7 @@ impl Environment {
 
 /// How an object asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// By DT_NEEDED.
     Needed,
     /// By dlopen.
@@ -50,7 +50,7 @@ pub enum Ask {
 
 /// Why a place is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepSource {
+pub(crate) enum StepSource {
     /// It is in the process already.
     Loaded,
     /// The name has a slash: nothing is searched.
@@ -69,7 +69,7 @@ pub enum StepSource {
 
 /// What came of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepOutcome {
+pub(crate) enum StepOutcome {
     /// The search ends here, with this object.
     Hit,
     /// No such file.
@@ -98,21 +98,21 @@ pub enum StepOutcome {
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// Why it is looked at.
-    pub source: StepSource,
+    pub(crate) source: StepSource,
     /// The entry as it is written; empty where there is none.
-    pub written: BString,
+    pub(crate) written: BString,
     /// The directory or file that it stands for.
-    pub place: BString,
+    pub(crate) place: BString,
     /// What came of it.
-    pub outcome: StepOutcome,
+    pub(crate) outcome: StepOutcome,
 }
 
 impl Step {
     /// The directory that is looked at.
     #[must_use]
-    pub fn directory(&self) -> &BStr {
+    pub(crate) fn directory(&self) -> &BStr {
         match self.outcome {
             StepOutcome::NoDirectory | StepOutcome::Relative | StepOutcome::Ignored | StepOutcome::UnknownToken => {
                 self.place.as_bstr()
@@ -124,7 +124,7 @@ impl Step {
 
 /// How a search ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// With this object, opened under this path.
     Found(Arc<Object>, BString),
     /// With an object that is in the process already, by its index.
@@ -143,16 +143,16 @@ pub struct Search {
     /// The name asked for.
     pub name: BString,
     /// The same with its tokens expanded, where the loader does that.
-    pub expanded: BString,
+    pub(crate) expanded: BString,
     /// Every place in order.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// What came of it.
-    pub end: End,
+    pub(crate) end: End,
 }
 
 /// As many places are looked at for all that is loaded together. No real program needs a hundredth of them;
 /// a file of a few kilobytes can ask for billions.
-pub const MOST_PLACES: usize = 1 << 18;
+pub(crate) const MOST_PLACES: usize = 1 << 18;
 
 /// A directory as both sides of a comparison write it; `/` stays.
 pub(super) fn without_slashes(directory: &BStr) -> &BStr {

@@ -8,7 +8,7 @@ use super::search::{Ask, End, MOST_PLACES, Search};
 
 /// How far [`start`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// What the object itself needs.
     Own,
     /// And what that needs, to the end.
@@ -18,7 +18,7 @@ pub enum Depth {
 /// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
 /// the object that asks (`glibc elf/dl-deps.c`).
 #[must_use]
-pub fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
+pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
     let mut searches = Vec::new();
     let mut places = MOST_PLACES;
     let mut next = 0_usize;

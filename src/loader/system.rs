@@ -19,21 +19,19 @@ use crate::nix;
 
 /// A loader's configuration.
 #[derive(Clone, Debug)]
-pub struct System {
+pub(crate) struct System {
     /// Whose rules apply.
-    pub libc: Libc,
+    pub(crate) libc: Libc,
     /// The loader's path.
-    pub interpreter: BString,
+    pub(crate) interpreter: BString,
     /// Searched last.
-    pub default_directories: Vec<BString>,
-    /// The file that `ld.so.cache` entries come from, whether or not it exists.
-    pub cache_path: BString,
+    pub(crate) default_directories: Vec<BString>,
     /// What `$LIB` stands for.
-    pub lib: BString,
+    pub(crate) lib: BString,
     /// What `$PLATFORM` stands for, where it stands for something.
-    pub platform: Option<&'static str>,
+    pub(crate) platform: Option<&'static str>,
     /// Folders below each directory that are searched before it, in order (`glibc-hwcaps/x86-64-v3`).
-    pub subdirectories: Vec<BString>,
+    pub(crate) subdirectories: Vec<BString>,
     /// The names by which the loader knows itself.
     names: Vec<BString>,
     pub(super) cache: Option<Cache>,
@@ -45,7 +43,7 @@ const USUAL_LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// The loader that programs of a machine name, for libraries that no program is known of.
 #[must_use]
-pub fn interpreter_of(object: &Object) -> BString {
+pub(crate) fn interpreter_of(object: &Object) -> BString {
     if is_of_musl(object) {
         return format!("/lib/ld-musl-{}.so.1", object.machine.musl()).into();
     }
@@ -54,26 +52,26 @@ pub fn interpreter_of(object: &Object) -> BString {
 
 /// Whether an object is linked with musl's libc: `libc.so`, in Alpine `libc.musl-x86_64.so.1`.
 #[must_use]
-pub fn is_of_musl(object: &Object) -> bool {
+pub(crate) fn is_of_musl(object: &Object) -> bool {
     object.needed.iter().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"))
 }
 
 /// What the search needs to know of the machine beside its loader.
 #[derive(Clone, Copy, Debug)]
-pub struct Hardware<'a> {
+pub(crate) struct Hardware<'a> {
     /// The machine.
-    pub machine: &'static Machine,
+    pub(crate) machine: &'static Machine,
     /// The class of its programs.
-    pub class: Class,
+    pub(crate) class: Class,
     /// Most significant byte first.
-    pub is_big_endian: bool,
+    pub(crate) is_big_endian: bool,
     /// Names of `glibc-hwcaps` folders that the CPU can use, best first; all of the machine's when nothing is known.
-    pub hwcaps: Option<&'a [BString]>,
+    pub(crate) hwcaps: Option<&'a [BString]>,
 }
 
 impl System {
     /// What a loader would do, from its path and, where it can be read, its contents.
-    pub fn of(interpreter: &BStr, hardware: Hardware<'_>, fs: &dyn FileSystem) -> Self {
+    pub(crate) fn of(interpreter: &BStr, hardware: Hardware<'_>, fs: &dyn FileSystem) -> Self {
         let name = interpreter.rsplit_once_str("/").map_or(interpreter.as_bytes(), |(_, name)| name);
         let contents = fs.read(interpreter);
         let glibc = Glibc::of(hardware.machine);
@@ -101,7 +99,6 @@ impl System {
             platform: glibc.platform,
             default_directories: built_in.directories,
             cache: cache.and_then(|bytes| Cache::parse(bytes, hardware.is_big_endian)),
-            cache_path: built_in.cache,
             subdirectories,
             names: vec![interpreter.to_owned(), own],
             cached: AcceptedEntries {
@@ -149,7 +146,6 @@ impl System {
             libc: Libc::Musl,
             interpreter: interpreter.to_owned(),
             default_directories: directories.into_iter().filter(|directory| !directory.is_empty()).collect(),
-            cache_path: BString::default(),
             lib: BString::default(),
             platform: None,
             subdirectories: Vec::new(),

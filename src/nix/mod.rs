@@ -12,13 +12,13 @@ const HASH: usize = 32;
 
 /// Whether a path lies in a store, by its name alone.
 #[must_use]
-pub fn is_in_store(path: &[u8]) -> bool {
+pub(crate) fn is_in_store(path: &[u8]) -> bool {
     path.contains_str(STORE)
 }
 
 /// The store path that a path lies in, without what is below it.
 #[must_use]
-pub fn store_path(path: &BStr) -> Option<&BStr> {
+pub(crate) fn store_path(path: &BStr) -> Option<&BStr> {
     let at = path.find(STORE)?;
     let start = at.checked_add(STORE.len())?;
     let rest = path.get(start..)?;
@@ -29,20 +29,20 @@ pub fn store_path(path: &BStr) -> Option<&BStr> {
 
 /// `<hash>-<name>` of a store path.
 #[must_use]
-pub fn base_name(store_path: &BStr) -> &BStr {
+pub(crate) fn base_name(store_path: &BStr) -> &BStr {
     store_path.rsplit_once_str("/").map_or(store_path, |(_, name)| name.as_bstr())
 }
 
 /// The name of a store path, without its hash.
 #[must_use]
-pub fn package_name(store_path: &BStr) -> &BStr {
+pub(crate) fn package_name(store_path: &BStr) -> &BStr {
     let base = base_name(store_path);
     base.split_once_str("-").map_or(base, |(_, name)| name.as_bstr())
 }
 
 /// The component below a directory called `store` (`/nix/store/<hash>-<name>`, also in a private store).
 #[must_use]
-pub fn store_component(entry: &BStr) -> Option<&[u8]> {
+pub(crate) fn store_component(entry: &BStr) -> Option<&[u8]> {
     let mut rest = entry.split(|byte| *byte == b'/').filter(|component| !component.is_empty());
     if !entry.starts_with(b"/") {
         return None;
@@ -53,7 +53,7 @@ pub fn store_component(entry: &BStr) -> Option<&[u8]> {
 
 /// `<hash>-<name>`, with the 32 letters of Nix's base 32.
 #[must_use]
-pub fn has_store_hash(name: &[u8]) -> bool {
+pub(crate) fn has_store_hash(name: &[u8]) -> bool {
     let hash = name.split_once_str("-").map(|(hash, _)| hash);
     hash.is_some_and(|hash| {
         hash.len() == HASH && hash.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -62,7 +62,7 @@ pub fn has_store_hash(name: &[u8]) -> bool {
 
 /// `/store/<hash>-name` becomes `/store/name`.
 #[must_use]
-pub fn without_hashes(text: &[u8]) -> Vec<u8> {
+pub(crate) fn without_hashes(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once_str(STORE) {

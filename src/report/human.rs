@@ -12,7 +12,7 @@ use crate::tree::{FixError, Skip};
 
 /// The styles of one stream: none where no colours are shown, so that a pipe gets every byte as it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Palette {
+pub(crate) struct Palette {
     pub(super) good: Style,
     pub(super) bad: Style,
     pub(super) warning: Style,
@@ -23,7 +23,7 @@ pub struct Palette {
 impl Palette {
     /// The styles of a terminal.
     #[must_use]
-    pub fn coloured() -> Self {
+    pub(crate) fn coloured() -> Self {
         Self {
             good: AnsiColor::Green.on_default(),
             bad: AnsiColor::Red.on_default().bold(),
@@ -65,14 +65,14 @@ impl Palette {
 
     /// The word that starts every failure.
     #[must_use]
-    pub fn error_label(&self) -> String {
+    pub(crate) fn error_label(&self) -> String {
         format!("{}error:{:#}", self.bad, self.bad)
     }
 }
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Detail {
+pub(crate) enum Detail {
     /// Failures only.
     Quiet,
     /// Changed and failing files, and a summary.
@@ -85,7 +85,7 @@ pub enum Detail {
 
 /// The human format.
 #[derive(Clone, Copy, Debug)]
-pub struct Human {
+pub(crate) struct Human {
     /// How much is told.
     pub detail: Detail,
     /// How names are written to standard output.

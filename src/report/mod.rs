@@ -2,16 +2,16 @@
 //!
 //! One folder for each command, in it one file for each format; beside them what several commands share.
 
-pub mod archs;
-pub mod check;
-pub mod doctor;
+pub(crate) mod archs;
+pub(crate) mod check;
+pub(crate) mod doctor;
 mod document;
-pub mod explain;
-pub mod fix;
+pub(crate) mod explain;
+pub(crate) mod fix;
 mod human;
-pub mod rules;
-pub mod show;
+pub(crate) mod rules;
+pub(crate) mod show;
 mod text;
 
-pub use human::{Detail, Human, Palette};
-pub use text::{Escape, for_terminal};
+pub(crate) use human::{Detail, Human, Palette};
+pub(crate) use text::{Escape, for_terminal};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// Whether control characters and bytes that are not UTF-8 are written as escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Escape {
+pub(crate) enum Escape {
     /// On a terminal, which would obey them.
     Terminal,
     /// In a pipe, where the next program wants the bytes.
@@ -51,7 +51,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// Lines of text with nothing in them that a terminal would obey.
 #[must_use]
-pub fn for_terminal(text: &str) -> String {
+pub(crate) fn for_terminal(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| escaped(line.as_bytes())).collect();
     lines.join("\n")
 }

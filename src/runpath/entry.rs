@@ -55,13 +55,13 @@ impl Directory {
 
     /// The canonical spelling.
     #[must_use]
-    pub fn as_bstr(&self) -> &BStr {
+    pub(crate) fn as_bstr(&self) -> &BStr {
         self.0.as_bstr()
     }
 
     /// Whether an entry names this directory; a trailing slash does not make another one.
     #[must_use]
-    pub fn is_named_by(&self, entry: &BStr) -> bool {
+    pub(crate) fn is_named_by(&self, entry: &BStr) -> bool {
         without_trailing_slashes(entry) == self.0
     }
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Directory {
 
 /// The role that an entry's name gives it, for people and for `show`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EntryClass {
+pub(crate) enum EntryClass {
     /// A `cuda_compat` directory, given or recognised.
     Compat,
     /// The driver directory of this object's ELF class.
@@ -98,7 +98,7 @@ pub enum EntryClass {
 impl EntryClass {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Compat => "compat",
             Self::Driver => "driver",
@@ -114,7 +114,7 @@ impl EntryClass {
 
     /// Classifies an entry by its name alone; given directories are the policy's business and come first there.
     #[must_use]
-    pub fn by_name(entry: &BStr) -> Self {
+    pub(crate) fn by_name(entry: &BStr) -> Self {
         if entry.is_empty() {
             Self::Empty
         } else if is_recognised_compat(entry) {
@@ -140,7 +140,7 @@ impl EntryClass {
 /// Recognised even when it was not given, so that the actions commute: running *driver* after *compat* never puts the
 /// driver in front.
 #[must_use]
-pub fn is_recognised_compat(entry: &BStr) -> bool {
+pub(crate) fn is_recognised_compat(entry: &BStr) -> bool {
     nix::store_component(entry).is_some_and(|name| contains(name, b"cuda_compat"))
 }
 
@@ -148,7 +148,7 @@ pub fn is_recognised_compat(entry: &BStr) -> bool {
 ///
 /// `*-cuda*/stubs`, `*-cuda*-stubs/lib*`, `*/lib/stubs`, `*/lib64/stubs` and `*/targets/*/lib/stubs`.
 #[must_use]
-pub fn is_stub_directory(entry: &BStr) -> bool {
+pub(crate) fn is_stub_directory(entry: &BStr) -> bool {
     let mut from_the_end = components(entry).rev();
     let (Some(last), Some(parent)) = (from_the_end.next(), from_the_end.next()) else { return false };
     let names_cuda = |component: &[u8]| contains(component, b"-cuda");
@@ -175,7 +175,7 @@ const BUILD_DIRECTORIES: [&str; 9] =
 /// Whether an entry lies in a directory of a build; `more` are those of this one. A store path does not, wherever the store
 /// is: a user's own one lies below /home.
 #[must_use]
-pub fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
+pub(crate) fn is_build_directory(entry: &BStr, more: &[BString]) -> bool {
     if nix::store_component(entry).is_some_and(nix::has_store_hash) {
         return false;
     }
@@ -194,7 +194,7 @@ fn contains<const LEN: usize>(text: &[u8], wanted: &[u8; LEN]) -> bool {
 /// Whether an entry is the library directory of a compiler's own store path (`…-gcc-13.3.0/lib`), not of its run-time
 /// libraries (`…-gcc-13.3.0-lib/lib`).
 #[must_use]
-pub fn is_host_compiler(entry: &BStr) -> bool {
+pub(crate) fn is_host_compiler(entry: &BStr) -> bool {
     let Some(name) = nix::store_component(entry) else { return false };
     let Some((_, package)) = name.split_once_str("-") else { return false };
     ["gcc-", "gcc-wrapper-", "clang-", "clang-wrapper-"].iter().any(|compiler| {

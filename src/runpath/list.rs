@@ -26,12 +26,6 @@ impl SearchPath {
         self.0.iter().map(|entry| entry.as_bstr())
     }
 
-    /// Whether there is nothing to search.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The bytes to store, without the terminating NUL.
     #[must_use]
     pub fn to_bstring(&self) -> BString {

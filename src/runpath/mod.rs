@@ -6,9 +6,8 @@ mod entry;
 mod list;
 mod policy;
 
-pub use entry::{
-    Directory, DirectoryError, EntryClass, is_build_directory, is_host_compiler, is_recognised_compat,
-    is_stub_directory,
-};
+pub use entry::{Directory, DirectoryError};
+pub(crate) use entry::{EntryClass, is_build_directory, is_host_compiler, is_recognised_compat};
 pub use list::SearchPath;
-pub use policy::{Actions, ActionsError, Decision, Hygiene, Policy, Setting, TagPolicy, decide};
+pub(crate) use policy::TagPolicy;
+pub use policy::{Actions, Decision, Hygiene, Policy, Setting, decide};

@@ -56,7 +56,7 @@ impl std::str::FromStr for Actions {
 
 /// Which dynamic tag holds the path afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TagPolicy {
+pub(crate) enum TagPolicy {
     /// DT_RUNPATH, whatever was there.
     #[default]
     Runpath,
@@ -85,16 +85,16 @@ pub struct Policy {
 #[derive(Clone, Debug, Default)]
 pub struct Hygiene {
     /// Later copies of every entry.
-    pub repeated: bool,
+    pub(crate) repeated: bool,
     /// Compat directories, given and recognised.
-    pub compat: bool,
+    pub(crate) compat: bool,
     /// Entries that depend on the current directory, on the machine that built them or on the host's own libraries:
     /// relative ones, directories of builds, of the Filesystem Hierarchy Standard and of compilers.
-    pub strays: bool,
+    pub(crate) strays: bool,
     /// Directories of this build, beside the usual ones.
-    pub build_directories: Vec<BString>,
+    pub(crate) build_directories: Vec<BString>,
     /// Strays to keep: they have a needed library that no other entry has.
-    pub kept: Vec<BString>,
+    pub(crate) kept: Vec<BString>,
 }
 
 /// Where the object lies, as far as the policy cares.
@@ -143,7 +143,7 @@ pub fn decide(old: Option<&BStr>, policy: &Policy, setting: Setting) -> Decision
 impl Policy {
     /// The role of an entry under this policy: given directories first, then what the name says.
     #[must_use]
-    pub fn classify(&self, entry: &BStr) -> EntryClass {
+    pub(crate) fn classify(&self, entry: &BStr) -> EntryClass {
         if self.compat.iter().any(|given| given.is_named_by(entry)) {
             EntryClass::Compat
         } else if self.driver.iter().any(|given| given.is_named_by(entry)) {
@@ -157,7 +157,7 @@ impl Policy {
 
     /// Whether an entry is a stray: [`Hygiene::strays`] would drop it.
     #[must_use]
-    pub fn is_stray(&self, entry: &BStr) -> bool {
+    pub(crate) fn is_stray(&self, entry: &BStr) -> bool {
         match self.classify(entry) {
             EntryClass::Compat | EntryClass::Driver | EntryClass::Stub => false,
             EntryClass::Relative | EntryClass::Fhs => true,

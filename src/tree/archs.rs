@@ -14,7 +14,7 @@ use crate::elf::view::has_magic;
 #[derive(Debug)]
 pub struct ArchsReport {
     /// The path below the argument as given.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The code, empty for a file without; or what is wrong with the file.
     pub code: Result<GpuCode, FixError>,
 }

@@ -22,7 +22,7 @@ pub(super) struct Kept {
 
 /// Where `fix --clean` looks things up.
 #[derive(Debug)]
-pub struct Clean {
+pub(crate) struct Clean {
     sysroot: Sysroot,
     world: SourceWorld,
 }
@@ -30,7 +30,7 @@ pub struct Clean {
 impl Clean {
     /// On this machine, or in the image that the files belong to.
     #[must_use]
-    pub fn new(sysroot: Sysroot) -> Self {
+    pub(crate) fn new(sysroot: Sysroot) -> Self {
         let source = HostSource::new(sysroot.clone());
         Self { sysroot, world: SourceWorld::new(Arc::new(source), None) }
     }

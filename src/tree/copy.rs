@@ -11,18 +11,18 @@ use crate::fsio::{self, CopyError, FileError, ImagePath, Store};
 
 /// A copied tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyOfTree {
+pub(crate) struct CopyOfTree {
     /// The copy, as the root of the edits.
-    pub root: Root,
+    pub(crate) root: Root,
     /// Symbolic links in the copy, with what they point to.
-    pub links: Vec<(PathBuf, PathBuf)>,
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Copies the tree or file that a root names into a directory that is new or empty.
 ///
 /// # Errors
 /// [`CopyError`]; what was copied until then stays for a look.
-pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTree, CopyError> {
+pub(crate) fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTree, CopyError> {
     let original = source.real.as_path();
     fsio::prepare_target(original, target, store)?;
     let mut copy = target.to_owned();
@@ -54,7 +54,7 @@ pub fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTr
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.
 #[must_use]
-pub fn references_to(files: Vec<PathBuf>, path: &Path, workers: &Workers) -> Vec<PathBuf> {
+pub(crate) fn references_to(files: Vec<PathBuf>, path: &Path, workers: &Workers) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let needle = bstr::Finder::new(path.as_os_str().as_bytes());
     let hits = workers.run(files, |file| {

@@ -17,11 +17,11 @@ use crate::fsio::{self, ImagePath};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// As it was given; reports use it.
-    pub given: ImagePath,
+    pub(crate) given: ImagePath,
     /// What it resolves to, symbolic links followed.
-    pub real: ImagePath,
+    pub(crate) real: ImagePath,
     /// For a copy, the original: the policy asks where a file belongs, not where it is being edited.
-    pub stands_for: ImagePath,
+    pub(crate) stands_for: ImagePath,
 }
 
 /// Why an argument cannot be used.
@@ -29,9 +29,9 @@ pub struct Root {
 #[error("cannot resolve it")]
 pub struct RootError {
     /// The argument.
-    pub given: PathBuf,
+    pub(crate) given: PathBuf,
     /// What the system said.
-    pub source: io::Error,
+    pub(crate) source: io::Error,
 }
 
 impl Root {
@@ -39,7 +39,7 @@ impl Root {
     ///
     /// # Errors
     /// [`RootError`] when it does not exist or a directory on the way cannot be searched.
-    pub fn resolve(source: &dyn Source, given: ImagePath) -> Result<Self, RootError> {
+    pub(crate) fn resolve(source: &dyn Source, given: ImagePath) -> Result<Self, RootError> {
         match source.resolve(&given) {
             Ok(real) => Ok(Self { given, stands_for: real.clone(), real }),
             Err(source) => Err(RootError { given: given.into_path(), source }),
@@ -51,7 +51,7 @@ impl Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its path below the argument as given.
-    pub shown: ImagePath,
+    pub(crate) shown: ImagePath,
     root: Arc<Root>,
     /// Where what lies below the argument starts in `shown`, in bytes; `None` for the argument itself.
     below: Option<usize>,
@@ -60,25 +60,25 @@ pub struct Found {
 impl Found {
     /// The path to open: an argument may itself be a symbolic link, what lies below it never is.
     #[must_use]
-    pub fn to_open(&self) -> &ImagePath {
+    pub(crate) fn to_open(&self) -> &ImagePath {
         if self.below.is_none() { &self.root.real } else { &self.shown }
     }
 
     /// The canonical path. Only files that change need it, so it is not kept.
     #[must_use]
-    pub fn real(&self) -> ImagePath {
+    pub(crate) fn real(&self) -> ImagePath {
         self.below(&self.root.real)
     }
 
     /// The canonical path of what a copy was made of; of the file itself otherwise.
     #[must_use]
-    pub fn stands_for(&self) -> ImagePath {
+    pub(crate) fn stands_for(&self) -> ImagePath {
         self.below(&self.root.stands_for)
     }
 
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
-    pub fn is_temporary(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         let path = self.to_open().as_path().as_os_str().as_bytes();
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         fsio::is_temporary(OsStr::from_bytes(name))

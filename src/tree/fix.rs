@@ -27,7 +27,7 @@ use crate::runpath::{
 
 /// Whether files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writing {
+pub(crate) enum Writing {
     /// Only say what would be done.
     Nothing,
     /// Do it.
@@ -36,25 +36,25 @@ pub enum Writing {
 
 /// Everything that decides about a file, beside the file.
 #[derive(Debug)]
-pub struct FixSettings {
+pub(crate) struct FixSettings {
     /// The policy for objects of each class.
-    pub policy: ByClass<Policy>,
+    pub(crate) policy: ByClass<Policy>,
     /// Which tag holds the path.
-    pub tag: TagPolicy,
+    pub(crate) tag: TagPolicy,
     /// Only objects that ask for a driver library.
-    pub only_consumers: bool,
+    pub(crate) only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
-    pub count_consumers: bool,
+    pub(crate) count_consumers: bool,
     /// Look up what `--clean` needs to know of the machine.
-    pub clean: Option<Clean>,
+    pub(crate) clean: Option<Clean>,
     /// The names that make an object one of them.
-    pub libraries: DriverLibraries,
+    pub(crate) libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
-    pub machines: Vec<&'static Machine>,
+    pub(crate) machines: Vec<&'static Machine>,
     /// Whether to write, and how.
-    pub writing: Writing,
+    pub(crate) writing: Writing,
     /// What may not be written.
-    pub store: Store,
+    pub(crate) store: Store,
 }
 
 /// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
@@ -64,7 +64,7 @@ enum FirstLook {
 }
 
 /// Does every file of a list; the reports are in its order. `done` hears of each as soon as it is finished.
-pub fn fix(
+pub(crate) fn fix(
     files: Vec<Found>,
     settings: &FixSettings,
     workers: &Workers,

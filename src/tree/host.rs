@@ -8,14 +8,14 @@ use crate::fsio::{self, FileError, ImagePath, Opened, Sniffed, Sysroot};
 
 /// This machine, or the image below one of its directories.
 #[derive(Clone, Debug, Default)]
-pub struct HostSource {
+pub(crate) struct HostSource {
     sysroot: Sysroot,
 }
 
 impl HostSource {
     /// The files below a root.
     #[must_use]
-    pub fn new(sysroot: Sysroot) -> Self {
+    pub(crate) fn new(sysroot: Sysroot) -> Self {
         Self { sysroot }
     }
 }

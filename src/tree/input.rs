@@ -14,17 +14,17 @@ pub struct Input {
     /// Where its files come from.
     pub source: Arc<dyn Source>,
     /// What is walked, in the source.
-    pub paths: Vec<ImagePath>,
+    pub(crate) paths: Vec<ImagePath>,
     /// What the objects are part of.
     pub scope: Scope,
     /// Its paths are names of an image, which are reported with their links followed.
-    pub is_inside: bool,
+    pub(crate) is_inside: bool,
 }
 
 impl Input {
     /// Files and trees: what they need may lie anywhere in the source.
     #[must_use]
-    pub fn tree(source: Arc<dyn Source>, paths: Vec<ImagePath>) -> Self {
+    pub(crate) fn tree(source: Arc<dyn Source>, paths: Vec<ImagePath>) -> Self {
         Self { source, paths, scope: Scope::Tree, is_inside: false }
     }
 
@@ -36,7 +36,7 @@ impl Input {
 
     /// The store paths of a closure: nothing else is there, whatever else the source has.
     #[must_use]
-    pub fn closure(source: Arc<dyn Source>, paths: Vec<ImagePath>, closure: Closure) -> Self {
+    pub(crate) fn closure(source: Arc<dyn Source>, paths: Vec<ImagePath>, closure: Closure) -> Self {
         Self { source, paths, scope: Scope::Closure(closure), is_inside: false }
     }
 

@@ -16,29 +16,29 @@ use crate::fsio::{EditError, FileError, How, StoreRefusal, Undo};
 
 /// One file's result.
 #[derive(Debug)]
-pub struct FileReport {
+pub(crate) struct FileReport {
     /// The path below the argument as given.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What kind of object it is, as far as that was read.
-    pub object: Option<ObjectBrief>,
+    pub(crate) object: Option<ObjectBrief>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// What an object is, before anything else about it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectBrief {
+pub(crate) struct ObjectBrief {
     /// EI_CLASS
-    pub class: Class,
+    pub(crate) class: Class,
     /// The machine that it is for.
-    pub machine: &'static Machine,
+    pub(crate) machine: &'static Machine,
     /// Whether it asks for a driver library; unknown where no option needs it.
-    pub is_consumer: Option<bool>,
+    pub(crate) is_consumer: Option<bool>,
 }
 
 /// What became of a file.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Its path was changed, or would be.
     Changed(Box<PathChange>),
     /// Its path is what it should be.
@@ -56,33 +56,33 @@ pub enum Outcome {
 
 /// A changed path.
 #[derive(Debug)]
-pub struct PathChange {
+pub(crate) struct PathChange {
     /// The canonical path of the file.
-    pub real: PathBuf,
+    pub(crate) real: PathBuf,
     /// The path before; `None` without a tag.
-    pub before: Option<BString>,
+    pub(crate) before: Option<BString>,
     /// The path after; `None` when the tag went.
-    pub after: Option<BString>,
+    pub(crate) after: Option<BString>,
     /// The path tags before.
-    pub tag_before: TagSet,
+    pub(crate) tag_before: TagSet,
     /// The path tag after.
-    pub tag_after: TagSet,
+    pub(crate) tag_after: TagSet,
     /// Where the string went.
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: DynamicSlot,
+    pub(crate) slot: DynamicSlot,
     /// The writes: stage, file offset and bytes.
-    pub patches: Vec<(Stage, u64, u64)>,
+    pub(crate) patches: Vec<(Stage, u64, u64)>,
     /// Bytes written.
-    pub written: u64,
+    pub(crate) written: u64,
     /// Bytes that the file grew by.
-    pub growth: u64,
+    pub(crate) growth: u64,
     /// How it was written; `None` when it only would be.
-    pub how: Option<How>,
+    pub(crate) how: Option<How>,
     /// What a person should know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// How to take it back; `None` when nothing was written.
-    pub undo: Option<Undo>,
+    pub(crate) undo: Option<Undo>,
 }
 
 /// Why a file was left alone.
@@ -103,7 +103,7 @@ pub enum Skip {
 impl Skip {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::NotApplicable(reason) => reason.name(),
             Self::OtherMachine => "other-machine",
@@ -115,7 +115,7 @@ impl Skip {
 
     /// Whether the file is not even ELF: then it is counted, not listed.
     #[must_use]
-    pub fn is_not_elf(&self) -> bool {
+    pub(crate) fn is_not_elf(&self) -> bool {
         *self == Self::NotApplicable(NotApplicable::NotElf)
     }
 }

@@ -16,7 +16,7 @@ impl Workers {
     }
 
     /// Calls `work` for every item. The result's order is the input's, whatever the threads do.
-    pub fn run<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    pub(crate) fn run<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
         match &self.0 {
             Some(pool) if items.len() > 1 => {
                 // Most files are told from their first bytes: a piece of work must be worth handing over. Among a few

@@ -21,7 +21,7 @@ use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 #[derive(Debug)]
 pub struct ShowReport {
     /// The path below the argument as given.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The facts, why there are none, or what is wrong with the file.
     pub facts: Result<Result<Box<ShownObject>, Skip>, FixError>,
 }
@@ -30,51 +30,51 @@ pub struct ShowReport {
 #[derive(Debug)]
 pub struct ShownObject {
     /// Class and machine.
-    pub object: ObjectBrief,
+    pub(crate) object: ObjectBrief,
     /// Most significant byte first.
-    pub is_big_endian: bool,
+    pub(crate) is_big_endian: bool,
     /// ET_EXEC, ET_DYN with or without PT_INTERP.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// PT_INTERP.
-    pub interpreter: Option<BString>,
+    pub(crate) interpreter: Option<BString>,
     /// DT_SONAME.
-    pub soname: Option<BString>,
+    pub(crate) soname: Option<BString>,
     /// Which path tags there are.
-    pub tag: TagSet,
+    pub(crate) tag: TagSet,
     /// The path that the loader uses.
-    pub path: Option<BString>,
+    pub(crate) path: Option<BString>,
     /// Its entries.
-    pub entries: Vec<ShownEntry>,
+    pub(crate) entries: Vec<ShownEntry>,
     /// DT_NEEDED.
-    pub needed: Vec<BString>,
+    pub(crate) needed: Vec<BString>,
     /// Driver libraries that it asks for.
     pub requests: Vec<Request>,
     /// Whether it has a `.note.nixos.ldcache`.
-    pub has_cache_note: bool,
+    pub(crate) has_cache_note: bool,
     /// Where a longer path would go.
-    pub room: Result<Room, String>,
+    pub(crate) room: Result<Room, String>,
 }
 
 /// An entry of a search path.
 #[derive(Debug)]
-pub struct ShownEntry {
+pub(crate) struct ShownEntry {
     /// The entry.
-    pub entry: BString,
+    pub(crate) entry: BString,
     /// Its class.
-    pub class: EntryClass,
+    pub(crate) class: EntryClass,
 }
 
 /// Where a path with the driver directory in front would go.
 #[derive(Debug)]
-pub struct Room {
+pub(crate) struct Room {
     /// Where the string goes.
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: DynamicSlot,
+    pub(crate) slot: DynamicSlot,
     /// Bytes that the file would grow by.
-    pub growth: u64,
+    pub(crate) growth: u64,
     /// Bytes that would be written.
-    pub written: u64,
+    pub(crate) written: u64,
 }
 
 /// Reads every file of a list; `policies` are those for objects of each class.

@@ -31,9 +31,9 @@ pub struct SourceDirectory {
 pub struct SourceFile {
     bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
     /// Device and inode, or two numbers that tell files of the source apart as well.
-    pub identity: (u64, u64),
+    pub(crate) identity: (u64, u64),
     /// `st_mode`
-    pub mode: u32,
+    pub(crate) mode: u32,
 }
 
 impl SourceFile {
@@ -44,7 +44,7 @@ impl SourceFile {
 
     /// Its bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         (*self.bytes).as_ref()
     }
 }

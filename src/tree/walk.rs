@@ -12,9 +12,9 @@ use crate::fsio::ImagePath;
 #[derive(Debug)]
 pub struct Failure {
     /// The path below the argument as given.
-    pub shown: PathBuf,
+    pub(crate) shown: PathBuf,
     /// What the system said.
-    pub error: io::Error,
+    pub(crate) error: io::Error,
 }
 
 /// What a directory has that matters.

@@ -76,7 +76,7 @@ impl Folder {
 impl SourceWorld {
     /// All that a source has; with `within`, nothing but those store paths.
     #[must_use]
-    pub fn new(source: Arc<dyn Source>, within: Option<BTreeSet<BString>>) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>, within: Option<BTreeSet<BString>>) -> Self {
         Self {
             source,
             within,

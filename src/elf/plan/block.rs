@@ -15,8 +15,8 @@ const PADDING: u64 = 64 * 1024;
 /// A new PT_LOAD under construction.
 #[derive(Debug)]
 pub(super) struct Block {
-    pub offset: FileOffset,
-    pub address: Address,
+    pub(crate) offset: FileOffset,
+    pub(crate) address: Address,
     bytes: Vec<u8>,
     writable: bool,
 }

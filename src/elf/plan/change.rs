@@ -39,7 +39,7 @@ impl Change {
 
     /// The path tags that the object has afterwards.
     #[must_use]
-    pub fn tags(&self) -> TagSet {
+    pub(crate) fn tags(&self) -> TagSet {
         match self {
             Self::Set { tag: PathTag::Runpath, .. } => TagSet::Runpath,
             Self::Set { tag: PathTag::Rpath, .. } => TagSet::Rpath,

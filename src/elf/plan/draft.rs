@@ -17,38 +17,38 @@ const ONE_WRITE: u64 = 64 * 1024;
 /// Where the dynamic string table is afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TablePlace {
-    pub address: Address,
-    pub size: u64,
+    pub(crate) address: Address,
+    pub(crate) size: u64,
 }
 
 /// The new state of an object while a rung works on it.
 pub(super) struct Draft<'g> {
-    pub layout: &'g Layout<'g>,
-    pub segments: Vec<Segment>,
-    pub sections: Vec<Section>,
-    pub table_offset: FileOffset,
-    pub section_table_offset: FileOffset,
-    pub strings: TablePlace,
+    pub(crate) layout: &'g Layout<'g>,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) table_offset: FileOffset,
+    pub(crate) section_table_offset: FileOffset,
+    pub(crate) strings: TablePlace,
     /// Where the path's string starts in the table.
-    pub path: StringOffset,
+    pub(crate) path: StringOffset,
     /// Where the dynamic section is; it has `dynamic_slots` entries there, DT_NULLs included.
-    pub dynamic_offset: FileOffset,
-    pub dynamic_address: Address,
-    pub dynamic_slots: u64,
+    pub(crate) dynamic_offset: FileOffset,
+    pub(crate) dynamic_address: Address,
+    pub(crate) dynamic_slots: u64,
     /// File ranges that count from their copy from now on.
-    pub copied: Vec<(FileRange, FileOffset)>,
+    pub(crate) copied: Vec<(FileRange, FileOffset)>,
     /// Sections that got another address: index and the new address.
-    pub moved_sections: BTreeMap<usize, Address>,
-    pub patches: Vec<Patch>,
-    pub new_len: u64,
-    pub prefix_safe: bool,
+    pub(crate) moved_sections: BTreeMap<usize, Address>,
+    pub(crate) patches: Vec<Patch>,
+    pub(crate) new_len: u64,
+    pub(crate) prefix_safe: bool,
     /// An entry of the new table that no loader needs for a moment. When what lies under the grown table is read by the
     /// loader, a table of the old size without it is written first: the new segment is mapped, the dynamic section can
     /// lead there, and only then the table grows over the old bytes.
-    pub interim_without: Option<usize>,
-    pub warnings: Vec<Warning>,
+    pub(crate) interim_without: Option<usize>,
+    pub(crate) warnings: Vec<Warning>,
     /// Bytes of the old table that the new path takes, which must not be scrubbed.
-    pub keep: Option<(StringOffset, u64)>,
+    pub(crate) keep: Option<(StringOffset, u64)>,
 }
 
 /// What a rung answers: a finished draft or one phrase.

@@ -15,23 +15,23 @@ use crate::elf::view::ElfView;
 
 /// An object with everything that is true of it whatever the rung.
 pub(super) struct Layout<'g> {
-    pub view: &'g ElfView<'g>,
+    pub(crate) view: &'g ElfView<'g>,
     /// Which bytes of the string table a reference other than the path tags reads.
-    pub references: References,
+    pub(crate) references: References,
     /// The strings of the path tags, as (offset, bytes without NUL).
-    pub old_paths: Vec<(StringOffset, u64)>,
+    pub(crate) old_paths: Vec<(StringOffset, u64)>,
     /// The new string with its NUL; empty when the tag goes.
-    pub wanted: Vec<u8>,
-    pub slot: SlotPlan,
+    pub(crate) wanted: Vec<u8>,
+    pub(crate) slot: SlotPlan,
     /// The largest page of any kernel for this machine.
-    pub page: Alignment,
-    pub file_len: u64,
+    pub(crate) page: Alignment,
+    pub(crate) file_len: u64,
     /// The end of everything that a header describes.
-    pub content_end: u64,
+    pub(crate) content_end: u64,
     /// Everything in the file that a header describes, but for the PT_LOADs: those say what is mapped, not what is used.
-    pub occupied: Vec<FileRange>,
+    pub(crate) occupied: Vec<FileRange>,
     /// The file ranges of the PT_LOADs.
-    pub loads: Vec<FileRange>,
+    pub(crate) loads: Vec<FileRange>,
 }
 
 impl<'g> Layout<'g> {

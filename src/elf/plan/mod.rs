@@ -20,8 +20,9 @@ mod slot;
 
 pub use self::change::{Change, PathTag};
 pub use self::error::PlanError;
-pub use self::patch::{Atomicity, Content, Patch, Plan, Stage, Warning};
-pub use self::rung::{DynamicSlot, Strategy};
+pub use self::patch::{Atomicity, Content, Patch, Plan, Stage};
+pub(crate) use self::rung::DynamicSlot;
+pub use self::rung::Strategy;
 
 use self::draft::Rung;
 use self::layout::Layout;
@@ -47,7 +48,7 @@ const LADDER: [(Strategy, Attempt); 11] = [
 
 /// Whether something stands behind the object that must be the end of the file; also of a file that is no object.
 #[must_use]
-pub fn has_payload(file: &[u8]) -> bool {
+pub(crate) fn has_payload(file: &[u8]) -> bool {
     let Ok(Subject::Object(view)) = Subject::parse(file) else { return true };
     let end = layout::content_end(&layout::occupied(&view), &layout::loads(&view));
     layout::has_payload(file, end, view.machine().page())

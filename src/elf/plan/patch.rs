@@ -64,7 +64,7 @@ pub struct Patch {
 impl Patch {
     /// One that brings back what stood at a place before an edit.
     #[must_use]
-    pub fn restoring(offset: FileOffset, bytes: &[u8]) -> Self {
+    pub(crate) fn restoring(offset: FileOffset, bytes: &[u8]) -> Self {
         Self { stage: Stage::Table, offset, content: Content::Bytes(bytes.to_vec()) }
     }
 
@@ -80,7 +80,7 @@ impl Patch {
 
 /// Something that a person should know about an edit that is right all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The program header table moved; some versions of strip and old kernels do not expect that.
     TableMoved,
     /// The resolution cache note was neutralised, so the loader searches again.
@@ -94,7 +94,7 @@ pub enum Warning {
 impl Warning {
     /// The sentence that reports print.
     #[must_use]
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::TableMoved => {
                 "the program header table moved: kernels before 5.18 and a later strip may break this file"
@@ -114,7 +114,7 @@ pub struct Plan {
     /// Where the string goes.
     pub strategy: Strategy,
     /// Which dynamic entry holds it.
-    pub slot: DynamicSlot,
+    pub(crate) slot: DynamicSlot,
     /// The writes, in order.
     pub patches: Vec<Patch>,
     /// The file's size before, in bytes.
@@ -124,21 +124,21 @@ pub struct Plan {
     /// Whether every prefix of the writes is a file that loads with the old or the new path.
     pub prefix_safe: bool,
     /// Whether something stands behind the object that must be the end of the file.
-    pub has_payload: bool,
+    pub(crate) has_payload: bool,
     /// What a person should know.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Plan {
     /// Bytes that the plan writes.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.patches.iter().filter_map(Patch::range).map(FileRange::len).fold(0, u64::saturating_add)
     }
 
     /// Bytes that the file grows by.
     #[must_use]
-    pub fn growth(&self) -> u64 {
+    pub(crate) fn growth(&self) -> u64 {
         self.new_len.saturating_sub(self.old_len)
     }
 }

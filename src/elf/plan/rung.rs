@@ -57,7 +57,7 @@ impl fmt::Display for Strategy {
 
 /// Which entry of the dynamic section holds the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DynamicSlot {
+pub(crate) enum DynamicSlot {
     /// One that has the tag already.
     Existing,
     /// The other path tag's, renamed.
@@ -77,7 +77,7 @@ pub enum DynamicSlot {
 impl DynamicSlot {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Existing => "existing",
             Self::Retagged => "retagged",

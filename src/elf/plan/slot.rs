@@ -9,11 +9,11 @@ use crate::elf::view::ElfView;
 #[derive(Clone, Debug)]
 pub(super) struct SlotPlan {
     /// Which entry was taken.
-    pub slot: DynamicSlot,
+    pub(crate) slot: DynamicSlot,
     /// The entries before DT_NULL.
-    pub entries: Vec<DynamicEntry>,
+    pub(crate) entries: Vec<DynamicEntry>,
     /// Indices of the entries whose value is the path's string offset.
-    pub path_at: Vec<usize>,
+    pub(crate) path_at: Vec<usize>,
 }
 
 impl SlotPlan {

@@ -25,7 +25,7 @@ const HEADER: u64 = 12;
 #[derive(Debug)]
 pub(super) struct CacheNote {
     /// Its header, owner and descriptor with their padding, in the file.
-    pub range: FileRange,
+    pub(crate) range: FileRange,
     /// The descriptor, from the start of `range`.
     descriptor: FileRange,
     /// Where it starts in its segment, bytes.

@@ -16,13 +16,13 @@ use crate::elf::units::{FileOffset, FileRange, len64};
 /// A program header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawSegment {
-    pub kind: u32,
-    pub flags: u32,
-    pub offset: u64,
-    pub address: u64,
-    pub file_size: u64,
-    pub memory_size: u64,
-    pub align: u64,
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) address: u64,
+    pub(crate) file_size: u64,
+    pub(crate) memory_size: u64,
+    pub(crate) align: u64,
 }
 
 impl RawSegment {
@@ -43,9 +43,9 @@ impl RawSegment {
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     /// Offsets of names in the string table.
-    pub names: Vec<u32>,
+    pub(crate) names: Vec<u32>,
     /// The bytes of every record.
-    pub records: Vec<FileRange>,
+    pub(crate) records: Vec<FileRange>,
 }
 
 impl Versions {
@@ -60,16 +60,16 @@ impl Versions {
 /// A section header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawSection {
-    pub name: u32,
-    pub kind: u32,
-    pub flags: u64,
-    pub address: u64,
-    pub offset: u64,
-    pub size: u64,
-    pub link: u32,
-    pub info: u32,
-    pub align: u64,
-    pub entry_size: u64,
+    pub(crate) name: u32,
+    pub(crate) kind: u32,
+    pub(crate) flags: u64,
+    pub(crate) address: u64,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) link: u32,
+    pub(crate) info: u32,
+    pub(crate) align: u64,
+    pub(crate) entry_size: u64,
 }
 
 impl RawSection {
@@ -85,23 +85,23 @@ impl RawSection {
 /// The parts of an object that an edit may touch, and what names them.
 #[derive(Debug)]
 pub(super) struct Shape<'i, 'a> {
-    pub image: &'i Image<'a>,
+    pub(crate) image: &'i Image<'a>,
     /// e_ident, e_type, e_machine, e_version, e_entry, e_flags, e_ehsize, e_phentsize, e_shentsize, e_shnum, e_shstrndx.
-    pub constant_header: ([u8; 16], [u64; 10]),
-    pub header_size: u64,
-    pub table_offset: u64,
-    pub table_size: u64,
-    pub section_table_offset: u64,
-    pub section_table_size: u64,
-    pub segments: Vec<RawSegment>,
-    pub sections: Vec<RawSection>,
+    pub(crate) constant_header: ([u8; 16], [u64; 10]),
+    pub(crate) header_size: u64,
+    pub(crate) table_offset: u64,
+    pub(crate) table_size: u64,
+    pub(crate) section_table_offset: u64,
+    pub(crate) section_table_size: u64,
+    pub(crate) segments: Vec<RawSegment>,
+    pub(crate) sections: Vec<RawSection>,
     /// (tag, value) up to DT_NULL.
-    pub dynamic: Vec<(u64, u64)>,
-    pub dynamic_segment: RawSegment,
-    pub dynamic_offset: u64,
+    pub(crate) dynamic: Vec<(u64, u64)>,
+    pub(crate) dynamic_segment: RawSegment,
+    pub(crate) dynamic_offset: u64,
     /// The whole of PT_DYNAMIC in the file.
-    pub dynamic_size: u64,
-    pub symbol_size: u64,
+    pub(crate) dynamic_size: u64,
+    pub(crate) symbol_size: u64,
     is_64: bool,
     endian: Endianness,
 }
@@ -353,9 +353,9 @@ impl<'i, 'a> Shape<'i, 'a> {
 /// A symbol record, with the one field apart that may follow a moved section.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SymbolParts<'s> {
-    pub value: u64,
-    pub section: u16,
-    pub rest: (&'s [u8], &'s [u8]),
+    pub(crate) value: u64,
+    pub(crate) section: u16,
+    pub(crate) rest: (&'s [u8], &'s [u8]),
 }
 
 /// The bytes of a range of an image.

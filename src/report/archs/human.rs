@@ -14,7 +14,7 @@ use crate::tree::ArchsReport;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     for report in &run.files {
         match &report.code {
             Ok(code) if human.detail == Detail::Quiet || run.sum_only => warn(human, report, code, err)?,

@@ -103,7 +103,7 @@ struct Row<'a> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |report: &&ArchsReport| match &report.code {
         Err(_) => true,
         Ok(code) if run.sum_only => problems(code) > 0,

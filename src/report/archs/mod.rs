@@ -1,7 +1,7 @@
 //! What `archs` prints.
 
-pub mod human;
-pub mod json;
+pub(crate) mod human;
+pub(crate) mod json;
 mod run;
 
-pub use run::ArchsRun;
+pub(crate) use run::ArchsRun;

@@ -9,7 +9,7 @@ use crate::tree::ArchsReport;
 
 /// What was found, and what of it is wanted.
 #[derive(Debug)]
-pub struct ArchsRun {
+pub(crate) struct ArchsRun {
     /// Every file, in path order.
     pub files: Vec<ArchsReport>,
     /// Leave the files out.

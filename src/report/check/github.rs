@@ -10,7 +10,7 @@ use crate::report::text::escaped;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     for finding in &run.report.findings {
         let command = match finding.severity {
             Severity::Error => "error",

@@ -11,7 +11,7 @@ use crate::report::human::{Detail, Human};
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let least = match human.detail {
         Detail::Quiet => Severity::Error,
         Detail::Normal => Severity::Warning,

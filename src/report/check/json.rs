@@ -9,7 +9,7 @@ use crate::check::{self, ObjectReport, RequestReport, Severity, Verdict};
 use crate::report::document::{self, Bytes, SCHEMA};
 
 /// The document's JSON Schema.
-pub const SCHEMA_FILE: &str = include_str!("check.schema.json");
+pub(crate) const SCHEMA_FILE: &str = include_str!("check.schema.json");
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -94,7 +94,7 @@ struct Summary {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |object: &&ObjectReport| all || !object.requests.is_empty();
     let document = Document {
         schema: SCHEMA,

@@ -12,7 +12,7 @@ use crate::report::text::escaped;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let consumers = run.report.objects.iter().filter(|object| !object.requests.is_empty());
     let mut cases: BTreeMap<&Path, Vec<&Finding>> =
         consumers.map(|object| (object.facts.shown.as_path(), Vec::new())).collect();

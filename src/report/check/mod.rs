@@ -1,11 +1,11 @@
 //! What `check` prints: one file for each format, all over the same run.
 
-pub mod github;
-pub mod human;
-pub mod json;
-pub mod junit;
+pub(crate) mod github;
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod junit;
 mod run;
-pub mod runtime_list;
-pub mod sarif;
+pub(crate) mod runtime_list;
+pub(crate) mod sarif;
 
-pub use run::CheckRun;
+pub(crate) use run::CheckRun;

@@ -4,7 +4,7 @@ use crate::check::{Allowed, CheckReport, Severity};
 
 /// A check and what was done with its findings.
 #[derive(Debug)]
-pub struct CheckRun {
+pub(crate) struct CheckRun {
     /// The result; its findings are those that no row excuses.
     pub report: CheckReport,
     /// Those that an allowlist or a baseline excuses.
@@ -14,13 +14,13 @@ pub struct CheckRun {
 impl CheckRun {
     /// How many of the findings `fix` repairs.
     #[must_use]
-    pub fn fixable(&self) -> usize {
+    pub(crate) fn fixable(&self) -> usize {
         self.report.findings.iter().filter(|finding| finding.fixable).count()
     }
 
     /// The worst finding.
     #[must_use]
-    pub fn worst(&self) -> Option<Severity> {
+    pub(crate) fn worst(&self) -> Option<Severity> {
         self.report.findings.iter().map(|finding| finding.severity).max()
     }
 }

@@ -15,7 +15,7 @@ const COMMAND: &str = "runtime-list";
 
 /// A library that an object will look for in the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuntimeEntry {
+pub(crate) struct RuntimeEntry {
     /// The object that asks.
     pub path: String,
     /// EI_CLASS of the object.
@@ -31,7 +31,7 @@ pub struct RuntimeEntry {
 /// Why a file is no runtime list.
 #[derive(Debug, thiserror::Error)]
 #[error("is no runtime list (check --runtime-list FILE writes one): {0}")]
-pub struct RuntimeListError(&'static str);
+pub(crate) struct RuntimeListError(&'static str);
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -53,7 +53,7 @@ struct Request<'a> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let requests = run.report.objects.iter().flat_map(left_to_the_target).collect();
     document::print(&Document { schema: SCHEMA, command: COMMAND, requests }, out)
 }
@@ -76,7 +76,7 @@ fn left_to_the_target(object: &ObjectReport) -> impl Iterator<Item = Request<'_>
 ///
 /// # Errors
 /// [`RuntimeListError`] for anything else.
-pub fn read(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
+pub(crate) fn read(text: &[u8]) -> Result<Vec<RuntimeEntry>, RuntimeListError> {
     let document: Value = serde_json::from_slice(text).map_err(|_| RuntimeListError("not JSON"))?;
     if document.get("command").and_then(Value::as_str) != Some(COMMAND) {
         return Err(RuntimeListError("\"command\" is not \"runtime-list\""));

@@ -15,7 +15,7 @@ use crate::report::document;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let rules = RULES.iter().map(|rule| {
         json!({
             "id": rule.code,

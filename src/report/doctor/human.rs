@@ -9,7 +9,7 @@ use crate::report::human::{Detail, Human};
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, found: &[Diagnosis], out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, found: &[Diagnosis], out: &mut dyn Write) -> io::Result<()> {
     for diagnosis in found.iter().filter(|diagnosis| human.detail > Detail::Quiet || diagnosis.severity.is_some()) {
         let label =
             diagnosis.severity.map_or_else(|| human.out.fine_label(), |severity| human.out.severity_label(severity));

@@ -27,7 +27,7 @@ struct Diagnosis<'a> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(found: &[check::Diagnosis], out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(found: &[check::Diagnosis], out: &mut dyn Write) -> io::Result<()> {
     let diagnoses = found.iter().map(Diagnosis::new).collect();
     document::print(&Document { schema: SCHEMA, command: "doctor", diagnoses }, out)
 }

@@ -1,4 +1,4 @@
 //! What `doctor` prints.
 
-pub mod human;
-pub mod json;
+pub(crate) mod human;
+pub(crate) mod json;

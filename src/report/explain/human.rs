@@ -15,7 +15,7 @@ use crate::runpath::EntryClass;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let libc = libc_name(explanation.libc);
     human.path(out, path)?;
     write!(out, ": searched by ")?;

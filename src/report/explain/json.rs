@@ -73,7 +73,7 @@ struct Finding {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let document = Document {
         schema: SCHEMA,
         command: "explain",

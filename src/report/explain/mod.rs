@@ -1,5 +1,5 @@
 //! What `explain` prints.
 
-pub mod human;
-pub mod json;
+pub(crate) mod human;
+pub(crate) mod json;
 mod words;

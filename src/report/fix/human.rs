@@ -16,7 +16,7 @@ use crate::tree::{FileReport, Outcome, PathChange};
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, run: &FixRun, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, run: &FixRun, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     for report in &run.files {
         print_file(human, report, run.mode, out, err)?;
     }
@@ -128,7 +128,7 @@ fn print_difference(human: &Human, path: &Path, change: &PathChange, out: &mut d
 
 /// Why a file failed, in one line; empty when it did not.
 #[must_use]
-pub fn reason(report: &FileReport) -> String {
+pub(crate) fn reason(report: &FileReport) -> String {
     match &report.outcome {
         Outcome::Failed(error) => with_sources(error),
         Outcome::Changed(_) | Outcome::Conforms { .. } | Outcome::Skipped(_) => String::new(),
@@ -139,7 +139,7 @@ pub fn reason(report: &FileReport) -> String {
 ///
 /// # Errors
 /// What writing says.
-pub fn print_revert(
+pub(crate) fn print_revert(
     human: &Human,
     reports: &[RevertReport],
     out: &mut dyn Write,

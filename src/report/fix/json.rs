@@ -96,7 +96,7 @@ struct References<'a> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |report: &&FileReport| all || !matches!(&report.outcome, Outcome::Skipped(s) if s.is_not_elf());
     let document = Document {
         schema: SCHEMA,
@@ -199,7 +199,7 @@ struct RevertSummary {
 ///
 /// # Errors
 /// What writing says.
-pub fn print_revert(reports: &[RevertReport], out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print_revert(reports: &[RevertReport], out: &mut dyn Write) -> io::Result<()> {
     let failed = reports.iter().filter(|report| report.result.is_err()).count();
     let document = RevertDocument {
         schema: SCHEMA,

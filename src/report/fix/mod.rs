@@ -1,10 +1,10 @@
 //! What `fix` prints, and the receipts that `fix --revert` reads.
 
-pub mod human;
-pub mod json;
+pub(crate) mod human;
+pub(crate) mod json;
 mod receipt;
 mod run;
 mod summary;
 
-pub use receipt::{Receipt, ReceiptError, Reverted};
-pub use run::{CopyNotes, FixRun, Mode, RevertReport};
+pub(crate) use receipt::{Receipt, Reverted};
+pub(crate) use run::{CopyNotes, FixRun, Mode, RevertReport};

@@ -22,7 +22,7 @@ struct Head {
 
 /// What `fix --receipt` writes and `fix --revert` reads.
 #[derive(Debug)]
-pub struct Receipt {
+pub(crate) struct Receipt {
     /// One for each edited file.
     pub files: Vec<Reverted>,
     /// Whether the last line has no end: the run was killed while it wrote it, and not all of that edit is known.
@@ -52,7 +52,7 @@ struct SavedHex {
 
 /// Why a text is no receipt.
 #[derive(Debug, thiserror::Error)]
-pub enum ReceiptError {
+pub(crate) enum ReceiptError {
     /// Not the JSON that a receipt is.
     #[error("not a receipt")]
     Json(#[from] serde_json::Error),
@@ -66,7 +66,7 @@ pub enum ReceiptError {
 
 /// One file of a receipt.
 #[derive(Debug)]
-pub struct Reverted {
+pub(crate) struct Reverted {
     /// The canonical path.
     pub path: PathBuf,
     /// How to take the edit back.
@@ -78,7 +78,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ReceiptError::Json`], which no receipt that this program makes gives.
-    pub fn head() -> Result<String, ReceiptError> {
+    pub(crate) fn head() -> Result<String, ReceiptError> {
         Ok(serde_json::to_string(&Head { schema: SCHEMA.to_owned() })? + "\n")
     }
 
@@ -86,7 +86,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ReceiptError::Json`], which no receipt that this program makes gives.
-    pub fn line(report: &FileReport) -> Result<Option<String>, ReceiptError> {
+    pub(crate) fn line(report: &FileReport) -> Result<Option<String>, ReceiptError> {
         let Outcome::Changed(change) = &report.outcome else { return Ok(None) };
         let Some(undo) = &change.undo else { return Ok(None) };
         let path = change.real.as_os_str().as_bytes();
@@ -106,7 +106,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ReceiptError`] when it is no receipt.
-    pub fn parse(text: &[u8]) -> Result<Self, ReceiptError> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, ReceiptError> {
         let whole = text.rsplitn(2, |byte| *byte == b'\n').nth(1).unwrap_or(text);
         let mut lines = whole.split(|byte| *byte == b'\n');
         let head: Head = serde_json::from_slice(lines.next().unwrap_or_default())?;

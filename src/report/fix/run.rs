@@ -6,7 +6,7 @@ use crate::tree::{FileReport, FixError};
 
 /// What the run did with changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Replaced files.
     Replace,
     /// Wrote to the files themselves.
@@ -24,7 +24,7 @@ pub enum Mode {
 impl Mode {
     /// The word used in every output format.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Replace => "replace",
             Self::InPlace => "in-place",
@@ -37,14 +37,14 @@ impl Mode {
 
     /// Whether files were written.
     #[must_use]
-    pub fn writes(self) -> bool {
+    pub(crate) fn writes(self) -> bool {
         matches!(self, Self::Replace | Self::InPlace | Self::Output)
     }
 }
 
 /// What in a patched copy still points to the original.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyNotes {
+pub(crate) struct CopyNotes {
     /// The original store path.
     pub original: PathBuf,
     /// Entries of search paths below it.
@@ -55,7 +55,7 @@ pub struct CopyNotes {
 
 /// Everything that `fix` found out.
 #[derive(Debug)]
-pub struct FixRun {
+pub(crate) struct FixRun {
     /// What it did with changes.
     pub mode: Mode,
     /// One report for each file, in path order.
@@ -68,7 +68,7 @@ pub struct FixRun {
 
 /// What became of one file of a receipt.
 #[derive(Debug)]
-pub struct RevertReport {
+pub(crate) struct RevertReport {
     /// The canonical path.
     pub path: PathBuf,
     /// Why it is as it was.

@@ -12,7 +12,7 @@ const WIDEST: usize = 7;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(palette: &Palette, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(palette: &Palette, out: &mut dyn Write) -> io::Result<()> {
     for rule in RULES {
         let label = palette.severity_label(rule.severity);
         // Colours have no width.
@@ -27,7 +27,7 @@ pub fn print(palette: &Palette, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print_one(rule: &Rule, palette: &Palette, width: usize, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print_one(rule: &Rule, palette: &Palette, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let fix = if rule.fixable { ", repaired by fix" } else { "" };
     writeln!(out, "{} {} ({}{fix})", rule.code, rule.slug, palette.severity_label(rule.severity))?;
     for (title, text) in

@@ -30,7 +30,7 @@ struct Rule {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(rules: &[&check::Rule], out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(rules: &[&check::Rule], out: &mut dyn Write) -> io::Result<()> {
     let rules = rules.iter().map(|rule| Rule::new(rule)).collect();
     document::print(&Document { schema: SCHEMA, command: "rules", rules }, out)
 }

@@ -8,7 +8,7 @@ use crate::check::RULES;
 ///
 /// # Errors
 /// What writing says.
-pub fn print(out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, ".SH FINDINGS")?;
     for rule in RULES {
         let fix = if rule.fixable { ", repaired by fix" } else { "" };

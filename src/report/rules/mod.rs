@@ -1,5 +1,5 @@
 //! What `rules` prints.
 
-pub mod human;
-pub mod json;
-pub mod man;
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod man;

@@ -12,7 +12,7 @@ use crate::tree::{ShowReport, ShownObject};
 ///
 /// # Errors
 /// What writing says.
-pub fn print(human: &Human, reports: &[ShowReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, reports: &[ShowReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     for report in reports {
         match &report.facts {
             Ok(Ok(facts)) => print_facts(human, &report.path, facts, out)?,
@@ -28,7 +28,12 @@ pub fn print(human: &Human, reports: &[ShowReport], out: &mut dyn Write, err: &m
 ///
 /// # Errors
 /// What writing says.
-pub fn print_paths(human: &Human, reports: &[ShowReport], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print_paths(
+    human: &Human,
+    reports: &[ShowReport],
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<()> {
     for report in reports {
         match &report.facts {
             Ok(Ok(_)) => {

@@ -76,7 +76,7 @@ enum Room<'a> {
 ///
 /// # Errors
 /// What writing says.
-pub fn print(reports: &[ShowReport], all: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(reports: &[ShowReport], all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |report: &&ShowReport| all || !matches!(&report.facts, Ok(Err(skip)) if skip.is_not_elf());
     let files = reports.iter().filter(is_listed).map(File::new).collect();
     document::print(&Document { schema: SCHEMA, command: "show", files }, out)

@@ -1,4 +1,4 @@
 //! What `show` prints.
 
-pub mod human;
-pub mod json;
+pub(crate) mod human;
+pub(crate) mod json;
