@@ -30,7 +30,7 @@ pub(super) fn print(document: &impl Serialize, out: &mut dyn Write) -> io::Resul
 
 /// Bytes that are nearly always text: a path, a name, an entry.
 ///
-/// The field `path` is a text. Where the bytes are not UTF-8 it is escaped, and [`print`] puts a `pathHex` beside it. It
+/// The field `path` is a text. Where the bytes are not UTF-8 it is escaped, and [`print()`] puts a `pathHex` beside it. It
 /// must be a field of a struct: an element of a list has no place for a sibling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(&'a [u8]);
