@@ -10,6 +10,8 @@ pub mod explain;
 pub mod fix;
 mod human;
 pub mod rules;
+#[cfg(test)]
+mod schema;
 pub mod show;
 mod text;
 
