@@ -1,7 +1,7 @@
 //! What the JSON documents share: one versioned document on standard output, and nothing else there.
 //!
 //! A document is a struct, and so is each of its parts. Bytes that are not UTF-8 are escaped as `\xNN`, with a sibling
-//! `…Hex` that holds them exactly: see [`Bytes`].
+//! `…Hex` that holds them exactly: see [`Text`].
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +19,7 @@ pub(super) const SCHEMA: &str = "cuda-runpath/1";
 /// Prints a document.
 ///
 /// It becomes a [`Value`] first, for two reasons: keys come out sorted, so that the order of a struct's fields is free to
-/// follow what they mean; and only a value can still get the siblings of its [`Bytes`].
+/// follow what they mean; and only a value can still get the siblings of its [`Text`].
 pub(super) fn print(document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut document = serde_json::to_value(document)?;
     add_siblings(&mut document);
@@ -33,9 +33,9 @@ pub(super) fn print(document: &impl Serialize, out: &mut dyn Write) -> io::Resul
 /// The field `path` is a text. Where the bytes are not UTF-8 it is escaped, and [`print()`] puts a `pathHex` beside it. It
 /// must be a field of a struct: an element of a list has no place for a sibling.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes<'a>(&'a [u8]);
+pub(super) struct Text<'a>(&'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> Text<'a> {
     pub(super) fn new(bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self(bytes.as_ref())
     }
@@ -45,7 +45,7 @@ impl<'a> Bytes<'a> {
     }
 }
 
-impl Serialize for Bytes<'_> {
+impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(self.0) {
             Ok(text) => serializer.serialize_str(text),
@@ -54,7 +54,7 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// What stands in for [`Bytes`] that are not UTF-8 until they get their sibling. No field of a document has these names.
+/// What stands in for [`Text`] that is not UTF-8 until it gets its sibling. No field of a document has these names.
 #[derive(Serialize)]
 struct Escaped {
     #[serde(rename = "$text")]
@@ -87,12 +87,12 @@ fn add_siblings(value: &mut Value) {
 /// A path by itself, in a list.
 #[derive(Serialize)]
 pub(super) struct PathItem<'a> {
-    path: Bytes<'a>,
+    path: Text<'a>,
 }
 
 impl<'a> PathItem<'a> {
     pub(super) fn new(path: &'a Path) -> Self {
-        Self { path: Bytes::of_path(path) }
+        Self { path: Text::of_path(path) }
     }
 }
 
@@ -102,13 +102,13 @@ impl<'a> PathItem<'a> {
 pub(super) struct Skipped<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    same_as: Option<Bytes<'a>>,
+    same_as: Option<Text<'a>>,
 }
 
 impl<'a> Skipped<'a> {
     pub(super) fn new(skip: &'a Skip) -> Self {
         let same_as = match skip {
-            Skip::SameFile(first) => Some(Bytes::of_path(first)),
+            Skip::SameFile(first) => Some(Text::of_path(first)),
             Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::Temporary => None,
         };
         Self { reason: skip.name(), same_as }
@@ -133,14 +133,14 @@ mod tests {
 
     #[derive(Serialize)]
     struct Part<'a> {
-        path: Bytes<'a>,
+        path: Text<'a>,
     }
 
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Whole<'a> {
-        search_path: Option<Bytes<'a>>,
-        before: Option<Bytes<'a>>,
+        search_path: Option<Text<'a>>,
+        before: Option<Text<'a>>,
         parts: Vec<Part<'a>>,
         #[serde(flatten)]
         part: Part<'a>,
@@ -148,9 +148,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_have_a_sibling() {
-        let part = |path| Part { path: Bytes::new(path) };
+        let part = |path| Part { path: Text::new(path) };
         let whole = Whole {
-            search_path: Some(Bytes::new(b"a\xff\n")),
+            search_path: Some(Text::new(b"a\xff\n")),
             before: None,
             parts: vec![part(b"\x80".as_slice()), part(b"b".as_slice())],
             part: part(b"\xfe".as_slice()),

@@ -104,7 +104,7 @@ impl Human {
         self.name(out, path.as_os_str().as_bytes())
     }
 
-    /// Bytes that came from a file, as the stream can take them.
+    /// Text that came from a file, as the stream can take them.
     pub(super) fn name(&self, out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
         text::name(out, bytes, self.escape_out)
     }

@@ -10,6 +10,8 @@ pub(crate) mod explain;
 pub(crate) mod fix;
 mod human;
 pub(crate) mod rules;
+#[cfg(test)]
+mod schema;
 pub(crate) mod show;
 mod text;
 

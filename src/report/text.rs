@@ -20,7 +20,7 @@ pub(super) fn name(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Res
     }
 }
 
-/// Bytes as text: what is not UTF-8 as `\xNN`, control characters as `\n` or `\u{1b}`.
+/// Text as text: what is not UTF-8 as `\xNN`, control characters as `\n` or `\u{1b}`.
 pub(super) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -39,7 +39,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Text as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
     for byte in bytes {

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -32,6 +32,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
     ("serde", &["report"]),
+    ("schemars", &["report"]),
     ("memmap2", &["fsio"]),
     ("tempfile", &["fsio"]),
     ("rustix", &["fsio"]),

@@ -7,76 +7,76 @@ use serde::Serialize;
 
 use super::run::ArchsRun;
 use crate::cuda::{Capability, GpuCode, Runs, Tallies, bytes_of};
-use crate::report::document::{self, Bytes, Failed, SCHEMA};
+use crate::report::document::{self, Failed, SCHEMA, Text};
 use crate::tree::ArchsReport;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ArchsDocument<'a> {
     schema: &'static str,
     command: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    files: Option<Vec<File<'a>>>,
+    files: Option<Vec<ArchsFile<'a>>>,
     /// The code of all files.
-    sum: Vec<Row<'a>>,
-    summary: Summary,
+    sum: Vec<ArchsRow<'a>>,
+    summary: ArchsSummary,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+struct ArchsSummary {
     files: usize,
     with_gpu_code: usize,
     failed: usize,
     problems: u64,
     #[serde(flatten)]
-    sums: Sums,
+    sums: ArchsSums,
 }
 
 #[derive(Serialize)]
-struct File<'a> {
-    path: Bytes<'a>,
+struct ArchsFile<'a> {
+    path: Text<'a>,
     #[serde(flatten)]
-    found: Found<'a>,
+    found: ArchsFound<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Found<'a> {
-    Code(Code<'a>),
+enum ArchsFound<'a> {
+    Code(ArchsCode<'a>),
     Failed(Failed),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Code<'a> {
+struct ArchsCode<'a> {
     #[serde(flatten)]
-    sums: Sums,
-    code: Vec<Row<'a>>,
+    sums: ArchsSums,
+    code: Vec<ArchsRow<'a>>,
     problems: Vec<String>,
     more_problems: u64,
 }
 
 /// What there is in a file, or in all of them, and of what use it is.
 #[derive(Serialize)]
-struct Sums {
+struct ArchsSums {
     containers: u64,
     empty: u64,
     bytes: u64,
     #[serde(flatten)]
-    use_of_it: Option<Use>,
+    use_of_it: Option<ArchsUse>,
 }
 
 /// For the GPUs of `--unused-for`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Use {
+struct ArchsUse {
     unused_bytes: u64,
-    targets: Vec<Target>,
+    targets: Vec<ArchsTarget>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Target {
+struct ArchsTarget {
     capability: String,
     runs: &'static str,
     through: Option<String>,
@@ -87,8 +87,8 @@ struct Target {
 /// The code of one section for one architecture.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
-    section: Bytes<'a>,
+struct ArchsRow<'a> {
+    section: Text<'a>,
     architecture: String,
     capability: String,
     kind: &'static str,
@@ -109,39 +109,40 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
         Ok(code) if run.sum_only => problems(code) > 0,
         Ok(code) => all || !code.places.is_empty(),
     };
-    let files: Vec<File> = run.files.iter().filter(is_listed).map(|report| File::new(report, &run.gpus)).collect();
+    let files: Vec<ArchsFile> =
+        run.files.iter().filter(is_listed).map(|report| ArchsFile::new(report, &run.gpus)).collect();
     let (sum, every) = (run.sum(), run.together());
-    let document = Document {
+    let document = ArchsDocument {
         schema: SCHEMA,
         command: "archs",
         files: (!run.sum_only || !files.is_empty()).then_some(files),
         sum: sum.iter().flat_map(|(name, tallies)| rows(name, tallies)).collect(),
-        summary: Summary {
+        summary: ArchsSummary {
             files: run.files.len(),
             with_gpu_code: run.with_code(),
             failed: run.files.iter().filter(|report| report.code.is_err()).count(),
             problems: problems(&every),
-            sums: Sums::new(&every, &run.gpus),
+            sums: ArchsSums::new(&every, &run.gpus),
         },
     };
     document::print(&document, out)
 }
 
-impl<'a> File<'a> {
+impl<'a> ArchsFile<'a> {
     fn new(report: &'a ArchsReport, gpus: &[Capability]) -> Self {
         let found = match &report.code {
-            Ok(code) => Found::Code(Code::new(code, gpus)),
-            Err(error) => Found::Failed(Failed::new(error)),
+            Ok(code) => ArchsFound::Code(ArchsCode::new(code, gpus)),
+            Err(error) => ArchsFound::Failed(Failed::new(error)),
         };
-        Self { path: Bytes::of_path(&report.path), found }
+        Self { path: Text::of_path(&report.path), found }
     }
 }
 
-impl<'a> Code<'a> {
+impl<'a> ArchsCode<'a> {
     fn new(code: &'a GpuCode, gpus: &[Capability]) -> Self {
         let places = || code.places.iter();
         Self {
-            sums: Sums::new(code, gpus),
+            sums: ArchsSums::new(code, gpus),
             code: places().flat_map(|place| rows(&place.name, &place.code)).collect(),
             problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
             more_problems: places().map(|place| place.more_problems).sum(),
@@ -149,11 +150,11 @@ impl<'a> Code<'a> {
     }
 }
 
-impl Sums {
+impl ArchsSums {
     fn new(code: &GpuCode, gpus: &[Capability]) -> Self {
-        let use_of_it = || Use {
+        let use_of_it = || ArchsUse {
             unused_bytes: bytes_of(&code.unused(gpus)),
-            targets: gpus.iter().map(|gpu| Target::new(code, *gpu)).collect(),
+            targets: gpus.iter().map(|gpu| ArchsTarget::new(code, *gpu)).collect(),
         };
         Self {
             containers: code.places.iter().map(|place| place.containers).sum(),
@@ -164,7 +165,7 @@ impl Sums {
     }
 }
 
-impl Target {
+impl ArchsTarget {
     fn new(code: &GpuCode, gpu: Capability) -> Self {
         let (containers, containers_for) = code.containers_for(gpu);
         let (runs, through) = match code.runs_on(gpu) {
@@ -183,9 +184,9 @@ fn problems(code: &GpuCode) -> u64 {
     code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
-fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = Row<'a>> {
-    tallies.iter().map(move |(code, tally)| Row {
-        section: Bytes::new(name),
+fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = ArchsRow<'a>> {
+    tallies.iter().map(move |(code, tally)| ArchsRow {
+        section: Text::new(name),
         architecture: code.architecture(),
         capability: code.capability.to_string(),
         kind: code.kind.name(),

@@ -2,65 +2,93 @@
 
 use std::io::{self, Write};
 
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::run::CheckRun;
 use crate::check::{self, ObjectReport, RequestReport, Severity, Verdict};
-use crate::report::document::{self, Bytes, SCHEMA};
+use crate::report::document::{self, SCHEMA, Text};
 
 /// The document's JSON Schema.
 pub(crate) const SCHEMA_FILE: &str = include_str!("check.schema.json");
 
+#[cfg(test)]
+const VERDICTS: [&str; 3] = ["pass", "runtime", "fail"];
+#[cfg(test)]
+const ANSWERS: [&str; 7] = ["compat", "driver", "driver-at-runtime", "stub", "other", "interrupted", "nothing"];
+
+/// Findings and verdicts. Bytes that are not UTF-8 are escaped as \xNN, with a sibling whose name ends in Hex that holds
+/// them exactly. New fields may come; none goes or changes its meaning while schema is cuda-runpath/1.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(test, derive(JsonSchema), schemars(title = "cuda-runpath check --json"))]
+struct CheckDocument<'a> {
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    #[cfg_attr(test, schemars(extend("const" = "check")))]
     command: &'static str,
-    objects: Vec<Object<'a>>,
-    findings: Vec<Finding<'a>>,
-    allowed: Vec<Allowed<'a>>,
-    summary: Summary,
+    /// Those that ask for a driver library; with -v the others too.
+    objects: Vec<CheckObject<'a>>,
+    findings: Vec<CheckFinding<'a>>,
+    allowed: Vec<CheckAllowed<'a>>,
+    summary: CheckSummary,
 }
 
-/// A file that was looked at.
+/// An ELF file that was looked at.
 #[derive(Serialize)]
-struct Object<'a> {
-    path: Bytes<'a>,
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckObject<'a> {
+    path: Text<'a>,
+    #[cfg_attr(test, schemars(extend("enum" = [32, 64])))]
     class: u8,
     machine: &'static str,
     /// The wrapper that starts this hidden program.
     #[serde(skip_serializing_if = "Option::is_none")]
-    wrapper: Option<Bytes<'a>>,
+    #[cfg_attr(test, schemars(with = "Text"))]
+    wrapper: Option<Text<'a>>,
     /// The worst of its requests.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "&str", extend("enum" = VERDICTS)))]
     verdict: Option<&'static str>,
-    requests: Vec<Request<'a>>,
+    requests: Vec<CheckRequest<'a>>,
 }
 
-/// A driver library that the object asks for.
+/// A driver library that an object asks for.
 #[derive(Serialize)]
-struct Request<'a> {
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckRequest<'a> {
     soname: &'a str,
+    #[cfg_attr(test, schemars(extend("enum" = ["needed", "note", "string"])))]
     kind: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = VERDICTS)))]
     verdict: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = ANSWERS)))]
     answer: &'static str,
     /// The file or directory that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Bytes<'a>>,
+    #[cfg_attr(test, schemars(with = "Text"))]
+    place: Option<Text<'a>>,
     /// The program in which that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    program: Option<Bytes<'a>>,
+    #[cfg_attr(test, schemars(with = "Text"))]
+    program: Option<Text<'a>>,
 }
 
+/// What is wrong, and where.
 #[derive(Serialize)]
-struct Finding<'a> {
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckFinding<'a> {
+    #[cfg_attr(test, schemars(regex(pattern = "^CRP[0-9]{3}$")))]
     code: &'static str,
+    #[cfg_attr(test, schemars(regex(pattern = "^[a-z0-9-]+$")))]
     slug: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = ["note", "warning", "error"])))]
     severity: &'static str,
     /// Empty for a finding about everything together.
-    path: Bytes<'a>,
+    path: Text<'a>,
     message: String,
     /// What the finding is about within the file: a library, an entry, a version.
-    about: Bytes<'a>,
+    about: Text<'a>,
     /// cuda-runpath fix repairs it.
     fixable: bool,
     /// The same from build to build: store hashes are left out.
@@ -69,14 +97,19 @@ struct Finding<'a> {
 
 /// A finding that an allowlist or a baseline excuses.
 #[derive(Serialize)]
-struct Allowed<'a> {
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckAllowed<'a> {
     #[serde(flatten)]
-    finding: Finding<'a>,
+    finding: CheckFinding<'a>,
+    /// Why it is excused.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     reason: &'a str,
 }
 
+/// How many there are of each.
 #[derive(Serialize)]
-struct Summary {
+#[cfg_attr(test, derive(JsonSchema), schemars(extend("additionalProperties" = {"type": "integer", "minimum": 0})))]
+struct CheckSummary {
     files: usize,
     elf: usize,
     consumers: usize,
@@ -96,66 +129,66 @@ struct Summary {
 /// What writing says.
 pub(crate) fn print(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |object: &&ObjectReport| all || !object.requests.is_empty();
-    let document = Document {
+    let document = CheckDocument {
         schema: SCHEMA,
         command: "check",
-        objects: run.report.objects.iter().filter(is_listed).map(Object::new).collect(),
-        findings: run.report.findings.iter().map(Finding::new).collect(),
-        allowed: run.allowed.iter().map(Allowed::new).collect(),
-        summary: Summary::new(run),
+        objects: run.report.objects.iter().filter(is_listed).map(CheckObject::new).collect(),
+        findings: run.report.findings.iter().map(CheckFinding::new).collect(),
+        allowed: run.allowed.iter().map(CheckAllowed::new).collect(),
+        summary: CheckSummary::new(run),
     };
     document::print(&document, out)
 }
 
-impl<'a> Object<'a> {
+impl<'a> CheckObject<'a> {
     fn new(report: &'a ObjectReport) -> Self {
         let facts = &report.facts;
         Self {
-            path: Bytes::of_path(&facts.shown),
+            path: Text::of_path(&facts.shown),
             class: facts.object.class.bits(),
             machine: facts.object.machine.name,
-            wrapper: report.wrapper.as_deref().map(Bytes::of_path),
+            wrapper: report.wrapper.as_deref().map(Text::of_path),
             verdict: report.verdict().map(Verdict::name),
-            requests: report.requests.iter().map(Request::new).collect(),
+            requests: report.requests.iter().map(CheckRequest::new).collect(),
         }
     }
 }
 
-impl<'a> Request<'a> {
+impl<'a> CheckRequest<'a> {
     fn new(request: &'a RequestReport) -> Self {
         Self {
             soname: &request.soname,
             kind: request.kind.name(),
             verdict: request.verdict.name(),
             answer: request.answer.name(),
-            place: request.answer.place().map(Bytes::new),
-            program: request.through.as_deref().map(Bytes::of_path),
+            place: request.answer.place().map(Text::new),
+            program: request.through.as_deref().map(Text::of_path),
         }
     }
 }
 
-impl<'a> Finding<'a> {
+impl<'a> CheckFinding<'a> {
     fn new(finding: &'a check::Finding) -> Self {
         Self {
             code: finding.rule.code,
             slug: finding.rule.slug,
             severity: finding.severity.name(),
-            path: Bytes::of_path(&finding.path),
+            path: Text::of_path(&finding.path),
             message: finding.message(),
-            about: Bytes::new(&finding.about),
+            about: Text::new(&finding.about),
             fixable: finding.fixable,
             fingerprint: finding.fingerprint(),
         }
     }
 }
 
-impl<'a> Allowed<'a> {
+impl<'a> CheckAllowed<'a> {
     fn new(allowed: &'a check::Allowed) -> Self {
-        Self { finding: Finding::new(&allowed.finding), reason: &allowed.reason }
+        Self { finding: CheckFinding::new(&allowed.finding), reason: &allowed.reason }
     }
 }
 
-impl Summary {
+impl CheckSummary {
     fn new(run: &CheckRun) -> Self {
         let report = &run.report;
         Self {
@@ -171,5 +204,19 @@ impl Summary {
             allowed: run.allowed.len(),
             fixable: run.fixable(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `SNAPSHOTS=overwrite cargo test schema` writes the committed file anew.
+    #[test]
+    fn the_schema_is_that_of_the_document() {
+        snapbox::assert_data_eq!(
+            crate::report::schema::of::<CheckDocument>(),
+            snapbox::file!["check.schema.json"].raw()
+        );
     }
 }

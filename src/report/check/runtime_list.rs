@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::run::CheckRun;
 use crate::check::{Answer, ObjectReport, RequestReport, Verdict};
 use crate::elf::class::Class;
-use crate::report::document::{self, Bytes, SCHEMA};
+use crate::report::document::{self, SCHEMA, Text};
 
 /// What the document says it is.
 const COMMAND: &str = "runtime-list";
@@ -34,15 +34,15 @@ pub(crate) struct RuntimeEntry {
 pub(crate) struct RuntimeListError(&'static str);
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct RuntimeListDocument<'a> {
     schema: &'static str,
     command: &'static str,
-    requests: Vec<Request<'a>>,
+    requests: Vec<RuntimeListRequest<'a>>,
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
-    path: Bytes<'a>,
+struct RuntimeListRequest<'a> {
+    path: Text<'a>,
     class: u8,
     machine: &'static str,
     soname: &'a str,
@@ -55,16 +55,16 @@ struct Request<'a> {
 /// What writing says.
 pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let requests = run.report.objects.iter().flat_map(left_to_the_target).collect();
-    document::print(&Document { schema: SCHEMA, command: COMMAND, requests }, out)
+    document::print(&RuntimeListDocument { schema: SCHEMA, command: COMMAND, requests }, out)
 }
 
-fn left_to_the_target(object: &ObjectReport) -> impl Iterator<Item = Request<'_>> {
+fn left_to_the_target(object: &ObjectReport) -> impl Iterator<Item = RuntimeListRequest<'_>> {
     let facts = &object.facts;
     let is_left = |request: &&RequestReport| {
         request.verdict == Verdict::Runtime || matches!(request.answer, Answer::DriverAtRuntime(_))
     };
-    object.requests.iter().filter(is_left).map(|request| Request {
-        path: Bytes::of_path(&facts.shown),
+    object.requests.iter().filter(is_left).map(|request| RuntimeListRequest {
+        path: Text::of_path(&facts.shown),
         class: facts.object.class.bits(),
         machine: facts.object.machine.name,
         soname: &request.soname,

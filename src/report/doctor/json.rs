@@ -8,14 +8,14 @@ use crate::check::{self, Severity};
 use crate::report::document::{self, SCHEMA};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct DoctorDocument<'a> {
     schema: &'static str,
     command: &'static str,
-    diagnoses: Vec<Diagnosis<'a>>,
+    diagnoses: Vec<DoctorDiagnosis<'a>>,
 }
 
 #[derive(Serialize)]
-struct Diagnosis<'a> {
+struct DoctorDiagnosis<'a> {
     subject: &'a str,
     status: &'static str,
     detail: &'a str,
@@ -28,11 +28,11 @@ struct Diagnosis<'a> {
 /// # Errors
 /// What writing says.
 pub(crate) fn print(found: &[check::Diagnosis], out: &mut dyn Write) -> io::Result<()> {
-    let diagnoses = found.iter().map(Diagnosis::new).collect();
-    document::print(&Document { schema: SCHEMA, command: "doctor", diagnoses }, out)
+    let diagnoses = found.iter().map(DoctorDiagnosis::new).collect();
+    document::print(&DoctorDocument { schema: SCHEMA, command: "doctor", diagnoses }, out)
 }
 
-impl<'a> Diagnosis<'a> {
+impl<'a> DoctorDiagnosis<'a> {
     fn new(found: &'a check::Diagnosis) -> Self {
         Self {
             subject: &found.subject,

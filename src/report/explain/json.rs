@@ -8,62 +8,62 @@ use serde::Serialize;
 use super::words::{libc_name, outcome_word, source_word};
 use crate::check::{self, Explained, Explanation, Verdict};
 use crate::loader::{self, End, StepOutcome, StepSource};
-use crate::report::document::{self, Bytes, SCHEMA};
+use crate::report::document::{self, SCHEMA, Text};
 use crate::runpath::EntryClass;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ExplainDocument<'a> {
     schema: &'static str,
     command: &'static str,
-    path: Bytes<'a>,
-    interpreter: Bytes<'a>,
+    path: Text<'a>,
+    interpreter: Text<'a>,
     libc: &'static str,
-    searches: Vec<Search<'a>>,
+    searches: Vec<ExplainSearch<'a>>,
 }
 
 #[derive(Serialize)]
-struct Search<'a> {
-    by: Bytes<'a>,
-    name: Bytes<'a>,
+struct ExplainSearch<'a> {
+    by: Text<'a>,
+    name: Text<'a>,
     /// Only where it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expanded: Option<Bytes<'a>>,
+    expanded: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    steps: Vec<ReachedStep<'a>>,
-    behind: Vec<Step<'a>>,
+    steps: Vec<ExplainReachedStep<'a>>,
+    behind: Vec<ExplainStep<'a>>,
     answer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Bytes<'a>>,
+    place: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<Bytes<'a>>,
+    found: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'static str>,
-    findings: Vec<Finding>,
+    findings: Vec<ExplainFinding>,
 }
 
 #[derive(Serialize)]
-struct ReachedStep<'a> {
+struct ExplainReachedStep<'a> {
     #[serde(flatten)]
-    step: Step<'a>,
+    step: ExplainStep<'a>,
     class: &'static str,
 }
 
 #[derive(Serialize)]
-struct Step<'a> {
+struct ExplainStep<'a> {
     source: String,
     /// Whose path it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    of: Option<Bytes<'a>>,
-    written: Bytes<'a>,
-    place: Bytes<'a>,
+    of: Option<Text<'a>>,
+    written: Text<'a>,
+    place: Text<'a>,
     outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Finding {
+struct ExplainFinding {
     code: &'static str,
     severity: &'static str,
     message: String,
@@ -74,60 +74,60 @@ struct Finding {
 /// # Errors
 /// What writing says.
 pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
-    let document = Document {
+    let document = ExplainDocument {
         schema: SCHEMA,
         command: "explain",
-        path: Bytes::of_path(path),
-        interpreter: Bytes::new(&explanation.interpreter),
+        path: Text::of_path(path),
+        interpreter: Text::new(&explanation.interpreter),
         libc: libc_name(explanation.libc),
-        searches: explanation.searches.iter().map(Search::new).collect(),
+        searches: explanation.searches.iter().map(ExplainSearch::new).collect(),
     };
     document::print(&document, out)
 }
 
-impl<'a> Search<'a> {
+impl<'a> ExplainSearch<'a> {
     fn new(explained: &'a Explained) -> Self {
         let search = &explained.search;
         let steps = search.steps.iter().zip(&explained.classes);
         Self {
-            by: Bytes::new(&explained.by),
-            name: Bytes::new(&search.name),
-            expanded: (search.expanded != search.name).then(|| Bytes::new(&search.expanded)),
+            by: Text::new(&explained.by),
+            name: Text::new(&search.name),
+            expanded: (search.expanded != search.name).then(|| Text::new(&search.expanded)),
             kind: explained.kind.map(|kind| kind.name()),
-            steps: steps.map(|(step, class)| ReachedStep::new(step, *class)).collect(),
-            behind: explained.behind.iter().map(Step::new).collect(),
+            steps: steps.map(|(step, class)| ExplainReachedStep::new(step, *class)).collect(),
+            behind: explained.behind.iter().map(ExplainStep::new).collect(),
             answer: explained.answer.name(),
-            place: explained.answer.place().map(Bytes::new),
+            place: explained.answer.place().map(Text::new),
             found: match &search.end {
-                End::Found(_, opened) => Some(Bytes::new(opened)),
+                End::Found(_, opened) => Some(Text::new(opened)),
                 End::Loaded(_) | End::Interpreter | End::NotFound | End::Fatal => None,
             },
             verdict: explained.verdict.map(Verdict::name),
-            findings: explained.findings.iter().map(Finding::new).collect(),
+            findings: explained.findings.iter().map(ExplainFinding::new).collect(),
         }
     }
 }
 
-impl<'a> ReachedStep<'a> {
+impl<'a> ExplainReachedStep<'a> {
     fn new(step: &'a loader::Step, class: EntryClass) -> Self {
-        Self { step: Step::new(step), class: class.name() }
+        Self { step: ExplainStep::new(step), class: class.name() }
     }
 }
 
-impl<'a> Step<'a> {
+impl<'a> ExplainStep<'a> {
     fn new(step: &'a loader::Step) -> Self {
         Self {
             source: source_word(&step.source).to_ascii_lowercase(),
             of: match &step.source {
-                StepSource::Rpath(of) | StepSource::Runpath(of) => Some(Bytes::new(of)),
+                StepSource::Rpath(of) | StepSource::Runpath(of) => Some(Text::new(of)),
                 StepSource::Loaded
                 | StepSource::Path
                 | StepSource::LibraryPath
                 | StepSource::Cache
                 | StepSource::Default => None,
             },
-            written: Bytes::new(&step.written),
-            place: Bytes::new(&step.place),
+            written: Text::new(&step.written),
+            place: Text::new(&step.place),
             outcome: outcome_word(&step.outcome).to_ascii_lowercase(),
             reason: match &step.outcome {
                 StepOutcome::Fatal(reason) => Some(reason),
@@ -138,7 +138,7 @@ impl<'a> Step<'a> {
     }
 }
 
-impl Finding {
+impl ExplainFinding {
     fn new(finding: &check::Finding) -> Self {
         Self { code: finding.rule.code, severity: finding.severity.name(), message: finding.message() }
     }

@@ -7,35 +7,35 @@ use serde::Serialize;
 use super::run::{CopyNotes, FixRun, RevertReport};
 use super::summary::Summary;
 use crate::elf::plan::Stage;
-use crate::report::document::{self, Bytes, Failed, PathItem, SCHEMA, Skipped};
+use crate::report::document::{self, Failed, PathItem, SCHEMA, Skipped, Text};
 use crate::tree::{self, FileReport, Outcome};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct FixDocument<'a> {
     schema: &'static str,
     command: &'static str,
     mode: &'static str,
-    files: Vec<File<'a>>,
+    files: Vec<FixFile<'a>>,
     summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
-    references: Option<References<'a>>,
+    references: Option<FixReferences<'a>>,
     /// Only there when it is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     no_consumer: Option<bool>,
 }
 
 #[derive(Serialize)]
-struct File<'a> {
-    path: Bytes<'a>,
+struct FixFile<'a> {
+    path: Text<'a>,
     #[serde(flatten)]
-    object: Option<Object>,
+    object: Option<FixObject>,
     #[serde(flatten)]
-    became: Became<'a>,
+    outcome: FixOutcome<'a>,
 }
 
 #[derive(Serialize)]
-struct Object {
+struct FixObject {
     class: u8,
     machine: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,10 +44,10 @@ struct Object {
 
 #[derive(Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
-enum Became<'a> {
-    Fixed(Change<'a>),
-    WouldFix(Change<'a>),
-    Conforms(Paths<'a>),
+enum FixOutcome<'a> {
+    Fixed(FixChange<'a>),
+    WouldFix(FixChange<'a>),
+    Conforms(FixPaths<'a>),
     Skipped(Skipped<'a>),
     Failed(Failed),
 }
@@ -55,30 +55,30 @@ enum Became<'a> {
 /// The search path before and after.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Paths<'a> {
+struct FixPaths<'a> {
     tag_before: &'static str,
     tag_after: &'static str,
-    before: Option<Bytes<'a>>,
-    after: Option<Bytes<'a>>,
+    before: Option<Text<'a>>,
+    after: Option<Text<'a>>,
 }
 
 #[derive(Serialize)]
-struct Change<'a> {
+struct FixChange<'a> {
     #[serde(flatten)]
-    paths: Paths<'a>,
+    paths: FixPaths<'a>,
     strategy: &'static str,
     slot: &'static str,
     written: u64,
     growth: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     write: Option<&'static str>,
-    patches: Vec<Patch>,
+    patches: Vec<FixPatch>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'a [String],
 }
 
 #[derive(Serialize)]
-struct Patch {
+struct FixPatch {
     stage: &'static str,
     offset: u64,
     length: u64,
@@ -86,8 +86,8 @@ struct Patch {
 
 /// What in a patched copy still points to the original.
 #[derive(Serialize)]
-struct References<'a> {
-    original: Bytes<'a>,
+struct FixReferences<'a> {
+    original: Text<'a>,
     entries: usize,
     files: Vec<PathItem<'a>>,
 }
@@ -98,52 +98,57 @@ struct References<'a> {
 /// What writing says.
 pub(crate) fn print(run: &FixRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_listed = |report: &&FileReport| all || !matches!(&report.outcome, Outcome::Skipped(s) if s.is_not_elf());
-    let document = Document {
+    let document = FixDocument {
         schema: SCHEMA,
         command: "fix",
         mode: run.mode.name(),
-        files: run.files.iter().filter(is_listed).map(File::new).collect(),
+        files: run.files.iter().filter(is_listed).map(FixFile::new).collect(),
         summary: Summary::of(&run.files),
-        references: run.copy.as_ref().map(References::new),
+        references: run.copy.as_ref().map(FixReferences::new),
         no_consumer: run.no_consumer.then_some(true),
     };
     document::print(&document, out)
 }
 
-impl<'a> File<'a> {
+impl<'a> FixFile<'a> {
     fn new(report: &'a FileReport) -> Self {
-        let object = |object: tree::ObjectBrief| Object {
+        let object = |object: tree::ObjectBrief| FixObject {
             class: object.class.bits(),
             machine: object.machine.name,
             consumer: object.is_consumer,
         };
-        let became = match &report.outcome {
-            Outcome::Changed(change) if change.how.is_some() => Became::Fixed(Change::new(change)),
-            Outcome::Changed(change) => Became::WouldFix(Change::new(change)),
+        let outcome = match &report.outcome {
+            Outcome::Changed(change) if change.how.is_some() => FixOutcome::Fixed(FixChange::new(change)),
+            Outcome::Changed(change) => FixOutcome::WouldFix(FixChange::new(change)),
             Outcome::Conforms { path, tag } => {
-                let path = path.as_ref().map(Bytes::new);
-                Became::Conforms(Paths { tag_before: tag.name(), tag_after: tag.name(), before: path, after: path })
+                let path = path.as_ref().map(Text::new);
+                FixOutcome::Conforms(FixPaths {
+                    tag_before: tag.name(),
+                    tag_after: tag.name(),
+                    before: path,
+                    after: path,
+                })
             }
-            Outcome::Skipped(skip) => Became::Skipped(Skipped::new(skip)),
-            Outcome::Failed(error) => Became::Failed(Failed::new(error)),
+            Outcome::Skipped(skip) => FixOutcome::Skipped(Skipped::new(skip)),
+            Outcome::Failed(error) => FixOutcome::Failed(Failed::new(error)),
         };
-        Self { path: Bytes::of_path(&report.path), object: report.object.map(object), became }
+        Self { path: Text::of_path(&report.path), object: report.object.map(object), outcome }
     }
 }
 
-impl<'a> Change<'a> {
+impl<'a> FixChange<'a> {
     fn new(change: &'a tree::PathChange) -> Self {
-        let patch = |(stage, offset, length): &(Stage, u64, u64)| Patch {
+        let patch = |(stage, offset, length): &(Stage, u64, u64)| FixPatch {
             stage: stage.name(),
             offset: *offset,
             length: *length,
         };
         Self {
-            paths: Paths {
+            paths: FixPaths {
                 tag_before: change.tag_before.name(),
                 tag_after: change.tag_after.name(),
-                before: change.before.as_ref().map(Bytes::new),
-                after: change.after.as_ref().map(Bytes::new),
+                before: change.before.as_ref().map(Text::new),
+                after: change.after.as_ref().map(Text::new),
             },
             strategy: change.strategy.name(),
             slot: change.slot.name(),
@@ -156,10 +161,10 @@ impl<'a> Change<'a> {
     }
 }
 
-impl<'a> References<'a> {
+impl<'a> FixReferences<'a> {
     fn new(copy: &'a CopyNotes) -> Self {
         Self {
-            original: Bytes::of_path(&copy.original),
+            original: Text::of_path(&copy.original),
             entries: copy.entries,
             files: copy.files.iter().map(|path| PathItem::new(path)).collect(),
         }
@@ -177,14 +182,14 @@ struct RevertDocument<'a> {
 
 #[derive(Serialize)]
 struct RevertFile<'a> {
-    path: Bytes<'a>,
+    path: Text<'a>,
     #[serde(flatten)]
-    became: RevertBecame,
+    outcome: RevertOutcome,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
-enum RevertBecame {
+enum RevertOutcome {
     Reverted,
     Failed(Failed),
 }
@@ -195,7 +200,7 @@ struct RevertSummary {
     failed: usize,
 }
 
-/// Prints what became of a receipt's files.
+/// Prints what outcome of a receipt's files.
 ///
 /// # Errors
 /// What writing says.
@@ -213,10 +218,10 @@ pub(crate) fn print_revert(reports: &[RevertReport], out: &mut dyn Write) -> io:
 
 impl<'a> RevertFile<'a> {
     fn new(report: &'a RevertReport) -> Self {
-        let became = match &report.result {
-            Ok(()) => RevertBecame::Reverted,
-            Err(error) => RevertBecame::Failed(Failed::new(error)),
+        let outcome = match &report.result {
+            Ok(()) => RevertOutcome::Reverted,
+            Err(error) => RevertOutcome::Failed(Failed::new(error)),
         };
-        Self { path: Bytes::of_path(&report.path), became }
+        Self { path: Text::of_path(&report.path), outcome }
     }
 }

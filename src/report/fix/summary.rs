@@ -22,9 +22,9 @@ pub(super) struct Summary {
     pub skipped: usize,
     /// Files that could not be done.
     pub failed: usize,
-    /// Bytes written, or that would be.
+    /// Text written, or that would be.
     pub written: u64,
-    /// Bytes that files grew by.
+    /// Text that files grew by.
     pub growth: u64,
     /// How often each strategy was used.
     pub strategies: BTreeMap<&'static str, usize>,

@@ -8,14 +8,14 @@ use crate::check;
 use crate::report::document::{self, SCHEMA};
 
 #[derive(Serialize)]
-struct Document {
+struct RulesDocument {
     schema: &'static str,
     command: &'static str,
-    rules: Vec<Rule>,
+    rules: Vec<RulesRow>,
 }
 
 #[derive(Serialize)]
-struct Rule {
+struct RulesRow {
     code: &'static str,
     slug: &'static str,
     severity: &'static str,
@@ -31,11 +31,11 @@ struct Rule {
 /// # Errors
 /// What writing says.
 pub(crate) fn print(rules: &[&check::Rule], out: &mut dyn Write) -> io::Result<()> {
-    let rules = rules.iter().map(|rule| Rule::new(rule)).collect();
-    document::print(&Document { schema: SCHEMA, command: "rules", rules }, out)
+    let rules = rules.iter().map(|rule| RulesRow::new(rule)).collect();
+    document::print(&RulesDocument { schema: SCHEMA, command: "rules", rules }, out)
 }
 
-impl Rule {
+impl RulesRow {
     fn new(rule: &check::Rule) -> Self {
         Self {
             code: rule.code,
