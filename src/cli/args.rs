@@ -22,13 +22,17 @@ pub(super) struct Cli {
 }
 
 impl Cli {
-    /// The formats that only `check` has.
+    /// The formats that only one command has.
     pub(super) fn check_format(&self) -> anyhow::Result<()> {
-        let is_common = matches!(self.global.format, Format::Human | Format::Json);
-        if is_common || matches!(self.command, Command::Check(_)) {
-            return Ok(());
+        match (self.global.format, &self.command) {
+            (Format::Human | Format::Json, _)
+            | (Format::Sarif | Format::Junit | Format::Github, Command::Check(_))
+            | (Format::Markdown, Command::Rules(_)) => Ok(()),
+            (Format::Sarif | Format::Junit | Format::Github, _) => {
+                anyhow::bail!("--format sarif, junit and github are for check; this command has human and json")
+            }
+            (Format::Markdown, _) => anyhow::bail!("--format markdown is for rules"),
         }
-        anyhow::bail!("--format sarif, junit and github are for check; this command has human and json");
     }
 }
 
@@ -65,6 +69,9 @@ pub(super) enum Format {
     Sarif,
     Junit,
     Github,
+    // For rules alone: it makes a page of the documentation, and is nothing that other commands should list.
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

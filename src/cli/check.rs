@@ -81,7 +81,8 @@ fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
     let format = if global.json { Format::Json } else { global.format };
     match format {
-        Format::Human => report::check::human::print(&output::human(global), run, &mut out)?,
+        // Arguments with the format of `rules` do not get here.
+        Format::Human | Format::Markdown => report::check::human::print(&output::human(global), run, &mut out)?,
         Format::Json => report::check::json::print(run, global.verbose > 0, &mut out)?,
         Format::Sarif => report::check::sarif::print(run, &mut out)?,
         Format::Junit => report::check::junit::print(run, &mut out)?,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::args::{Global, RulesArgs};
+use super::args::{Format, Global, RulesArgs};
 use super::exit::Status;
 use super::output;
 use crate::check::{RULES, rule::rule};
@@ -28,6 +28,8 @@ pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
     };
     let palette = output::palette(global, &io::stdout());
     match one {
+        None if global.format == Format::Markdown => report::rules::markdown::print(&mut out)?,
+        Some(rule) if global.format == Format::Markdown => report::rules::markdown::print_one(rule, &mut out)?,
         None if global.is_json() => report::rules::json::print(RULES, &mut out)?,
         Some(rule) if global.is_json() => report::rules::json::print(&[rule], &mut out)?,
         None => report::rules::human::print(&palette, &mut out)?,
