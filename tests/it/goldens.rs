@@ -128,8 +128,8 @@ fn names_reach_a_pipe_unchanged() {
     tree.file(name, &preset("rung-e-slack").build());
     for arguments in [&["fix", "--dry-run", "."][..], &["show", "."], &["show", "--print0", "."]] {
         let run = run(binary().args(arguments).current_dir(tree.path()));
-        let found = run.bytes.windows(name.len()).any(|window| window == name.as_bytes());
-        assert!(found, "{arguments:?}: {}", run.bytes.escape_ascii());
+        let found = run.bytes().windows(name.len()).any(|window| window == name.as_bytes());
+        assert!(found, "{arguments:?}: {}", run.bytes().escape_ascii());
     }
 }
 

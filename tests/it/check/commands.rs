@@ -126,7 +126,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         let result = |jobs: &str| {
             let mut program = binary();
             program.args(["check", "-v", "-j", jobs, "--format", format, "--root"]).arg(image.host("/"));
-            run(&mut program).bytes.escape_ascii().to_string()
+            run(&mut program).bytes().escape_ascii().to_string()
         };
         let one = result("1");
         assert!(!one.is_empty());

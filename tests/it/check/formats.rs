@@ -73,12 +73,12 @@ fn every_format_names_every_finding_and_has_one_exit_code() {
         for format in FORMATS {
             let output = in_format(&image, format, &arguments);
             assert_eq!(output.code, checked.run.code, "{title} as {format}");
-            let text = String::from_utf8(output.bytes.clone()).unwrap();
+            let text = String::from_utf8(output.bytes().to_vec()).unwrap();
             match format {
                 "human" => assert_human(&checked, &text, &title),
                 "json" => assert_eq!(text, checked.run.stdout, "--json is short for --format json"),
                 "sarif" => assert_sarif(&checked, &serde_json::from_str(&text).unwrap(), &title),
-                "junit" => documents.add("junit", &output.bytes),
+                "junit" => documents.add("junit", output.bytes()),
                 _ => assert_github(&checked, &text, &title),
             }
             assert!(text.contains(case.code) || format == "human", "{title} as {format}: {text}");
@@ -166,12 +166,12 @@ fn hostile_names_break_no_grammar() {
     for format in FORMATS {
         let output = in_format(&image, format, &[]);
         assert_eq!(output.code, 1, "{format}");
-        let readable = String::from_utf8(output.bytes.clone());
+        let readable = String::from_utf8(output.bytes().to_vec());
         match format {
             "human" => {
                 // A pipe gets names as they are.
-                let found = output.bytes.windows(HOSTILE.len()).any(|window| window == HOSTILE);
-                assert!(found, "{}", output.bytes.escape_ascii());
+                let found = output.bytes().windows(HOSTILE.len()).any(|window| window == HOSTILE);
+                assert!(found, "{}", output.bytes().escape_ascii());
             }
             "json" => assert_eq!(readable.unwrap(), image.check::<&str>(&[]).run.stdout),
             "sarif" => {
@@ -182,7 +182,7 @@ fn hostile_names_break_no_grammar() {
                 assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()), "{uri}");
                 assert!(uri.starts_with("file:///lib/a%FF%01%0A%0D%1B%5B31m%252C%3A%3A"), "{uri}");
             }
-            "junit" => documents.add("junit", &output.bytes),
+            "junit" => documents.add("junit", output.bytes()),
             _ => {
                 let text = readable.unwrap();
                 assert_github(&checked, &text, format);
@@ -215,9 +215,9 @@ fn a_terminal_gets_escapes_as_text() {
         let rest = rest.replace("missing/*", "missing/$(printf 'libcuda.so.1\\001\\033[31m')");
         let line = format!("cd {image} && {program} {subcommand} --color never --root . {rest}");
         let output = run(command("script").args(["-qec", &line, "/dev/null"]));
-        let told = output.bytes.escape_ascii().to_string();
-        assert!(!output.bytes.contains(&0x1b), "{arguments}: {told}");
-        assert!(!output.bytes.contains(&0x01), "{arguments}: {told}");
+        let told = output.bytes().escape_ascii().to_string();
+        assert!(!output.bytes().contains(&0x1b), "{arguments}: {told}");
+        assert!(!output.bytes().contains(&0x01), "{arguments}: {told}");
         assert!(told.contains("libcuda.so.1"), "{arguments}: {told}");
     }
 }

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bstr::ByteSlice as _;
+
 use super::require;
 
 /// What a run left behind.
@@ -19,8 +21,8 @@ pub(crate) struct Run {
     /// Standard output as text, for messages and for what must be text.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// Standard output as it came.
-    pub(crate) bytes: Vec<u8>,
+    /// Standard output as it came: not public, so that no run is made of a text and of other bytes.
+    bytes: Vec<u8>,
 }
 
 /// More than any exit code.
@@ -45,6 +47,21 @@ impl From<Output> for Run {
 }
 
 impl Run {
+    /// Standard output as it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same run with other words in place of those that differ from run to run.
+    pub(crate) fn replace(&self, from: &str, to: &str) -> Self {
+        Self {
+            code: self.code,
+            stdout: self.stdout.replace(from, to),
+            stderr: self.stderr.replace(from, to),
+            bytes: self.bytes.replace(from, to),
+        }
+    }
+
     /// Whether the program ended by itself, so that the code is its own.
     pub(crate) fn exited(&self) -> bool {
         self.code < SIGNALLED
@@ -76,7 +93,9 @@ impl Run {
         let document = self.json();
         let files = document["files"].as_array().unwrap_or_else(|| panic!("no files\n{}", self.said()));
         let path = |file: &serde_json::Value| file["path"].as_str().unwrap_or_else(|| panic!("no path: {file}")).into();
-        files.iter().map(|file| (path(file), file.clone())).collect()
+        let by_path: BTreeMap<_, _> = files.iter().map(|file| (path(file), file.clone())).collect();
+        assert_eq!(by_path.len(), files.len(), "a file is listed twice: {}", self.said());
+        by_path
     }
 
     /// What it says of the one file that was looked at.
