@@ -8,7 +8,7 @@
 # Run: benches/same.sh [--quick] OLD NEW TREE...
 #   OLD, NEW  two programs
 #   TREE      a folder; nothing in it is written. `fix` edits copies, of ELF files of up to 64 MiB, 600 MB for a tree.
-#             A tree with more than 700 MB of ELF files gets fewer commands.
+#             A tree with more than 400 MB of ELF files gets fewer commands.
 #             A folder with a file scenes.jsonl holds recorded calls instead, each with a tree of its own: lines of
 #             {"arguments": [...], "folder": DIR, "environment": {...}, "texts": [...], "tree": NAME}, where @TREE@
 #             stands for the copy of trees/NAME, also in its links and in the files that "texts" lists.
@@ -72,7 +72,7 @@ QUICK = os.environ["QUICK"] == "1"
 WORK = os.environ["WORK"]
 LARGEST_COPY = 64 << 20
 ALL_COPIES = 600 << 20
-LARGE_TREE = 700 << 20
+LARGE_TREE = 400 << 20
 SHOWN = 160
 
 COMPAT = "/nix/store/00000000000000000000000000000000-cuda12.8-cuda_compat-12.8.39/compat"

@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::check::{CheckFormat, FORMATS};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -26,10 +29,13 @@ impl Cli {
     pub(super) fn check_format(&self) -> anyhow::Result<()> {
         match (self.global.format, &self.command) {
             (Format::Human | Format::Json, _)
-            | (Format::Sarif | Format::Junit | Format::Github, Command::Check(_))
+            | (Format::OfCheck(_), Command::Check(_))
             | (Format::Markdown, Command::Rules(_)) => Ok(()),
-            (Format::Sarif | Format::Junit | Format::Github, _) => {
-                anyhow::bail!("--format sarif, junit and github are for check; this command has human and json")
+            (Format::OfCheck(_), _) => {
+                let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+                let (last, others) = names.split_last().unwrap_or((&"", &[]));
+                let others = others.join(", ");
+                anyhow::bail!("--format {others} and {last} are for check; this command has human and json")
             }
             (Format::Markdown, _) => anyhow::bail!("--format markdown is for rules"),
         }
@@ -40,7 +46,7 @@ impl Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Output format; the last three are for check
-    #[arg(long, value_enum, default_value_t = Format::Human, global = true, help_heading = "Output", value_name = "FORMAT")]
+    #[arg(long, value_parser = Format::parser(), default_value = "human", global = true, help_heading = "Output", value_name = "FORMAT")]
     pub format: Format,
     /// Short for --format json
     #[arg(long, global = true, help_heading = "Output", conflicts_with = "format")]
@@ -62,16 +68,30 @@ pub(super) struct Global {
     pub jobs: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Format {
     Human,
     Json,
-    Sarif,
-    Junit,
-    Github,
-    // For rules alone: it makes a page of the documentation, and is nothing that other commands should list.
-    #[value(hide = true)]
+    /// For rules alone: it makes a page of the documentation, and is nothing that other commands should list.
     Markdown,
+    OfCheck(&'static CheckFormat),
+}
+
+impl Format {
+    fn named(name: &str) -> Self {
+        match name {
+            "json" => Self::Json,
+            "markdown" => Self::Markdown,
+            name => FORMATS.iter().find(|format| format.name == name).map_or(Self::Human, Self::OfCheck),
+        }
+    }
+
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let of_check = FORMATS.iter().map(|format| PossibleValue::new(format.name));
+        let names = ["human", "json"].map(PossibleValue::new).into_iter().chain(of_check);
+        let names = names.chain([PossibleValue::new("markdown").hide(true)]);
+        PossibleValuesParser::new(names).map(|name| Self::named(&name))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,7 +109,7 @@ pub(super) enum Progress {
 
 impl Global {
     pub(super) fn is_json(&self) -> bool {
-        self.json || self.format == Format::Json
+        self.json || matches!(self.format, Format::Json)
     }
 }
 

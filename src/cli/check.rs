@@ -79,14 +79,12 @@ fn status(run: &CheckRun, fail_on: FailOn) -> Status {
 
 fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
-    let format = if global.json { Format::Json } else { global.format };
-    match format {
-        // Arguments with the format of `rules` do not get here.
-        Format::Human | Format::Markdown => report::check::human::print(&output::human(global), run, &mut out)?,
-        Format::Json => report::check::json::print(run, global.verbose > 0, &mut out)?,
-        Format::Sarif => report::check::sarif::print(run, &mut out)?,
-        Format::Junit => report::check::junit::print(run, &mut out)?,
-        Format::Github => report::check::github::print(run, &mut out)?,
+    match global.format {
+        _ if global.is_json() => report::check::json::print(run, global.verbose > 0, &mut out)?,
+        Format::OfCheck(format) => (format.print)(run, &mut out)?,
+        Format::Human | Format::Json | Format::Markdown => {
+            report::check::human::print(&output::human(global), run, &mut out)?;
+        }
     }
     Ok(out.flush()?)
 }

@@ -28,8 +28,8 @@ pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
     };
     let palette = output::palette(global, &io::stdout());
     match one {
-        None if global.format == Format::Markdown => report::rules::markdown::print(&mut out)?,
-        Some(rule) if global.format == Format::Markdown => report::rules::markdown::print_one(rule, &mut out)?,
+        None if matches!(global.format, Format::Markdown) => report::rules::markdown::print(&mut out)?,
+        Some(rule) if matches!(global.format, Format::Markdown) => report::rules::markdown::print_one(rule, &mut out)?,
         None if global.is_json() => report::rules::json::print(RULES, &mut out)?,
         Some(rule) if global.is_json() => report::rules::json::print(&[rule], &mut out)?,
         None => report::rules::human::print(&palette, &mut out)?,

@@ -19,6 +19,27 @@ pub enum CodeKind {
 }
 
 impl CodeKind {
+    /// All of them, in the order in which reports list what a file has.
+    pub(crate) const ALL: [Self; 3] = [Self::Cubin, Self::Ptx, Self::LtoIr];
+
+    /// The number in an entry's header.
+    pub(super) fn number(self) -> u16 {
+        match self {
+            Self::Ptx => 1,
+            Self::Cubin => 2,
+            Self::LtoIr => 8,
+        }
+    }
+
+    /// What a sentence puts in front of its architectures.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Cubin => "",
+            Self::Ptx => "PTX ",
+            Self::LtoIr => "LTO-IR ",
+        }
+    }
+
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -118,12 +118,12 @@ fn partly(code: &GpuCode, gpu: Capability) -> String {
 fn architectures(code: &GpuCode) -> String {
     let all: BTreeSet<Code> = code.real().collect();
     let mut text = String::new();
-    for (kind, title) in [(CodeKind::Cubin, ""), (CodeKind::Ptx, "PTX "), (CodeKind::LtoIr, "LTO-IR ")] {
+    for kind in CodeKind::ALL {
         let names: Vec<String> = all.iter().filter(|code| code.kind == kind).map(|code| code.architecture()).collect();
         if !names.is_empty() {
             let separator = if text.is_empty() { "" } else { "; " };
             // Writing to a String cannot fail.
-            let _ = write!(text, "{separator}{title}{}", names.join(", "));
+            let _ = write!(text, "{separator}{}{}", kind.title(), names.join(", "));
         }
     }
     text

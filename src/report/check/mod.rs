@@ -1,11 +1,29 @@
 //! What `check` prints: one file for each format, all over the same run.
 
-pub(crate) mod github;
+mod github;
 pub(crate) mod human;
 pub(crate) mod json;
-pub(crate) mod junit;
+mod junit;
 mod run;
 pub(crate) mod runtime_list;
-pub(crate) mod sarif;
+mod sarif;
 
 pub(crate) use run::CheckRun;
+
+use std::io::{self, Write};
+
+/// A format that `check` has beside those of every command.
+#[derive(Debug)]
+pub(crate) struct CheckFormat {
+    /// As `--format` takes it.
+    pub(crate) name: &'static str,
+    /// Prints a run.
+    pub(crate) print: fn(&CheckRun, &mut dyn Write) -> io::Result<()>,
+}
+
+/// All of them, in the order of `--help`.
+pub(crate) static FORMATS: [CheckFormat; 3] = [
+    CheckFormat { name: "sarif", print: sarif::print },
+    CheckFormat { name: "junit", print: junit::print },
+    CheckFormat { name: "github", print: github::print },
+];
