@@ -11,7 +11,8 @@ use crate::loader::{End, Process, Search, StepOutcome};
 use crate::runpath::EntryClass;
 
 /// What answers a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Answer {
     /// A library in a compat directory, or libcuda in one that is not here.
     Compat(BString),
@@ -33,15 +34,7 @@ impl Answer {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Compat(_) => "compat",
-            Self::Driver(_) => "driver",
-            Self::DriverAtRuntime(_) => "driver-at-runtime",
-            Self::Stub(_) => "stub",
-            Self::Other(_) => "other",
-            Self::Interrupted(..) => "interrupted",
-            Self::Nothing => "nothing",
-        }
+        self.into()
     }
 
     /// The file or directory.

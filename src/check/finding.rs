@@ -97,7 +97,8 @@ impl Finding {
 }
 
 /// What a request for a driver library comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// The right directory comes first.
     Pass,
@@ -111,11 +112,7 @@ impl Verdict {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Runtime => "runtime",
-            Self::Fail => "fail",
-        }
+        self.into()
     }
 }
 

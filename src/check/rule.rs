@@ -1,7 +1,8 @@
 //! The table of findings: `rules`, the manual and every output format are made from it.
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Severity {
     /// Worth knowing.
     Note,
@@ -15,11 +16,7 @@ impl Severity {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
+        self.into()
     }
 }
 

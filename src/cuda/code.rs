@@ -8,7 +8,8 @@ use super::capability::{Capability, Variant};
 use super::problem::FatbinProblem;
 
 /// What an entry of a fat binary is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum CodeKind {
     /// Machine code, as an ELF file of its own.
     Cubin,
@@ -43,11 +44,7 @@ impl CodeKind {
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cubin => "cubin",
-            Self::Ptx => "ptx",
-            Self::LtoIr => "lto-ir",
-        }
+        self.into()
     }
 }
 

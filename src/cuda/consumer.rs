@@ -19,7 +19,8 @@ const DLOPEN_KIND: u32 = 0x407c_0c0a;
 const LONGEST_PATH: usize = 4096;
 
 /// How an object asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum RequestKind {
     /// DT_NEEDED: the loader resolves it.
     Needed,
@@ -33,11 +34,7 @@ impl RequestKind {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Needed => "needed",
-            Self::Note => "note",
-            Self::String => "string",
-        }
+        self.into()
     }
 }
 

@@ -119,7 +119,8 @@ impl PathTags {
 }
 
 /// Which of the two search path tags there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum TagSet {
     /// Neither.
     None,
@@ -135,11 +136,6 @@ impl TagSet {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Runpath => "runpath",
-            Self::Rpath => "rpath",
-            Self::Both => "both",
-        }
+        self.into()
     }
 }

@@ -23,7 +23,8 @@ pub enum Subject<'a> {
 }
 
 /// Why a file is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum NotApplicable {
     /// No ELF magic.
     NotElf,
@@ -48,23 +49,6 @@ pub enum NotApplicable {
 }
 
 impl NotApplicable {
-    /// The word used in every output format.
-    #[must_use]
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::NotElf => "not-elf",
-            Self::Relocatable => "relocatable",
-            Self::Core => "core",
-            Self::OtherType => "other-type",
-            Self::GpuCode => "gpu-code",
-            Self::Static => "static",
-            Self::StaticPie => "static-pie",
-            Self::DebugFile => "debug-file",
-            Self::Loader => "loader",
-            Self::NoStringTable => "no-string-table",
-        }
-    }
-
     /// The reason as a person reads it.
     #[must_use]
     pub(crate) fn reason(self) -> &'static str {

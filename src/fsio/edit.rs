@@ -28,9 +28,11 @@ pub(crate) enum Durability {
 }
 
 /// How a file was written in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum How {
     /// See [`WriteMode::Replace`].
+    #[strum(to_string = "replace")]
     Replaced,
     /// See [`WriteMode::InPlace`].
     InPlace,
@@ -40,10 +42,7 @@ impl How {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Replaced => "replace",
-            Self::InPlace => "in-place",
-        }
+        self.into()
     }
 }
 

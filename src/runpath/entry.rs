@@ -73,7 +73,8 @@ impl fmt::Display for Directory {
 }
 
 /// The role that an entry's name gives it, for people and for `show`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum EntryClass {
     /// A `cuda_compat` directory, given or recognised.
     Compat,
@@ -99,17 +100,7 @@ impl EntryClass {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Compat => "compat",
-            Self::Driver => "driver",
-            Self::Stub => "stub",
-            Self::Store => "store",
-            Self::Origin => "origin",
-            Self::Fhs => "fhs",
-            Self::Absolute => "absolute",
-            Self::Relative => "relative",
-            Self::Empty => "empty",
-        }
+        self.into()
     }
 
     /// Classifies an entry by its name alone; given directories are the policy's business and come first there.

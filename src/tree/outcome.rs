@@ -86,9 +86,11 @@ pub(crate) struct PathChange {
 }
 
 /// Why a file was left alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Skip {
     /// It has no search path, or must not have one.
+    #[strum(transparent)]
     NotApplicable(NotApplicable),
     /// Another machine or class than the wanted one.
     OtherMachine,
@@ -104,13 +106,7 @@ impl Skip {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::NotApplicable(reason) => reason.name(),
-            Self::OtherMachine => "other-machine",
-            Self::NoConsumer => "no-consumer",
-            Self::SameFile(_) => "same-file",
-            Self::Temporary => "temporary",
-        }
+        self.into()
     }
 
     /// Whether the file is not even ELF: then it is counted, not listed.

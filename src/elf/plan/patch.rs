@@ -4,7 +4,8 @@ use super::rung::{DynamicSlot, Strategy};
 use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// When a patch is written. Every prefix of the sequence is a file that loads, unless the plan says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Stage {
     /// Bytes that no header names yet.
     Content,
@@ -28,16 +29,7 @@ impl Stage {
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Content => "content",
-            Self::Table => "table",
-            Self::Sections => "sections",
-            Self::Dynamic => "dynamic",
-            Self::WholeTable => "whole-table",
-            Self::String => "string",
-            Self::Note => "note",
-            Self::Scrub => "scrub",
-        }
+        self.into()
     }
 }
 

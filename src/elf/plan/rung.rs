@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// Where the new string goes, named as in the documentation; in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Strategy {
     /// Only dynamic tags change.
     TagOnly,
@@ -33,19 +34,7 @@ impl Strategy {
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::TagOnly => "tag-only",
-            Self::Share => "share",
-            Self::Overwrite => "overwrite",
-            Self::DeadBytes => "dead-bytes",
-            Self::Grow => "grow",
-            Self::Slack => "slack",
-            Self::Slot => "slot",
-            Self::Gap => "gap",
-            Self::Reimage => "reimage",
-            Self::MakeRoom => "make-room",
-            Self::MoveTable => "move-table",
-        }
+        self.into()
     }
 }
 
@@ -56,7 +45,8 @@ impl fmt::Display for Strategy {
 }
 
 /// Which entry of the dynamic section holds the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum DynamicSlot {
     /// One that has the tag already.
     Existing,
@@ -78,14 +68,6 @@ impl DynamicSlot {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Existing => "existing",
-            Self::Retagged => "retagged",
-            Self::Spare => "spare",
-            Self::Debug => "debug",
-            Self::RelativeCount => "relative-count",
-            Self::Moved => "moved",
-            Self::Dropped => "dropped",
-        }
+        self.into()
     }
 }

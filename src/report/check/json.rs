@@ -5,6 +5,8 @@ use std::io::{self, Write};
 #[cfg(test)]
 use schemars::JsonSchema;
 use serde::Serialize;
+#[cfg(test)]
+use strum::VariantNames as _;
 
 use super::run::CheckRun;
 use crate::check::{self, ObjectReport, RequestReport, Severity, Verdict};
@@ -12,11 +14,6 @@ use crate::report::document::{self, SCHEMA, Text};
 
 /// The document's JSON Schema.
 pub(crate) const SCHEMA_FILE: &str = include_str!("check.schema.json");
-
-#[cfg(test)]
-const VERDICTS: [&str; 3] = ["pass", "runtime", "fail"];
-#[cfg(test)]
-const ANSWERS: [&str; 7] = ["compat", "driver", "driver-at-runtime", "stub", "other", "interrupted", "nothing"];
 
 /// Findings and verdicts. Bytes that are not UTF-8 are escaped as \xNN, with a sibling whose name ends in Hex that holds
 /// them exactly. New fields may come; none goes or changes its meaning while schema is cuda-runpath/1.
@@ -48,7 +45,7 @@ struct CheckObject<'a> {
     wrapper: Option<Text<'a>>,
     /// The worst of its requests.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schemars(with = "&str", extend("enum" = VERDICTS)))]
+    #[cfg_attr(test, schemars(with = "&str", extend("enum" = Verdict::VARIANTS)))]
     verdict: Option<&'static str>,
     requests: Vec<CheckRequest<'a>>,
 }
@@ -58,11 +55,11 @@ struct CheckObject<'a> {
 #[cfg_attr(test, derive(JsonSchema))]
 struct CheckRequest<'a> {
     soname: &'a str,
-    #[cfg_attr(test, schemars(extend("enum" = ["needed", "note", "string"])))]
+    #[cfg_attr(test, schemars(extend("enum" = crate::cuda::RequestKind::VARIANTS)))]
     kind: &'static str,
-    #[cfg_attr(test, schemars(extend("enum" = VERDICTS)))]
+    #[cfg_attr(test, schemars(extend("enum" = Verdict::VARIANTS)))]
     verdict: &'static str,
-    #[cfg_attr(test, schemars(extend("enum" = ANSWERS)))]
+    #[cfg_attr(test, schemars(extend("enum" = check::Answer::VARIANTS)))]
     answer: &'static str,
     /// The file or directory that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +79,7 @@ struct CheckFinding<'a> {
     code: &'static str,
     #[cfg_attr(test, schemars(regex(pattern = "^[a-z0-9-]+$")))]
     slug: &'static str,
-    #[cfg_attr(test, schemars(extend("enum" = ["note", "warning", "error"])))]
+    #[cfg_attr(test, schemars(extend("enum" = Severity::VARIANTS)))]
     severity: &'static str,
     /// Empty for a finding about everything together.
     path: Text<'a>,

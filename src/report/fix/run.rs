@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::tree::{FileReport, FixError};
 
 /// What the run did with changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Mode {
     /// Replaced files.
     Replace,
@@ -25,14 +26,7 @@ impl Mode {
     /// The word used in every output format.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Replace => "replace",
-            Self::InPlace => "in-place",
-            Self::Output => "output",
-            Self::DryRun => "dry-run",
-            Self::Check => "check",
-            Self::Diff => "diff",
-        }
+        self.into()
     }
 
     /// Whether files were written.
