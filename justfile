@@ -22,7 +22,7 @@ papers:
 
 # Writes the goldens anew: read the difference before you commit it
 goldens:
-    SNAPSHOTS=overwrite cargo test --test it -- goldens formats
+    SNAPSHOTS=overwrite cargo test --test it -- goldens formats docs_list_every_finding
 
 # Fuzzes with the stable compiler; an input that breaks a target becomes a test in tests/it/regressions.rs
 fuzz seconds="60" *targets:

@@ -8,7 +8,7 @@
 # Run: benches/same.sh [--quick] OLD NEW TREE...
 #   OLD, NEW  two programs
 #   TREE      a folder; nothing in it is written. `fix` edits copies, of ELF files of up to 64 MiB, 600 MB for a tree.
-#             A tree with more than 400 MB of ELF files gets fewer commands.
+#             A tree with more than 500 MB of ELF files gets fewer commands.
 #             A folder with a file scenes.jsonl holds recorded calls instead, each with a tree of its own: lines of
 #             {"arguments": [...], "folder": DIR, "environment": {...}, "texts": [...], "tree": NAME}, where @TREE@
 #             stands for the copy of trees/NAME, also in its links and in the files that "texts" lists.
@@ -72,7 +72,7 @@ QUICK = os.environ["QUICK"] == "1"
 WORK = os.environ["WORK"]
 LARGEST_COPY = 64 << 20
 ALL_COPIES = 600 << 20
-LARGE_TREE = 400 << 20
+LARGE_TREE = 500 << 20
 SHOWN = 160
 
 COMPAT = "/nix/store/00000000000000000000000000000000-cuda12.8-cuda_compat-12.8.39/compat"
@@ -631,6 +631,8 @@ reason = "matches nothing"
 
 
 def label_of(command):
+    if len(command) > 24:
+        command = [*command[:12], f"...({len(command) - 12} more words)"]
     words = [word if len(word) <= 60 else f"{word[:40]}...({len(word)})" for word in command]
     return " ".join(words)
 
@@ -690,7 +692,7 @@ class Scope:
         os.mkdir(self.place)
         listed = Run(OLD, ["show", "--print0", tree]).out
         self.objects = [os.fsdecode(path) for path in listed.split(b"\0") if path]
-        self.bytes = sum(os.stat(path).st_size for path in self.objects)
+        self.bytes = sum(os.stat(path).st_blocks * 512 for path in self.objects)
         self.large = self.bytes > LARGE_TREE
         self.results = 0
         self.words = {"@TREE@": tree, "@PROGRAM@": self.objects[0] if self.objects else "missing"}
@@ -744,9 +746,9 @@ def read_only(work, scope):
         for mode in (["--diff"], ["--dry-run", "-vv"], ["--check", "--json", "-v"]):
             filled, _ = scope.filled(policy)
             work.compare(["fix", *mode, *filled, tree])
-    for path in scope.some(8 if QUICK else 40):
+    for path in scope.some(8 if QUICK else 16 if scope.large else 40):
         each("explain", EXPLAINS[::3] if QUICK else EXPLAINS, paths=(path,))
-    for path in scope.some(3 if QUICK else 12):
+    for path in scope.some(3 if QUICK else 6 if scope.large else 12):
         each("explain", [["-v"], ["--json"]], paths=(path, "libcuda.so.1"))
         each("explain", [["-vv"]], paths=(path, "libc.so.6"))
     if scope.large:

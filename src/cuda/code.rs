@@ -8,7 +8,7 @@ use super::capability::{Capability, Variant};
 use super::problem::FatbinProblem;
 
 /// What an entry of a fat binary is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum CodeKind {
     /// Machine code, as an ELF file of its own.
@@ -21,7 +21,7 @@ pub enum CodeKind {
 
 impl CodeKind {
     /// All of them, in the order in which reports list what a file has.
-    pub(crate) const ALL: [Self; 3] = [Self::Cubin, Self::Ptx, Self::LtoIr];
+    pub(crate) const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The number in an entry's header.
     pub(super) fn number(self) -> u16 {

@@ -283,8 +283,8 @@ fn entry<'a>(rest: &'a [u8], at: u64, found: &mut Vec<FatbinEntry<'a>>) -> Resul
 
 /// What a header says; `bytes` is what it stands for in the file.
 fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<FatbinEntry<'static>, FatbinProblem> {
-    let known = CodeKind::ALL.into_iter().find(|known| known.number() == kind);
-    let kind = known.ok_or(FatbinProblem::Kind { at, kind })?;
+    let known = CodeKind::ALL.iter().find(|known| known.number() == kind);
+    let kind = *known.ok_or(FatbinProblem::Kind { at, kind })?;
     let (number, flags) = (u32_at(header, 28), u64_at(header, 40));
     let variant = match (flags & IS_EXACT != 0, flags & IS_FAMILY != 0) {
         (true, _) => Variant::Exact,

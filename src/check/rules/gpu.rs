@@ -118,7 +118,7 @@ fn partly(code: &GpuCode, gpu: Capability) -> String {
 fn architectures(code: &GpuCode) -> String {
     let all: BTreeSet<Code> = code.real().collect();
     let mut text = String::new();
-    for kind in CodeKind::ALL {
+    for kind in CodeKind::ALL.iter().copied() {
         let names: Vec<String> = all.iter().filter(|code| code.kind == kind).map(|code| code.architecture()).collect();
         if !names.is_empty() {
             let separator = if text.is_empty() { "" } else { "; " };

@@ -31,6 +31,9 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// Every one, in the order in which they are tried.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
     /// The word used in every output format.
     #[must_use]
     pub fn name(self) -> &'static str {

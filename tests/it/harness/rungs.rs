@@ -50,23 +50,9 @@ impl Rung {
 }
 
 /// Every rung that `show` must show, in the order in which they are tried.
-///
-/// The list is that of `Strategy`, which the library does not list itself yet.
 pub(crate) fn rungs(show: Show) -> Vec<Rung> {
-    let all = [
-        Strategy::TagOnly,
-        Strategy::Share,
-        Strategy::Overwrite,
-        Strategy::DeadBytes,
-        Strategy::Grow,
-        Strategy::Slack,
-        Strategy::Slot,
-        Strategy::Gap,
-        Strategy::Reimage,
-        Strategy::MakeRoom,
-        Strategy::MoveTable,
-    ];
-    all.into_iter().filter_map(Rung::of).filter(|rung| rung.shown.contains(&show)).collect()
+    let all = Strategy::ALL.iter().copied();
+    all.filter_map(Rung::of).filter(|rung| rung.shown.contains(&show)).collect()
 }
 
 /// The rung that a preset is the first to fit, by its name.
