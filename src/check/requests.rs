@@ -102,7 +102,7 @@ pub(super) fn one(
     };
     let mut answer = judge.answer(&search, process, facts);
     let by_path = match &answer {
-        Answer::Nothing | Answer::Other(_) if request.kind == RequestKind::String => {
+        Answer::Nothing | Answer::Other(_) if matches!(request.kind, RequestKind::String | RequestKind::Literal) => {
             in_full(judge, facts, &request.soname)
         }
         _ => None,
@@ -112,8 +112,8 @@ pub(super) fn one(
     let context = Context { judge, facts, request, search: &search, answer: &answer, is_by_path };
     let (verdict, findings) = match request.kind {
         RequestKind::Needed => context.verdict(),
-        RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => context.verdict(),
-        RequestKind::Note | RequestKind::String => through_others(&context, loader, process, index),
+        _ if facts.consumer.imports_dlopen => context.verdict(),
+        _ => through_others(&context, loader, process, index),
     };
     RequestReport { soname: request.soname.clone(), kind: request.kind, answer, verdict, through: None, findings }
 }
@@ -217,6 +217,9 @@ impl Context<'_, '_> {
             RequestKind::Needed => "DT_NEEDED",
             RequestKind::Note => ".note.dlopen",
             RequestKind::String => "dlopen",
+            RequestKind::Literal => "dlopen, a name without a NUL",
+            RequestKind::Code => "dlopen, a name in the code",
+            RequestKind::Built => "dlopen, a name that is made at run time",
         }
     }
 
@@ -264,7 +267,7 @@ impl Context<'_, '_> {
 pub(super) fn how(kind: RequestKind) -> Ask {
     match kind {
         RequestKind::Needed => Ask::Needed,
-        RequestKind::Note | RequestKind::String => Ask::Dlopen,
+        _ => Ask::Dlopen,
     }
 }
 

@@ -2,18 +2,28 @@
 
 use aho_corasick::AhoCorasick;
 
+use super::requests::Searches;
+
 /// The libraries that come with the driver (and on a Jetson with its board support), not with the toolkit.
-pub const DRIVER_LIBRARIES: [&str; 19] = [
+pub const DRIVER_LIBRARIES: [&str; 27] = [
     "libcuda.so.1",
     "libcuda.so",
     "libnvidia-ml.so.1",
+    // Not installed since 560.
+    "libnvidia-ml.so",
     "libnvcuvid.so.1",
     "libnvidia-encode.so.1",
     "libnvidia-opticalflow.so.1",
     "libnvoptix.so.1",
+    "libnvoptix.so",
     "libcudadebugger.so.1",
     "libnvidia-ptxjitcompiler.so.1",
     "libnvidia-nvvm.so.4",
+    "libnvidia-tileiras.so.1",
+    "libnvidia-opencl.so.1",
+    "libnvidia-opencl.so",
+    "libnvidia-cfg.so.1",
+    "libnvidia-vksc-core.so.1",
     "libnvidia-fbc.so.1",
     "libEGL_nvidia.so.0",
     "libGLX_nvidia.so.0",
@@ -23,10 +33,11 @@ pub const DRIVER_LIBRARIES: [&str; 19] = [
     "libnvcudla.so",
     "libnvbufsurface.so",
     "libgdrapi.so.2",
+    "libgdrapi.so",
 ];
 
 /// What needs a kernel module of its own and is used only where that is: nobody fails without it.
-const OPTIONAL: [&str; 1] = ["libgdrapi.so.2"];
+const OPTIONAL: [&str; 2] = ["libgdrapi.so.2", "libgdrapi.so"];
 
 /// Whether an object works without this library.
 #[must_use]
@@ -44,8 +55,8 @@ pub fn is_libcuda(soname: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct DriverLibraries {
     names: Vec<String>,
-    /// Each name with NUL behind it, as it stands in data.
-    pub(super) in_data: AhoCorasick,
+    /// In data and code.
+    pub(super) searches: Searches,
     /// Each name in quotes, as it stands in JSON.
     pub(super) in_json: AhoCorasick,
 }
@@ -62,9 +73,9 @@ impl DriverLibraries {
                 names.push(name.clone());
             }
         }
-        let in_data = AhoCorasick::new(names.iter().map(|name| format!("{name}\0")))?;
+        let searches = Searches::new(&names);
         let in_json = AhoCorasick::new(names.iter().map(|name| format!("\"{name}\"")))?;
-        Ok(Self { names, in_data, in_json })
+        Ok(Self { names, searches, in_json })
     }
 
     /// All names, in the table's order.

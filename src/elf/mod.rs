@@ -9,6 +9,7 @@ pub mod ldcache;
 pub mod load_map;
 pub mod notes;
 pub mod plan;
+pub mod pointers;
 pub mod record;
 pub mod references;
 mod relocations;
