@@ -52,7 +52,7 @@ impl Consumer {
             let is_json = serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
-        found.look(view, libraries.names(), &libraries.searches);
+        found.look(view, libraries.names(), &libraries.searches, consumer.imports_dlopen);
         consumer.hardcoded = found.hardcoded;
         consumer.hardcoded.sort();
         consumer.hardcoded.dedup();

@@ -4,13 +4,15 @@
 use bstr::ByteSlice;
 use memchr::memmem;
 
+use super::literals::Literals;
 use super::places::Place;
+use super::search::Hit;
 use crate::elf::view::ElfView;
 
-/// A driver library, the function that must be called before any other under the names that it has, and others.
+/// A driver library, and functions of it.
 struct Interface {
     soname: &'static str,
-    /// What the names of that function begin with: one search for all of them.
+    /// What the names of the function begin with that must be called before any other.
     stem: &'static str,
     first: &'static [&'static str],
     others: &'static [&'static str],
@@ -67,51 +69,69 @@ const THROUGH_RUNTIME: &str = "cudaGetDriverEntryPoint";
 /// It must import `dlsym` and `dlopen`, and name the function that comes before all others together with another one.
 /// `cuInit` alone is too weak ("accuInit"), and functions without it are those of a library that is given a handle
 /// (NVSHMEM's transport for UCX).
-pub(super) fn sonames(view: &ElfView<'_>, data: &[Place<'_>]) -> Vec<&'static str> {
+pub(super) fn sonames(view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> Vec<&'static str> {
     let strings = view.strings.bytes;
     let imports = |names: [&str; 2]| names.iter().any(|name| strings.contains_str(name));
     let can_ask = imports(["\0dlsym\0", "\0dlvsym\0"]) && imports(["\0dlopen\0", "\0dlmopen\0"]);
     if !can_ask || strings.contains_str(THROUGH_RUNTIME) {
         return Vec::new();
     }
-    let asked = |interface: &&Interface| {
-        let is_in = |stem: &str, name: &str| is_in(view, data, interface, stem, name);
-        interface.first.iter().any(|name| is_in(interface.stem, name))
-            && interface.others.iter().any(|name| is_in(name, name))
-            && !data.iter().any(|place| place.bytes.contains_str(THROUGH_RUNTIME))
-    };
-    INTERFACES.iter().filter(asked).map(|interface| interface.soname).collect()
+    let interfaces = INTERFACES.iter().filter(|interface| interface.is_used(view, data, code));
+    interfaces.map(|interface| interface.soname).collect()
 }
 
-/// Whether a function's name, which begins with `stem`, stands in the data by itself: a string, or a constant between
-/// others.
-fn is_in(view: &ElfView<'_>, data: &[Place<'_>], interface: &Interface, stem: &str, name: &str) -> bool {
-    data.iter().any(|place| {
-        memmem::find_iter(place.bytes, stem).any(|at| {
-            let (front, rest) = place.bytes.split_at_checked(at).unwrap_or_default();
-            rest.strip_prefix(name.as_bytes()).is_some_and(|behind| {
-                !is_symbol(view, place, at) && begins_word(front, interface) && ends_word(behind, interface)
-            })
-        })
-    })
+impl Interface {
+    fn is_used(&self, view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> bool {
+        // Most objects end here, after one pass.
+        if !data.iter().any(|place| place.bytes.contains_str(self.stem)) {
+            return false;
+        }
+        let (mut first, mut other) = (Named::default(), Named::default());
+        self.first.iter().for_each(|name| first.look(name, view, data));
+        self.others.iter().for_each(|name| other.look(name, view, data));
+        let through_runtime = || data.iter().any(|place| place.bytes.contains_str(THROUGH_RUNTIME));
+        first.may_be() && other.may_be() && !through_runtime() && first.is(view, data, code) && other.is(view, data, code)
+    }
+}
+
+/// What is known of some functions' names.
+#[derive(Default)]
+struct Named {
+    /// One of them is a string.
+    is_certain: bool,
+    /// They stand among other constants, or in a text.
+    literals: Literals,
+}
+
+impl Named {
+    fn look(&mut self, name: &str, view: &ElfView<'_>, data: &[Place<'_>]) {
+        for (index, place) in data.iter().enumerate() {
+            for start in memmem::find_iter(place.bytes, name) {
+                let hit = Hit { name: 0, start, end: start.saturating_add(name.len()) };
+                let front = start.checked_sub(1).and_then(|front| place.bytes.get(front));
+                let begins = front.is_none_or(|byte| !byte.is_ascii() || byte.is_ascii_control());
+                if is_symbol(view, place, start) {
+                } else if begins && place.bytes.get(hit.end) == Some(&0) {
+                    self.is_certain = true;
+                    return;
+                } else {
+                    self.literals.consider(place, index, hit);
+                }
+            }
+        }
+    }
+
+    fn may_be(&self) -> bool {
+        self.is_certain || !self.literals.is_empty()
+    }
+
+    fn is(self, view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> bool {
+        self.is_certain || !self.literals.confirmed(view, &[], data, code).is_empty()
+    }
 }
 
 /// Without sections the names of symbols are among the data: they are not looked up, but bound.
 fn is_symbol(view: &ElfView<'_>, place: &Place<'_>, at: usize) -> bool {
     let within = place.address_of(at).and_then(|address| address.checked_sub(view.strings.address.get()));
     within.is_some_and(|within| within < view.strings.size())
-}
-
-fn begins_word(front: &[u8], interface: &Interface) -> bool {
-    let mut names = interface.first.iter().chain(interface.others);
-    !front.last().is_some_and(is_word) || names.any(|name| front.ends_with(name.as_bytes()))
-}
-
-fn ends_word(behind: &[u8], interface: &Interface) -> bool {
-    let mut names = interface.first.iter().chain(interface.others);
-    !behind.first().is_some_and(is_word) || names.any(|name| behind.starts_with(name.as_bytes()))
-}
-
-fn is_word(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || *byte == b'_'
 }

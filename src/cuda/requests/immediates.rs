@@ -44,10 +44,7 @@ impl Immediates {
             let end = at.saturating_add(FIRST);
             let (Some(before), Some(first)) = (code.get(..at), code.get(at..end)) else { continue };
             // REX.W or REX.WB, then b8 and a register: mov r64, imm64.
-            let is_mov = matches!(before, [.., 0x48 | 0x49, opcode] if opcode & 0xf8 == 0xb8);
-            if !is_mov || is_compared(code.get(end..).unwrap_or_default()) {
-                continue;
-            }
+            let &[.., rex @ (0x48 | 0x49), opcode @ 0xb8..=0xbf] = before else { continue };
             let Some(longest) = names_from(names, first) else { continue };
             looks = looks.saturating_add(1);
             if looks > MOST_LOOKS {
@@ -56,6 +53,9 @@ impl Immediates {
             let behind = code.get(end..).unwrap_or_default();
             let before = before.get(before.len().saturating_sub(NEAR)..).unwrap_or_default();
             let behind = behind.get(..NEAR).unwrap_or(behind);
+            if !is_stored_x86_64(behind, (rex & 1) << 3 | opcode & 7) {
+                continue;
+            }
             let is_here = |name: &[u8]| is_whole(behind, name, FIRST) || is_whole(before, name, FIRST);
             longest.into_iter().find(|(_, name)| is_here(name)).into_iter().for_each(|(index, _)| found(index));
         }
@@ -74,10 +74,7 @@ impl Immediates {
             let (around, _) = code.get(start..).unwrap_or_default().as_chunks::<4>();
             let around = around.get(..NEAR / 2).unwrap_or(around);
             let (constants, register) = constants(around, instruction.saturating_sub(start) / 4);
-            let Some((first, is_compared)) = register else { continue };
-            if is_compared {
-                continue;
-            }
+            let Some(first) = register else { continue };
             let Some(longest) = names_from(names, &first) else { continue };
             let is_here = |name: &[u8]| is_whole(&constants, name, FIRST);
             longest.into_iter().find(|(_, name)| is_here(name)).into_iter().for_each(|(index, _)| found(index));
@@ -93,54 +90,81 @@ fn names_from<'n>(names: &'n [String], first: &[u8]) -> Option<Vec<(usize, &'n [
     (!longest.is_empty()).then_some(longest)
 }
 
-/// An inlined `strcmp` or `memcmp` has the immediate too, and asks for nothing. What follows at once is `cmp`, `xor` or
-/// `sub` of 64 bits then; a copy goes on with a store, or with anything else.
-fn is_compared(behind: &[u8]) -> bool {
-    matches!(behind, [rex, 0x29 | 0x2b | 0x31 | 0x33 | 0x39 | 0x3b, ..] if rex & 0xf8 == 0x48)
+/// Whether the register with the first bytes is copied to memory or to a vector register. An inlined `strcmp` has the
+/// immediate too, but what comes first is `cmp`, `xor` or `sub` with it then: such an object looks for a name.
+fn is_stored_x86_64(behind: &[u8], register: u8) -> bool {
+    let uses = behind.windows(3).find_map(|bytes| match *bytes {
+        // push
+        [rex, opcode @ 0x50..=0x57, _] if register >= 8 && rex == 0x41 && opcode & 7 == register & 7 => Some(true),
+        [rex @ 0x48..=0x4f, 0x89, modrm] if modrm < 0xc0 => (reg(rex, modrm) == register).then_some(true),
+        [rex @ 0x48..=0x4f, 0x29 | 0x2b | 0x31 | 0x33 | 0x39 | 0x3b, modrm] => {
+            let is_other = modrm >= 0xc0 && ((rex & 1) << 3 | modrm & 7) == register;
+            (reg(rex, modrm) == register || is_other).then_some(false)
+        }
+        // movq to a vector register, behind its prefix 66 REX.W.
+        [0x0f, 0x6e, modrm] => (modrm >= 0xc0 && modrm & 7 == register & 7).then_some(true),
+        _ => None,
+    });
+    uses.unwrap_or(false)
+}
+
+/// The register in the middle of a ModRM byte.
+fn reg(rex: u8, modrm: u8) -> u8 {
+    (rex & 4) << 1 | modrm >> 3 & 7
 }
 
 /// What a stretch of aarch64 code puts into registers, eight bytes each, and what it puts into the register that the
-/// instruction at `wanted` begins to fill: the value, and whether the next use of it is a comparison.
-fn constants(code: &[[u8; 4]], wanted: usize) -> (Vec<u8>, Option<([u8; 8], bool)>) {
+/// instruction at `wanted` begins to fill: the value, if that is stored before it is compared.
+fn constants(code: &[[u8; 4]], wanted: usize) -> (Vec<u8>, Option<[u8; 8]>) {
     let mut registers = [0_u64; 32];
     let mut constants = Vec::with_capacity(code.len().saturating_mul(8));
-    let mut own: Option<(usize, u64)> = None;
-    let mut compared: Option<bool> = None;
+    let mut own: Option<(u32, u64)> = None;
+    let mut stored: Option<bool> = None;
     for (at, bytes) in code.iter().enumerate() {
         let instruction = u32::from_le_bytes(*bytes);
-        let number = usize::try_from(instruction & 0x1f).unwrap_or(0);
-        let Some(register) = registers.get_mut(number) else { continue };
+        let number = instruction & 0x1f;
+        let Some(register) = usize::try_from(number).ok().and_then(|number| registers.get_mut(number)) else { continue };
         let shift = (instruction >> 21 & 3).saturating_mul(16);
-        let half = u64::from(instruction >> 5 & 0xffff).checked_shl(shift).unwrap_or(0);
+        let half = u64::from(instruction >> 5 & 0xffff) << shift;
         // movz and movk, of 64 or 32 bits.
         match instruction & 0x7f80_0000 {
             0x5280_0000 => *register = half,
-            0x7280_0000 => *register = *register & !0xffff_u64.checked_shl(shift).unwrap_or(0) | half,
+            0x7280_0000 => *register = *register & !(0xffff << shift) | half,
             _ => {
-                if compared.is_none() && own.is_some_and(|(own, _)| uses(instruction, own)) {
-                    compared = Some(compares(instruction));
-                }
+                stored = stored.or_else(|| own.and_then(|(own, _)| is_stored_aarch64(instruction, own)));
                 continue;
             }
         }
         constants.extend_from_slice(&register.to_le_bytes());
         if at == wanted {
             own = Some((number, *register));
-        }
-        match &mut own {
-            Some((own, value)) if *own == number && at >= wanted && compared.is_none() => *value = *register,
-            _ => {}
+        } else if let Some((own, value)) = &mut own
+            && *own == number
+            && stored.is_none()
+        {
+            *value = *register;
         }
     }
-    (constants, own.map(|(_, value)| (value.to_le_bytes(), compared.unwrap_or(false))))
+    (constants, own.filter(|_| stored == Some(true)).map(|(_, value)| value.to_le_bytes()))
 }
 
-/// Whether the register is one of those that an instruction works on, whichever it is.
-fn uses(instruction: u32, register: usize) -> bool {
-    [0, 5, 16].iter().any(|at| usize::try_from(instruction >> at & 0x1f) == Ok(register))
-}
-
-/// `subs` (which is `cmp`), `eor` and `ccmp` of two registers.
-fn compares(instruction: u32) -> bool {
-    matches!(instruction & 0x7f20_0000, 0x6b00_0000 | 0x4a00_0000) || instruction & 0x7fe0_0c00 == 0x7a40_0000
+/// Whether an instruction stores a register (`str`, `stur`, `stp`, `fmov` to a vector register), or compares it (`cmp`
+/// and `subs`, `eor`, `ccmp`); `None` for any other.
+fn is_stored_aarch64(instruction: u32, register: u32) -> Option<bool> {
+    let field = |from: u32| instruction >> from & 0x1f;
+    let is_first = field(0) == register;
+    match instruction {
+        _ if instruction & 0xffc0_0000 == 0xf900_0000 => is_first.then_some(true),
+        _ if instruction & 0xffe0_0000 == 0xf800_0000 || instruction & 0xffe0_0c00 == 0xf820_0800 => {
+            is_first.then_some(true)
+        }
+        _ if instruction & 0xfe40_0000 == 0xa800_0000 => (is_first || field(10) == register).then_some(true),
+        _ if instruction & 0xffff_fc00 == 0x9e67_0000 => (field(5) == register).then_some(true),
+        _ if matches!(instruction & 0x7f20_0000, 0x6b00_0000 | 0x4a00_0000)
+            || instruction & 0x7fe0_0c00 == 0x7a40_0000 =>
+        {
+            (field(5) == register || field(16) == register).then_some(false)
+        }
+        _ => None,
+    }
 }

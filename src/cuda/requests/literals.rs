@@ -102,6 +102,10 @@ impl Literals {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
     /// Leaves out names that are known already; paths are worth a look all the same.
     pub(super) fn forget(&mut self, is_known: impl Fn(usize) -> bool) {
         self.candidates.retain(|candidate| candidate.is_path || !is_known(candidate.name));

@@ -93,8 +93,9 @@ impl Found {
         }
     }
 
-    /// Adds what data and code of an object say of the names of the list for which the searches were made.
-    pub(super) fn look(&mut self, view: &ElfView<'_>, names: &[String], searches: &Searches) {
+    /// Adds what data and code of an object say of the names of the list for which the searches were made; `can_open`
+    /// says whether it can call dlopen itself.
+    pub(super) fn look(&mut self, view: &ElfView<'_>, names: &[String], searches: &Searches, can_open: bool) {
         let data = places::of_data(view);
         let mut literals = Literals::default();
         for (index, place) in data.iter().enumerate() {
@@ -105,6 +106,8 @@ impl Found {
                     // A name may be the tail of a longer string: only its end is anchored.
                     self.note(Some(hit.name), RequestKind::String);
                     self.hardcoded.extend(absolute_path(bytes, hit));
+                } else if !can_open {
+                    // Without a NUL a name can be handed to no other object's dlopen: it is a list's (this program's own).
                 } else if is_name {
                     literals.consider(place, index, hit);
                 } else if let Some(whole) = hit.name.checked_sub(names.len()).and_then(|at| searches.sixteen.get(at)) {
@@ -130,7 +133,7 @@ impl Found {
             }
         }
         if self.kinds.iter().all(Option::is_none) {
-            for soname in built::sonames(view, &data) {
+            for soname in built::sonames(view, &data, &code) {
                 self.note(names.iter().position(|name| name == soname), RequestKind::Built);
             }
         }
