@@ -38,13 +38,8 @@ pub const DRIVER_LIBRARIES: [&str; 27] = [
 
 /// What nothing fails without: libgdrapi needs a kernel module of its own, the OpenCL library is reached through
 /// libOpenCL.so.1 and its list of vendors, Vulkan SC is in the drivers for vehicles only.
-const OPTIONAL: [&str; 5] = [
-    "libgdrapi.so.2",
-    "libgdrapi.so",
-    "libnvidia-opencl.so.1",
-    "libnvidia-opencl.so",
-    "libnvidia-vksc-core.so.1",
-];
+const OPTIONAL: [&str; 5] =
+    ["libgdrapi.so.2", "libgdrapi.so", "libnvidia-opencl.so.1", "libnvidia-opencl.so", "libnvidia-vksc-core.so.1"];
 
 /// Whether an object works without this library.
 #[must_use]

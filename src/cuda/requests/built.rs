@@ -90,7 +90,11 @@ impl Interface {
         self.first.iter().for_each(|name| first.look(name, view, data));
         self.others.iter().for_each(|name| other.look(name, view, data));
         let through_runtime = || data.iter().any(|place| place.bytes.contains_str(THROUGH_RUNTIME));
-        first.may_be() && other.may_be() && !through_runtime() && first.is(view, data, code) && other.is(view, data, code)
+        first.may_be()
+            && other.may_be()
+            && !through_runtime()
+            && first.is(view, data, code)
+            && other.is(view, data, code)
     }
 }
 

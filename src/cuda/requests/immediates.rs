@@ -20,7 +20,7 @@ const STEM: &[u8] = b"lib";
 const MOVZ_LI: &[u8] = &[0x2d, 0x8d, 0xd2];
 
 /// How far apart the pieces may lie, in bytes: compilers move other instructions between them.
-const NEAR: usize = 128;
+const NEAR: usize = 256;
 
 /// A program names a few libraries a few times; a file with more of these immediates is made to cost time.
 const MOST_LOOKS: usize = 4096;
@@ -123,7 +123,9 @@ fn constants(code: &[[u8; 4]], wanted: usize) -> (Vec<u8>, Option<[u8; 8]>) {
     for (at, bytes) in code.iter().enumerate() {
         let instruction = u32::from_le_bytes(*bytes);
         let number = instruction & 0x1f;
-        let Some(register) = usize::try_from(number).ok().and_then(|number| registers.get_mut(number)) else { continue };
+        let Some(register) = usize::try_from(number).ok().and_then(|number| registers.get_mut(number)) else {
+            continue;
+        };
         let shift = (instruction >> 21 & 3).saturating_mul(16);
         let half = u64::from(instruction >> 5 & 0xffff) << shift;
         // movz and movk, of 64 or 32 bits.

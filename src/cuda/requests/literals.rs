@@ -9,9 +9,8 @@
 use super::pieces::is_whole;
 use super::places::Place;
 use super::search::Hit;
-use crate::elf::pointers;
+use crate::elf::pointers::Words;
 use crate::elf::record::ET_EXEC;
-use crate::elf::units::Address;
 use crate::elf::view::ElfView;
 
 pub(super) const X86_64: u16 = 62;
@@ -19,6 +18,9 @@ pub(super) const AARCH64: u16 = 183;
 
 /// A program has a handful. What has more is a list of names or made to cost time, and the first of them do.
 const MOST_CANDIDATES: usize = 4096;
+
+/// How often the surroundings of a reference are read: a file with more references is made to cost time.
+const MOST_LOOKS: usize = 1 << 16;
 
 /// How much of a path in front of a name is looked at, and how many of its slashes may be its first byte.
 const LONGEST_PATH: usize = 256;
@@ -77,7 +79,7 @@ pub(super) struct Literal {
 impl Literals {
     /// Takes a name into account that stands in `place`, the one of this index.
     pub(super) fn consider(&mut self, place: &Place<'_>, index: usize, hit: Hit) {
-        let Some(proof) = proof(place.bytes, hit) else { return };
+        let Some(proof) = proof(place.bytes, hit).filter(|_| self.candidates.len() < MOST_CANDIDATES) else { return };
         self.push(place, index, hit, hit.start, proof);
         if hit.start.checked_sub(1).and_then(|front| place.bytes.get(front)) != Some(&b'/') {
             return;
@@ -134,16 +136,14 @@ impl Literals {
             return self.by_neighbours(data);
         }
         self.candidates.sort_by_key(|candidate| candidate.address);
-        let mut finding = Finding { candidates: &self.candidates, names, found: vec![false; self.candidates.len()] };
+        let found = vec![false; self.candidates.len()];
+        let mut finding = Finding { candidates: &self.candidates, names, found, looks: 0 };
         let is_absolute = view.header.e_type == ET_EXEC;
         for place in code {
             if machine == X86_64 { finding.in_x86_64(place, is_absolute) } else { finding.in_aarch64(place) }
         }
-        pointers::relative(view, |pointer| {
-            finding.pointer(pointer.target.get(), || {
-                pointers::word(view, Address::new(pointer.place.get().checked_add(8)?))
-            });
-        });
+        let words = Words::of(view);
+        words.relative(|pointer| finding.pointer(pointer.target.get(), || words.at(pointer.place.plus(8)?)));
         if is_absolute {
             // Nothing is relocated: pointers are what they are.
             for place in data {
@@ -198,6 +198,7 @@ struct Finding<'c> {
     candidates: &'c [Candidate],
     names: &'c [String],
     found: Vec<bool>,
+    looks: usize,
 }
 
 impl Finding<'_> {
@@ -213,7 +214,10 @@ impl Finding<'_> {
         let first = self.candidates.partition_point(|candidate| candidate.address < address);
         let rest = self.candidates.iter().zip(&mut self.found).skip(first);
         for (candidate, found) in rest.take_while(|(candidate, _)| candidate.address == address) {
-            *found = *found || is_shown(candidate);
+            if !*found && self.looks < MOST_LOOKS {
+                self.looks = self.looks.saturating_add(1);
+                *found = is_shown(candidate);
+            }
         }
     }
 
@@ -262,9 +266,9 @@ impl Finding<'_> {
         self.refer(address, |candidate| match candidate.proof {
             Proof::Reference => true,
             Proof::Length => has_length_x86_64(around(NEAR), candidate.len()),
-            Proof::Rest => names
-                .get(candidate.name)
-                .is_some_and(|name| is_whole(around(NEAR_PIECES), name.as_bytes(), SIXTEEN)),
+            Proof::Rest => {
+                names.get(candidate.name).is_some_and(|name| is_whole(around(NEAR_PIECES), name.as_bytes(), SIXTEEN))
+            }
         });
     }
 
@@ -284,7 +288,8 @@ impl Finding<'_> {
                 i64::from((bits << 11).cast_signed() >> 11)
             };
             let field = |from: u32, bits: u32| u64::from(instruction >> from & bits);
-            let page = |register: u64| usize::try_from(register).ok().and_then(|at| pages.get(at)).copied().unwrap_or(0);
+            let page =
+                |register: u64| usize::try_from(register).ok().and_then(|at| pages.get(at)).copied().unwrap_or(0);
             let target = if instruction & 0x9f00_0000 == 0x9000_0000 {
                 let target = (here & !0xfff).wrapping_add_signed(distance().wrapping_shl(12));
                 if let Some(page) = usize::try_from(field(0, 31)).ok().and_then(|at| pages.get_mut(at)) {

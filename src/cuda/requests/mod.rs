@@ -22,6 +22,9 @@ use crate::elf::view::ElfView;
 /// No file name is longer on Linux (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
+/// A program opens a handful by their paths.
+const MOST_PATHS: usize = 4096;
+
 /// How an object asks; the more certain first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequestKind {
@@ -105,7 +108,8 @@ impl Found {
                 if is_name && bytes.get(hit.end) == Some(&0) {
                     // A name may be the tail of a longer string: only its end is anchored.
                     self.note(Some(hit.name), RequestKind::String);
-                    self.hardcoded.extend(absolute_path(bytes, hit));
+                    let is_room = self.hardcoded.len() < MOST_PATHS;
+                    self.hardcoded.extend(is_room.then(|| absolute_path(bytes, hit)).flatten());
                 } else if !can_open {
                     // Without a NUL a name can be handed to no other object's dlopen: it is a list's (this program's own).
                 } else if is_name {

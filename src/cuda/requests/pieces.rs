@@ -53,7 +53,8 @@ fn is_stored(code: &[u8], constant: &[u8]) -> bool {
                 // A prefix for 16 bits, and one for the upper registers between it and the opcode.
                 let prefix = before(at, back.saturating_add(1));
                 let is_16 = prefix == Some(0x66)
-                    || (prefix.is_some_and(|byte| byte & 0xf0 == 0x40) && before(at, back.saturating_add(2)) == Some(0x66));
+                    || (prefix.is_some_and(|byte| byte & 0xf0 == 0x40)
+                        && before(at, back.saturating_add(2)) == Some(0x66));
                 before(at, back) == Some(0xc7) && is_16
             }
         })
