@@ -5,6 +5,8 @@
 //! a string of its code *is* a library's name; comments, documentation and messages that mention one do not, and neither
 //! does a comparison with one.
 
+use memchr::memmem;
+
 use crate::cuda::DriverLibraries;
 
 /// What opens a library by name: ctypes, and the functions that it is reached through.
@@ -25,17 +27,31 @@ pub struct Script {
 /// The driver libraries that a script names and can open itself.
 #[must_use]
 pub fn names_in(text: &[u8], libraries: &DriverLibraries) -> Vec<String> {
-    // Most scripts name none, and are not read further.
-    let mut is_named = false;
-    libraries.searches.search.each(text, |hit| is_named |= hit.name < libraries.names().len());
-    let script = if is_named { Script::of(text, libraries) } else { Script::default() };
+    let script = Script::of(text, libraries);
     if script.opens { script.names } else { Vec::new() }
 }
 
+/// Whether a file of this name is Python's module that calls dlopen for ctypes.
+#[must_use]
+pub fn is_ctypes(file_name: &[u8]) -> bool {
+    file_name == b"_ctypes.so" || file_name.starts_with(b"_ctypes.") && file_name.ends_with(b".so")
+}
+
+/// Whether a file of this name is a script.
+#[must_use]
+pub fn is_script(file_name: &[u8]) -> bool {
+    file_name.ends_with(b".py")
+}
+
 impl Script {
-    /// Reads a script: one pass, whatever the text is.
+    /// Reads a script: one pass, whatever the text is. Most scripts have neither, and are only searched.
     #[must_use]
     pub fn of(text: &[u8], libraries: &DriverLibraries) -> Self {
+        let mut is_named = false;
+        libraries.searches.search.each(text, |hit| is_named |= hit.name < libraries.names().len());
+        if !is_named && !OPENERS.iter().any(|word| memmem::find(text, word).is_some()) {
+            return Self::default();
+        }
         let mut found = vec![false; libraries.names().len()];
         let mut opens = false;
         let mut at = 0_usize;
