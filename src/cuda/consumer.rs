@@ -5,6 +5,7 @@ use bstr::{BString, ByteSlice};
 use super::libraries::DriverLibraries;
 use super::requests::{self, Found, RequestKind};
 use crate::elf::notes;
+use crate::elf::symbols;
 use crate::elf::view::ElfView;
 
 /// `.note.dlopen` (systemd's ELF dlopen metadata): the libraries that a program may load, as JSON.
@@ -84,5 +85,5 @@ pub fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
 /// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: whoever defines it can
 /// call it as well.
 fn imports_dlopen(view: &ElfView<'_>) -> bool {
-    ["\0dlopen\0", "\0dlmopen\0"].iter().any(|name| view.strings.bytes.contains_str(name))
+    ["dlopen", "dlmopen"].iter().any(|name| symbols::has_name(view, name))
 }

@@ -7,6 +7,7 @@ use memchr::memmem;
 use super::literals::Literals;
 use super::places::Place;
 use super::search::Hit;
+use crate::elf::symbols::has_name;
 use crate::elf::view::ElfView;
 
 /// A driver library, and functions of it.
@@ -70,10 +71,9 @@ const THROUGH_RUNTIME: &str = "cudaGetDriverEntryPoint";
 /// `cuInit` alone is too weak ("accuInit"), and functions without it are those of a library that is given a handle
 /// (NVSHMEM's transport for UCX).
 pub(super) fn sonames(view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> Vec<&'static str> {
-    let strings = view.strings.bytes;
-    let imports = |names: [&str; 2]| names.iter().any(|name| strings.contains_str(name));
-    let can_ask = imports(["\0dlsym\0", "\0dlvsym\0"]) && imports(["\0dlopen\0", "\0dlmopen\0"]);
-    if !can_ask || strings.contains_str(THROUGH_RUNTIME) {
+    let imports = |names: [&str; 2]| names.iter().any(|name| has_name(view, name));
+    let can_ask = imports(["dlsym", "dlvsym"]) && imports(["dlopen", "dlmopen"]);
+    if !can_ask || view.strings.bytes.contains_str(THROUGH_RUNTIME) {
         return Vec::new();
     }
     let interfaces = INTERFACES.iter().filter(|interface| interface.is_used(view, data, code));
