@@ -112,6 +112,7 @@ pub(super) fn one(
     let context = Context { judge, facts, request, search: &search, answer: &answer, is_by_path };
     let (verdict, findings) = match request.kind {
         RequestKind::Needed => context.verdict(),
+        _ if facts.script.is_some() => for_script(&context),
         _ if facts.consumer.imports_dlopen => context.verdict(),
         _ => through_others(&context, loader, process, index),
     };
@@ -273,6 +274,16 @@ pub(super) fn how(kind: RequestKind) -> Ask {
 
 fn is_board_support(soname: &str) -> bool {
     ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
+}
+
+/// A name that a Python script hands to this object, the module `_ctypes`.
+fn for_script(context: &Context<'_, '_>) -> (Verdict, Vec<Finding>) {
+    let own = context.verdict();
+    let (Verdict::Fail, Some(script)) = (own.0, &context.facts.script) else { return own };
+    let soname = &context.request.soname;
+    let message =
+        format!("opens {soname} for Python ({} names it) and does not search the driver directory", shown(script));
+    (Verdict::Runtime, vec![context.finding(&rule::DLOPEN_PROXY, message)])
 }
 
 /// A name that the object cannot open itself: whoever it loads and can call dlopen does.

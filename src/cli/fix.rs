@@ -14,13 +14,13 @@ use super::exit::Status;
 use super::{output, settings};
 use crate::fsio::{self, WriteMode};
 use crate::report::{self, CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
-use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
+use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Scripts, Workers, Writing};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
         return revert(receipt, &args.build_output, global);
     }
-    let fix_settings = settings::fix(args)?;
+    let mut fix_settings = settings::fix(args)?;
     let exclude = settings::exclude(&args.inputs)?;
     let (mut roots, mut failures) = resolve(settings::roots(&args.inputs)?);
     let copied = match &args.output {
@@ -45,6 +45,9 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let jobs = if is_copying { settings::copying_jobs(global) } else { settings::jobs(global) };
     let workers = Workers::new(jobs);
     let listing = tree::discover(&roots, &exclude, &workers);
+    if fix_settings.only_consumers || fix_settings.count_consumers {
+        fix_settings.scripts = Scripts::of(&listing.files, &fix_settings.libraries, &workers);
+    }
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
     let shows_progress = settings::shows_progress(global);
     let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());

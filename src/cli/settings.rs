@@ -13,7 +13,7 @@ use super::args::{FixArgs, Global, Inputs, Progress, ShowArgs, Tag};
 use crate::cuda::{Capability, DriverLibraries};
 use crate::fsio::{Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{Failure, FixSettings, Listing, Machine, Root, Workers, Writing, discover};
+use crate::tree::{Failure, FixSettings, Listing, Machine, Root, Scripts, Workers, Writing, discover};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -111,6 +111,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         },
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
+        scripts: Scripts::default(),
         libraries: DriverLibraries::with(&args.driver_library)?,
         clean: if args.clean { Some(Machine::new(super::policy::root(args.root.as_deref())?, None)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,

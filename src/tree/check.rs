@@ -9,6 +9,7 @@ use bstr::{BString, ByteSlice};
 
 use super::discover::{Found, Listing};
 use super::run::Workers;
+use super::scripts::Scripts;
 use super::world::Machine;
 use crate::check::{
     CheckPolicy, CheckReport, Facts, Inspected, Item, Judge, Reading, StaticProgram, Wrapper, hidden_by, library_path,
@@ -30,6 +31,7 @@ pub fn check(
     environment: Environment,
     workers: &Workers,
 ) -> CheckReport {
+    let scripts = Scripts::of(&listing.files, &policy.libraries, workers);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.clone()).collect();
     let looked = workers.run(listing.files, |found| {
         let hidden = hidden_program(&found.shown).filter(|hidden| paths.contains(hidden));
@@ -37,8 +39,11 @@ pub fn check(
     });
     drop(paths);
     let mut items = Vec::with_capacity(looked.len());
-    for (item, wrapper) in looked {
-        if let Inspected::Object(facts) = &item.inspected {
+    for (mut item, wrapper) in looked {
+        if let Inspected::Object(facts) = &mut item.inspected {
+            if scripts.ask_through(&item.shown) {
+                Arc::make_mut(facts).open_for(&scripts.names, &policy.libraries);
+            }
             machine.know(facts);
         }
         if let Some((hidden, wrapper)) = wrapper {

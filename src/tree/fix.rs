@@ -10,6 +10,7 @@ use super::clean;
 use super::discover::Found;
 use super::outcome::{Change, FileReport, FixError, Object, Outcome, Skip};
 use super::run::Workers;
+use super::scripts::Scripts;
 use super::world::Machine;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
@@ -48,6 +49,8 @@ pub struct FixSettings {
     pub only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
     pub count_consumers: bool,
+    /// What the scripts among the files ask for, where one of the two needs it.
+    pub scripts: Scripts,
     /// Look up what `--clean` needs to know of the machine.
     pub clean: Option<Machine>,
     /// The names that make an object one of them.
@@ -199,7 +202,7 @@ fn plan_object(
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
-        let asks = Consumer::of(&view, &settings.libraries).asks();
+        let asks = settings.scripts.ask_through(&found.shown) || Consumer::of(&view, &settings.libraries).asks();
         seen.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
