@@ -1,10 +1,11 @@
 //! What is known of a file once it was opened, and no more: nothing here is decided.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::policy::CheckPolicy;
-use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode};
+use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind};
 use crate::elf::contents::Contents;
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::Object;
@@ -62,6 +63,8 @@ pub struct Facts {
     pub(crate) object: Arc<Object>,
     /// What it says about driver libraries; nothing for objects that a search found outside of what is checked.
     pub(crate) consumer: Consumer,
+    /// The Python script for which it opens libraries: it is the module `_ctypes`.
+    pub(crate) script: Option<PathBuf>,
     /// It only stands in for a driver library.
     pub(crate) is_stub: bool,
     /// What a compat libcuda says of itself.
@@ -81,6 +84,18 @@ impl Facts {
         }
     }
 
+    /// Adds what scripts ask for through it: libraries, each with the first script that names it.
+    pub(crate) fn open_for(&mut self, names: &BTreeMap<String, PathBuf>, libraries: &DriverLibraries) {
+        let requests = &mut self.consumer.requests;
+        for (soname, script) in names {
+            if !requests.iter().any(|request| request.soname == *soname) {
+                self.script.get_or_insert_with(|| script.clone());
+                requests.push(Request { soname: soname.clone(), kind: RequestKind::String });
+            }
+        }
+        requests.sort_by_key(|request| libraries.position(request.soname.as_bytes()));
+    }
+
     /// Reads what matters of an object that is not checked itself.
     #[must_use]
     pub(crate) fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
@@ -88,6 +103,7 @@ impl Facts {
             shown,
             object: Arc::new(object),
             consumer: Consumer::without_data(view),
+            script: None,
             is_stub: cuda::is_stub(view),
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),

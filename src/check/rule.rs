@@ -89,8 +89,8 @@ rules! {
         do "cuda-runpath fix PATH edits the libraries as well."
         such as "bin/app has /run/opengl-driver/lib, lib/libcudart.so.12 has nothing and calls dlopen.";
     DLOPEN_PROXY = "CRP104" "dlopen-proxy" Warning HAND
-        when "An object names a driver library but does not import dlopen: another object opens it in its place."
-        because "The loader then searches the path of the object that calls dlopen. For Python's ctypes that is the interpreter: no edit of the asking file helps."
+        when "An object names a driver library but does not import dlopen, or a Python script names it: another object opens it in its place."
+        because "The loader then searches the path of the object that calls dlopen. For Python's ctypes that is the module _ctypes, in the interpreter's lib-dynload: no edit of the script or of the interpreter helps."
         do "See that the object that calls dlopen finds the driver: explain it, or let the asking object call dlopen."
         such as "libplugin.so hands \"libcuda.so.1\" to load_library() in libloader.so.";
     HARDCODED_PATH = "CRP105" "hardcoded-path" Warning HAND

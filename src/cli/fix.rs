@@ -15,13 +15,13 @@ use super::{input, output, paths, settings};
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
-use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Workers, Writing};
+use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Scripts, Workers, Writing};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
         return revert(receipt, &args.build_output, global);
     }
-    let fix_settings = settings::fix(args)?;
+    let mut fix_settings = settings::fix(args)?;
     let exclude = paths::exclude(&args.inputs)?;
     let source = input::host();
     let (mut roots, mut failures) = resolve(paths::roots(&*source, &args.inputs)?);
@@ -47,6 +47,9 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let jobs = if is_copying { settings::copying_jobs(global) } else { settings::jobs(global) };
     let workers = Workers::new(jobs);
     let listing = tree::discover(&*source, &roots, &exclude, &workers);
+    if fix_settings.only_consumers || fix_settings.count_consumers {
+        fix_settings.scripts = Scripts::of(&*source, &listing.files, &fix_settings.libraries, &workers);
+    }
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
     let shows_progress = settings::shows_progress(global);
     let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());

@@ -3,55 +3,29 @@
 use bstr::{BString, ByteSlice};
 
 use super::libraries::DriverLibraries;
+use super::requests::{self, Found, RequestKind};
 use crate::elf::notes;
-use crate::elf::record::{Section, sht};
-use crate::elf::units::FileRange;
+use crate::elf::symbols;
 use crate::elf::view::ElfView;
-
-/// Sections with nothing but device code: large, and no host string is in them.
-const DEVICE_CODE: [&[u8]; 3] = [b".nv_fatbin", b"__nv_relfatbin", b".cask_resource"];
 
 /// `.note.dlopen` (systemd's ELF dlopen metadata): the libraries that a program may load, as JSON.
 const DLOPEN_OWNER: &str = "FDO";
 const DLOPEN_KIND: u32 = 0x407c_0c0a;
 
-/// No file name is longer on Linux (`PATH_MAX`).
-const LONGEST_PATH: usize = 4096;
-
-/// How an object asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantNames)]
-#[strum(serialize_all = "kebab-case")]
-pub(crate) enum RequestKind {
-    /// DT_NEEDED: the loader resolves it.
-    Needed,
-    /// `.note.dlopen` says so (owner FDO, type 0x407c0c0a).
-    Note,
-    /// The name stands in its data, NUL-terminated.
-    String,
-}
-
-impl RequestKind {
-    /// The word used in every output format.
-    #[must_use]
-    pub(crate) fn name(self) -> &'static str {
-        self.into()
-    }
-}
-
 /// One driver library that an object asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The name asked for.
-    pub(crate) soname: String,
+    pub soname: String,
     /// How; the most certain way when there are several.
-    pub(crate) kind: RequestKind,
+    pub kind: RequestKind,
 }
 
 /// Everything that an object says about driver libraries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
     /// What it asks for, in the table's order.
-    pub(crate) requests: Vec<Request>,
+    pub requests: Vec<Request>,
     /// Absolute paths of driver libraries in its data: they are opened without any search.
     pub(crate) hardcoded: Vec<BString>,
     /// It imports `dlopen` or `dlmopen`: what it asks for by name it can load itself.
@@ -65,30 +39,25 @@ impl Consumer {
     #[must_use]
     pub fn of(view: &ElfView<'_>, libraries: &DriverLibraries) -> Self {
         let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
-        let mut found: Vec<Option<RequestKind>> = vec![None; libraries.names().len()];
+        let mut found = Found { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
         for name in view.needed() {
-            note(&mut found, libraries.position(name), RequestKind::Needed);
+            found.note(libraries.position(name), RequestKind::Needed);
         }
         // The loader needs no sections, and a tool that strips their headers leaves the segment.
         let notes = notes::of_sections(view).chain(notes::of_segments(view));
         for dlopen in notes.filter(|note| note.kind == DLOPEN_KIND && note.owner == DLOPEN_OWNER) {
             let json = dlopen.descriptor.of(view.bytes).unwrap_or_default();
             for hit in libraries.in_json.find_overlapping_iter(json) {
-                note(&mut found, Some(hit.pattern().as_usize()), RequestKind::Note);
+                found.note(Some(hit.pattern().as_usize()), RequestKind::Note);
             }
             let is_json = serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
-        for data in data_ranges(view).into_iter().filter_map(|range| range.of(view.bytes)) {
-            // A name may be the tail of a longer string: only its end is anchored.
-            for hit in libraries.in_data.find_overlapping_iter(data) {
-                note(&mut found, Some(hit.pattern().as_usize()), RequestKind::String);
-                consumer.hardcoded.extend(absolute_path(data, hit.start(), hit.end()));
-            }
-        }
+        found.look(view, libraries.names(), &libraries.searches, consumer.imports_dlopen);
+        consumer.hardcoded = found.hardcoded;
         consumer.hardcoded.sort();
         consumer.hardcoded.dedup();
-        let requests = libraries.names().iter().zip(found);
+        let requests = libraries.names().iter().zip(found.kinds);
         consumer.requests =
             requests.filter_map(|(soname, kind)| Some(Request { soname: soname.clone(), kind: kind? })).collect();
         consumer
@@ -110,50 +79,11 @@ impl Consumer {
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 #[must_use]
 pub(crate) fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
-    let mut found = vec![false; libraries.names().len()];
-    for hit in libraries.in_data.find_overlapping_iter(bytes) {
-        if let Some(seen) = found.get_mut(hit.pattern().as_usize()) {
-            *seen = true;
-        }
-    }
-    libraries.names().iter().zip(found).filter(|(_, seen)| *seen).map(|(name, _)| name.clone()).collect()
-}
-
-/// The most certain kind wins.
-fn note(found: &mut [Option<RequestKind>], index: Option<usize>, kind: RequestKind) {
-    if let Some(slot) = index.and_then(|index| found.get_mut(index)) {
-        *slot = Some(slot.map_or(kind, |known| known.min(kind)));
-    }
-}
-
-/// The whole string around a name, when it is an absolute path that ends in it.
-fn absolute_path(data: &[u8], start: usize, end: usize) -> Option<BString> {
-    let before = data.get(start.saturating_sub(LONGEST_PATH)..start)?;
-    let before = before.rsplit(|byte| *byte == 0).next()?;
-    let first = start.checked_sub(before.len())?;
-    let is_path = before.starts_with(b"/") && before.ends_with(b"/") && before.iter().all(u8::is_ascii_graphic);
-    let path = data.get(first..end.checked_sub(1)?)?;
-    is_path.then(|| path.into())
+    requests::names_in(bytes, libraries.names(), &libraries.searches)
 }
 
 /// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: an object that defines it can
 /// call it as well.
 fn imports_dlopen(view: &ElfView<'_>) -> bool {
-    ["\0dlopen\0", "\0dlmopen\0"].iter().any(|name| view.strings.bytes.contains_str(name))
-}
-
-/// Where constants and variables are: data sections, or every PT_LOAD when there are no sections (a linker that does not
-/// separate code puts constants beside it).
-fn data_ranges(view: &ElfView<'_>) -> Vec<FileRange> {
-    if view.sections.is_empty() {
-        let loads = view.segments.iter().filter(|segment| segment.is_load());
-        return loads.filter_map(|load| load.file_range()).collect();
-    }
-    let executable = u64::from(sht::SHF_EXECINSTR);
-    let is_data =
-        |section: &&Section| section.is_alloc() && section.kind == sht::SHT_PROGBITS && section.flags & executable == 0;
-    let sections = view.sections.iter().filter(is_data);
-    let host = sections
-        .filter(|section| view.section_name(section).is_none_or(|name| !DEVICE_CODE.contains(&name.as_bytes())));
-    host.filter_map(|section| section.file_range()).collect()
+    ["dlopen", "dlmopen"].iter().any(|name| symbols::has_name(view, name))
 }

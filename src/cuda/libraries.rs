@@ -3,6 +3,8 @@
 use aho_corasick::AhoCorasick;
 use bstr::BStr;
 
+use super::requests::Searches;
+
 /// What a library of the driver is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
@@ -27,7 +29,7 @@ pub(crate) struct DriverLibrary {
     pub(crate) soname: &'static str,
     /// What it is for.
     pub(crate) role: Role,
-    /// An object works without it: it needs a kernel module of its own and is used only where that is.
+    /// An object works without it.
     pub(crate) is_optional: bool,
     /// The names under which link-time stubs of it lie; most stub directories have the unversioned one only.
     pub(crate) stub_names: &'static [&'static str],
@@ -37,21 +39,35 @@ const fn library(soname: &'static str, role: Role) -> DriverLibrary {
     DriverLibrary { soname, role, is_optional: false, stub_names: &[] }
 }
 
+const fn optional(soname: &'static str) -> DriverLibrary {
+    DriverLibrary { is_optional: true, ..library(soname, Role::Other) }
+}
+
 /// All of them, in the order of reports.
-pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
+pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 27] = [
     DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
     library("libcuda.so", Role::Cuda),
     DriverLibrary {
         stub_names: &["libnvidia-ml.so.1", "libnvidia-ml.so"],
         ..library("libnvidia-ml.so.1", Role::KernelModule)
     },
+    // Not installed since 560.
+    library("libnvidia-ml.so", Role::KernelModule),
     library("libnvcuvid.so.1", Role::KernelModule),
     library("libnvidia-encode.so.1", Role::KernelModule),
     library("libnvidia-opticalflow.so.1", Role::Other),
     library("libnvoptix.so.1", Role::Other),
+    library("libnvoptix.so", Role::Other),
     library("libcudadebugger.so.1", Role::KernelModule),
     library("libnvidia-ptxjitcompiler.so.1", Role::Companion),
     library("libnvidia-nvvm.so.4", Role::Companion),
+    library("libnvidia-tileiras.so.1", Role::Other),
+    // Reached through libOpenCL.so.1 and its list of vendors.
+    optional("libnvidia-opencl.so.1"),
+    optional("libnvidia-opencl.so"),
+    library("libnvidia-cfg.so.1", Role::Other),
+    // In the drivers for vehicles only.
+    optional("libnvidia-vksc-core.so.1"),
     library("libnvidia-fbc.so.1", Role::Other),
     library("libEGL_nvidia.so.0", Role::Other),
     library("libGLX_nvidia.so.0", Role::Other),
@@ -60,7 +76,9 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 19] = [
     library("libnvdla_runtime.so", Role::Board),
     library("libnvcudla.so", Role::BoardExtra),
     library("libnvbufsurface.so", Role::BoardExtra),
-    DriverLibrary { is_optional: true, ..library("libgdrapi.so.2", Role::Other) },
+    // Needs a kernel module of its own.
+    optional("libgdrapi.so.2"),
+    optional("libgdrapi.so"),
 ];
 
 /// What is known of a name.
@@ -101,8 +119,8 @@ pub(crate) fn is_board_support(soname: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct DriverLibraries {
     names: Vec<String>,
-    /// Each name with NUL behind it, as it stands in data.
-    pub(super) in_data: AhoCorasick,
+    /// In data and code.
+    pub(super) searches: Searches,
     /// Each name in quotes, as it stands in JSON.
     pub(super) in_json: AhoCorasick,
 }
@@ -119,9 +137,9 @@ impl DriverLibraries {
                 names.push(name.clone());
             }
         }
-        let in_data = AhoCorasick::new(names.iter().map(|name| format!("{name}\0")))?;
+        let searches = Searches::new(&names);
         let in_json = AhoCorasick::new(names.iter().map(|name| format!("\"{name}\"")))?;
-        Ok(Self { names, in_data, in_json })
+        Ok(Self { names, searches, in_json })
     }
 
     /// All names, in the table's order.

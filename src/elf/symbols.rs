@@ -1,5 +1,7 @@
 //! The dynamic symbols' values: which functions an object exports (gABI 4 "Symbol Table").
 
+use bstr::ByteSlice;
+
 use super::record::Encoding;
 use super::references::{Symbols, dynamic_symbols};
 use super::units::Address;
@@ -17,6 +19,25 @@ pub(crate) fn exported_functions<'a>(view: &'a ElfView<'a>) -> impl Iterator<Ite
     };
     let size = usize::try_from(view.encoding.symbol_size()).unwrap_or(usize::MAX);
     table.chunks_exact(size).filter_map(|symbol| exported_function(symbol, view.encoding))
+}
+
+/// Whether a dynamic symbol has this name. Linkers let a name be the tail of another one (cgo's `_cgo_…_Cfunc_dlopen`).
+#[must_use]
+pub(crate) fn has_name(view: &ElfView<'_>, name: &str) -> bool {
+    let strings = view.strings.bytes;
+    let ends = |at: &usize| strings.get(at.saturating_add(name.len())) == Some(&0);
+    let is_whole = |at: usize| at.checked_sub(1).is_some_and(|front| strings.get(front) == Some(&0));
+    let places: Vec<usize> = strings.find_iter(name).filter(ends).collect();
+    if places.is_empty() || places.iter().any(|at| is_whole(*at)) {
+        return !places.is_empty();
+    }
+    let Symbols::Table(range) = dynamic_symbols(view) else { return true };
+    let size = usize::try_from(view.encoding.symbol_size()).unwrap_or(usize::MAX);
+    let mut symbols = range.of(view.bytes).unwrap_or_default().chunks_exact(size);
+    symbols.any(|symbol| {
+        let at = view.encoding.u32_at(symbol, 0).and_then(|at| usize::try_from(at).ok());
+        at.is_some_and(|at| places.binary_search(&at).is_ok())
+    })
 }
 
 fn exported_function(symbol: &[u8], encoding: Encoding) -> Option<Address> {

@@ -10,6 +10,7 @@ use bstr::{BString, ByteSlice};
 use super::discover::{Found, Listing};
 use super::look::{Seen, look, seen};
 use super::run::Workers;
+use super::scripts::Scripts;
 use super::source::{IsWanted, Source};
 use super::world::SourceWorld;
 use crate::check::{
@@ -32,6 +33,7 @@ pub fn check(
     environment: Environment,
     workers: &Workers,
 ) -> CheckReport {
+    let scripts = Scripts::of(world.source(), &listing.files, &policy.libraries, workers);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
     let looked = workers.run(listing.files, |found| {
         let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
@@ -39,8 +41,11 @@ pub fn check(
     });
     drop(paths);
     let mut items = Vec::with_capacity(looked.len());
-    for (item, wrapper) in looked {
-        if let Inspected::Object(facts) = &item.inspected {
+    for (mut item, wrapper) in looked {
+        if let Inspected::Object(facts) = &mut item.inspected {
+            if scripts.ask_through(&item.shown) {
+                Arc::make_mut(facts).open_for(&scripts.names, &policy.libraries);
+            }
             world.know(facts);
         }
         if let Some((hidden, wrapper)) = wrapper {

@@ -10,6 +10,7 @@ use super::clean::Clean;
 use super::discover::Found;
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
+use super::scripts::Scripts;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::class::ByClass;
@@ -45,6 +46,8 @@ pub(crate) struct FixSettings {
     pub(crate) only_consumers: bool,
     /// Find out who asks for a driver library, without skipping the others.
     pub(crate) count_consumers: bool,
+    /// What the scripts among the files ask for, where one of the two needs it.
+    pub(crate) scripts: Scripts,
     /// Look up what `--clean` needs to know of the machine.
     pub(crate) clean: Option<Clean>,
     /// The names that make an object one of them.
@@ -187,7 +190,8 @@ fn plan_object(
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
-        let asks = Consumer::of(&view, &settings.libraries).asks();
+        let asks =
+            settings.scripts.ask_through(found.shown.as_path()) || Consumer::of(&view, &settings.libraries).asks();
         seen.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));

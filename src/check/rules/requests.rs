@@ -104,7 +104,7 @@ pub(in crate::check) fn one(
     };
     let mut found = answer(context, &search, process, facts);
     let by_path = match &found {
-        Answer::Nothing | Answer::Other(_) if request.kind == RequestKind::String => {
+        Answer::Nothing | Answer::Other(_) if matches!(request.kind, RequestKind::String | RequestKind::Literal) => {
             in_full(context, facts, &request.soname)
         }
         _ => None,
@@ -114,8 +114,9 @@ pub(in crate::check) fn one(
     let asked = Asked { context, facts, request, search: &search, answer: &found, is_by_path };
     let (verdict, findings) = match request.kind {
         RequestKind::Needed => asked.verdict(),
-        RequestKind::Note | RequestKind::String if facts.consumer.imports_dlopen => asked.verdict(),
-        RequestKind::Note | RequestKind::String => through_others(&asked, loader, process, index),
+        _ if facts.script.is_some() => for_script(&asked),
+        _ if facts.consumer.imports_dlopen => asked.verdict(),
+        _ => through_others(&asked, loader, process, index),
     };
     RequestReport {
         soname: request.soname.clone(),
@@ -222,6 +223,9 @@ impl Asked<'_, '_> {
             RequestKind::Needed => "DT_NEEDED",
             RequestKind::Note => ".note.dlopen",
             RequestKind::String => "dlopen",
+            RequestKind::Literal => "dlopen, a name without a NUL",
+            RequestKind::Code => "dlopen, a name in the code",
+            RequestKind::Built => "dlopen, a name that is made at run time",
         }
     }
 
@@ -270,8 +274,18 @@ impl Asked<'_, '_> {
 pub(in crate::check) fn how(kind: RequestKind) -> Ask {
     match kind {
         RequestKind::Needed => Ask::Needed,
-        RequestKind::Note | RequestKind::String => Ask::Dlopen,
+        _ => Ask::Dlopen,
     }
+}
+
+/// A name that a Python script hands to this object, the module `_ctypes`.
+fn for_script(asked: &Asked<'_, '_>) -> (Verdict, Vec<Finding>) {
+    let own = asked.verdict();
+    let (Verdict::Fail, Some(script)) = (own.0, &asked.facts.script) else { return own };
+    let soname = &asked.request.soname;
+    let script = script.display();
+    let case = format!("opens {soname} for Python ({script} names it) and does not search the driver directory");
+    (Verdict::Runtime, vec![asked.finding(&rule::DLOPEN_PROXY, case)])
 }
 
 /// A name that the object cannot open itself: a library that it loads and that can call dlopen does.

@@ -9,6 +9,7 @@ mod formats;
 mod gpu;
 mod image;
 mod inputs;
+mod names;
 mod nix;
 mod objects;
 mod options;

@@ -9,6 +9,7 @@ use super::table::{Case, near, raises};
 use crate::elfgen::{Headers, Kind, Machine, Spec};
 
 const LIB: &str = "/lib/libuser.so.1";
+const CTYPES: &str = "/lib/_ctypes.cpython-313-x86_64-linux-gnu.so";
 
 pub(crate) fn cases() -> Vec<Case> {
     [unreachable(), shadowed(), at_runtime_and_inherited(), other_ways(), stubs()].into_iter().flatten().collect()
@@ -185,6 +186,24 @@ fn other_ways() -> Vec<Case> {
             }),
         raises("CRP104", "no program opens it", (LIB, "libcuda.so.1"))
             .in_image(|image| one(image, &library().carries("libcuda.so.1"))),
+        raises("CRP104", "a Python script opens it through ctypes", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(\"libcuda.so.1\")\n");
+        }),
+        raises("CRP104", "one script of a package names it, and another one opens it", (CTYPES, "libnvidia-ml.so.1"))
+            .in_image(|image| {
+                image.put(CTYPES, &library().imports("dlopen"));
+                image.file("/lib/names.py", b"NAMES = ('libnvidia-ml.so.1',)\n");
+                image.file("/lib/opens.py", b"def load(name):\n    return ctypes.CDLL(name)\n");
+            }),
+        near("CRP104", "the module of ctypes searches the driver directory").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen").runpath(DRIVER));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL('libcuda.so.1')\n");
+        }),
+        near("CRP104", "a Python script mentions it").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\n# ctypes.CDLL('libcuda.so.1')\nm = 'no libcuda.so.1'\n");
+        }),
         near("CRP104", "the object that opens it searches the driver directory").in_image(|image| {
             image.put("/lib/libopener.so", &library().soname("libopener.so").imports("dlopen").runpath(DRIVER));
             one(image, &library().carries("libcuda.so.1").needs("libopener.so").runpath("$ORIGIN"));
