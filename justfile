@@ -119,3 +119,7 @@ bench-gpu python driver compat="" cuda="":
 # Measures one command, as the benches do
 measure +arguments:
     ./benches/measure.py {{arguments}}
+
+# Shows that two builds do the same, byte for byte
+same old new +trees:
+    ./benches/same.sh {{old}} {{new}} {{trees}}

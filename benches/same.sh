@@ -363,7 +363,8 @@ def part_of(tree, part, parts):
     if parts == 1:
         return None
     files = [os.path.join(folder, name) for folder, _, names in os.walk(tree) for name in names]
-    return {path for path in files if hashlib.blake2b(os.fsencode(path[len(tree) :])).digest()[1] % parts == part % parts}
+    number = {path: hashlib.blake2b(os.fsencode(path[len(tree) :])).digest()[1] for path in files}
+    return {path for path in files if number[path] % parts == part % parts}
 
 
 def edit(label, master, place, arguments, revert, part=0, parts=1):
@@ -698,8 +699,8 @@ class Scope:
         self.words = {"@TREE@": tree, "@PROGRAM@": self.objects[0] if self.objects else "missing"}
         self.put("@ALLOW@", "allow.toml", ALLOW.encode())
         folders = sorted(entry.name for entry in os.scandir(tree) if entry.is_dir())
-        self.put("@FOLDERS@", "folders", "".join(f"/{name}\n" for name in folders).encode("utf-8", "surrogateescape"))
-        self.put("@LINES@", "lines", "".join(f"{path}\n" for path in self.objects[:500]).encode("utf-8", "surrogateescape"))
+        self.put("@FOLDERS@", "folders", os.fsencode("".join(f"/{name}\n" for name in folders)))
+        self.put("@LINES@", "lines", os.fsencode("".join(f"{path}\n" for path in self.objects[:500])))
 
     def put(self, word, name, data):
         path = f"{self.place}/{name}"
@@ -767,7 +768,8 @@ def read_only(work, scope):
         work.compare([*command, tree], env={"NIX_BUILD_CORES": "3", "NIX_BUILD_TOP": tree, "LD_LIBRARY_PATH": tree})
         work.compare([*command, tree], env={"NIX_STORE": tree})
         work.compare([*command, tree, "--progress", "never"], env={"NO_COLOR": "1"}, terminal=True)
-    work.compare(["fix", "--in-place", tree], env={"NIX_STORE": tree, "NIX_BUILD_TOP": "/build", "out": "/no/such/output"})
+    store = {"NIX_STORE": tree, "NIX_BUILD_TOP": "/build", "out": "/no/such/output"}
+    work.compare(["fix", "--in-place", "--dry-run", tree], env=store)
 
 
 def copied(scope):

@@ -3,7 +3,7 @@
 use bstr::{BString, ByteSlice};
 
 use super::libraries::DriverLibraries;
-use super::requests::{self, Found, RequestKind};
+use super::requests::{self, FoundNames, RequestKind};
 use crate::elf::notes;
 use crate::elf::symbols;
 use crate::elf::view::ElfView;
@@ -39,7 +39,7 @@ impl Consumer {
     #[must_use]
     pub fn of(view: &ElfView<'_>, libraries: &DriverLibraries) -> Self {
         let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
-        let mut found = Found { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
+        let mut found = FoundNames { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
         for name in view.needed() {
             found.note(libraries.position(name), RequestKind::Needed);
         }

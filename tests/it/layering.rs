@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -40,6 +40,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("walkdir", &["tree"]),
     ("goblin", &["elf"]),
     ("object", &["elf"]),
+    ("memchr", &["cuda"]),
     ("lz4_flex", &["cuda"]),
     ("ruzstd", &["cuda"]),
 ];

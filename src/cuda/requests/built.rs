@@ -5,7 +5,7 @@ use bstr::ByteSlice;
 use memchr::memmem;
 
 use super::literals::Literals;
-use super::places::Place;
+use super::places::HostPlace;
 use super::search::Hit;
 use crate::elf::symbols::has_name;
 use crate::elf::view::ElfView;
@@ -70,7 +70,7 @@ const THROUGH_RUNTIME: &str = "cudaGetDriverEntryPoint";
 /// It must import `dlsym` and `dlopen`, and name the function that comes before all others together with another one.
 /// `cuInit` alone is too weak ("accuInit"), and functions without it are those of a library that is given a handle
 /// (NVSHMEM's transport for UCX).
-pub(super) fn sonames(view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> Vec<&'static str> {
+pub(super) fn sonames(view: &ElfView<'_>, data: &[HostPlace<'_>], code: &[HostPlace<'_>]) -> Vec<&'static str> {
     let imports = |names: [&str; 2]| names.iter().any(|name| has_name(view, name));
     let can_ask = imports(["dlsym", "dlvsym"]) && imports(["dlopen", "dlmopen"]);
     if !can_ask || view.strings.bytes.contains_str(THROUGH_RUNTIME) {
@@ -81,7 +81,7 @@ pub(super) fn sonames(view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]
 }
 
 impl Interface {
-    fn is_used(&self, view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> bool {
+    fn is_used(&self, view: &ElfView<'_>, data: &[HostPlace<'_>], code: &[HostPlace<'_>]) -> bool {
         // Most objects end here, after one pass.
         if !data.iter().any(|place| place.bytes.contains_str(self.stem)) {
             return false;
@@ -108,7 +108,7 @@ struct Named {
 }
 
 impl Named {
-    fn look(&mut self, name: &str, view: &ElfView<'_>, data: &[Place<'_>]) {
+    fn look(&mut self, name: &str, view: &ElfView<'_>, data: &[HostPlace<'_>]) {
         for (index, place) in data.iter().enumerate() {
             for start in memmem::find_iter(place.bytes, name) {
                 let hit = Hit { name: 0, start, end: start.saturating_add(name.len()) };
@@ -129,13 +129,13 @@ impl Named {
         self.is_certain || !self.literals.is_empty()
     }
 
-    fn is(self, view: &ElfView<'_>, data: &[Place<'_>], code: &[Place<'_>]) -> bool {
+    fn is(self, view: &ElfView<'_>, data: &[HostPlace<'_>], code: &[HostPlace<'_>]) -> bool {
         self.is_certain || !self.literals.confirmed(view, &[], data, code).is_empty()
     }
 }
 
 /// Without sections the names of symbols are among the data: they are not looked up, but bound.
-fn is_symbol(view: &ElfView<'_>, place: &Place<'_>, at: usize) -> bool {
+fn is_symbol(view: &ElfView<'_>, place: &HostPlace<'_>, at: usize) -> bool {
     let within = place.address_of(at).and_then(|address| address.checked_sub(view.strings.address.get()));
     within.is_some_and(|within| within < view.strings.size())
 }

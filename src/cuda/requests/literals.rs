@@ -7,7 +7,7 @@
 //! distributions and of CUDA 13.5: every literal has one to four references, and none of the texts has any.
 
 use super::pieces::is_whole;
-use super::places::Place;
+use super::places::HostPlace;
 use super::search::Hit;
 use crate::elf::pointers::Words;
 use crate::elf::record::ET_EXEC;
@@ -78,7 +78,7 @@ pub(super) struct Literal {
 
 impl Literals {
     /// Takes a name into account that stands in `place`, the one of this index.
-    pub(super) fn consider(&mut self, place: &Place<'_>, index: usize, hit: Hit) {
+    pub(super) fn consider(&mut self, place: &HostPlace<'_>, index: usize, hit: Hit) {
         let Some(proof) = proof(place.bytes, hit).filter(|_| self.candidates.len() < MOST_CANDIDATES) else { return };
         self.push(place, index, hit, hit.start, proof);
         if hit.start.checked_sub(1).and_then(|front| place.bytes.get(front)) != Some(&b'/') {
@@ -96,7 +96,7 @@ impl Literals {
 
     /// The same for the first sixteen bytes of a name, where they are such a constant: at their own alignment, and with
     /// anything but the rest behind them.
-    pub(super) fn consider_sixteen(&mut self, place: &Place<'_>, index: usize, hit: Hit, names: &[String]) {
+    pub(super) fn consider_sixteen(&mut self, place: &HostPlace<'_>, index: usize, hit: Hit, names: &[String]) {
         let is_aligned = place.address_of(hit.start).is_some_and(|address| address % 16 == 0);
         let rest = place.bytes.get(hit.start..).unwrap_or_default();
         if is_aligned && names.get(hit.name).is_some_and(|name| !rest.starts_with(name.as_bytes())) {
@@ -113,7 +113,7 @@ impl Literals {
         self.candidates.retain(|candidate| candidate.is_path || !is_known(candidate.name));
     }
 
-    fn push(&mut self, place: &Place<'_>, index: usize, hit: Hit, start: usize, proof: Proof) {
+    fn push(&mut self, place: &HostPlace<'_>, index: usize, hit: Hit, start: usize, proof: Proof) {
         if let Some(address) = place.address_of(start).filter(|_| self.candidates.len() < MOST_CANDIDATES) {
             let (Hit { name, end, .. }, is_path) = (hit, start != hit.start);
             self.candidates.push(Candidate { address, name, place: index, start, end, is_path, proof });
@@ -125,8 +125,8 @@ impl Literals {
         mut self,
         view: &ElfView<'_>,
         names: &[String],
-        data: &[Place<'_>],
-        code: &[Place<'_>],
+        data: &[HostPlace<'_>],
+        code: &[HostPlace<'_>],
     ) -> Vec<Literal> {
         if self.candidates.is_empty() {
             return Vec::new();
@@ -137,7 +137,7 @@ impl Literals {
         }
         self.candidates.sort_by_key(|candidate| candidate.address);
         let found = vec![false; self.candidates.len()];
-        let mut finding = Finding { candidates: &self.candidates, names, found, looks: 0 };
+        let mut finding = Sighting { candidates: &self.candidates, names, found, looks: 0 };
         let is_absolute = view.header.e_type == ET_EXEC;
         for place in code {
             if machine == X86_64 { finding.in_x86_64(place, is_absolute) } else { finding.in_aarch64(place) }
@@ -161,7 +161,7 @@ impl Literals {
 
     /// What other machines' code refers to is not known here: a constant is what no blank, quote, bracket, comma or colon
     /// stands beside. It misses a name behind a constant that ends in a blank.
-    fn by_neighbours(&self, data: &[Place<'_>]) -> Vec<Literal> {
+    fn by_neighbours(&self, data: &[HostPlace<'_>]) -> Vec<Literal> {
         let is_apart = |candidate: &&Candidate| {
             let bytes = data.get(candidate.place).map(|place| place.bytes).unwrap_or_default();
             let front = candidate.start.checked_sub(1).and_then(|front| bytes.get(front));
@@ -194,14 +194,14 @@ fn goes_on(byte: u8) -> bool {
 }
 
 /// The candidates by address, and which of them are referred to.
-struct Finding<'c> {
+struct Sighting<'c> {
     candidates: &'c [Candidate],
     names: &'c [String],
     found: Vec<bool>,
     looks: usize,
 }
 
-impl Finding<'_> {
+impl Sighting<'_> {
     /// The lowest address, and how far the highest is from it.
     fn span(&self) -> (u64, u64) {
         let least = self.candidates.first().map_or(0, |first| first.address);
@@ -234,7 +234,7 @@ impl Finding<'_> {
 
     /// Any four bytes that lead to a candidate: from behind them with a ModRM byte for that in front (`lea`, and `mov` of
     /// the bytes themselves), or without position-independent code as they are, behind an opcode.
-    fn in_x86_64(&mut self, place: &Place<'_>, is_absolute: bool) {
+    fn in_x86_64(&mut self, place: &HostPlace<'_>, is_absolute: bool) {
         let (least, span) = self.span();
         let mut behind = place.address.wrapping_add(4);
         for (at, window) in place.bytes.windows(4).enumerate() {
@@ -273,7 +273,7 @@ impl Finding<'_> {
     }
 
     /// `adrp` and an `add` or a load with the rest of the address, in straight order; linkers make both one `adr`.
-    fn in_aarch64(&mut self, place: &Place<'_>) {
+    fn in_aarch64(&mut self, place: &HostPlace<'_>) {
         let (least, span) = self.span();
         let mut pages = [0_u64; 32];
         let mut address = place.address;

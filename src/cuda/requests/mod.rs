@@ -16,7 +16,7 @@ use bstr::BString;
 
 use self::immediates::Immediates;
 use self::literals::{Literals, SIXTEEN};
-use self::search::{Hit, Search};
+use self::search::{Hit, NameSearch};
 use crate::elf::view::ElfView;
 
 /// No file name is longer on Linux (`PATH_MAX`).
@@ -54,7 +54,7 @@ impl RequestKind {
 /// The searches for a list of names, prepared once.
 #[derive(Clone, Debug)]
 pub(super) struct Searches {
-    search: Search,
+    search: NameSearch,
     /// Of the names behind the list, which are the first sixteen bytes of one in it, the place of that one.
     sixteen: Vec<usize>,
     immediates: Immediates,
@@ -70,20 +70,20 @@ impl Searches {
                 sixteen.push(index);
             }
         }
-        Self { search: Search::new(&all), sixteen, immediates: Immediates::new() }
+        Self { search: NameSearch::new(&all), sixteen, immediates: Immediates::new() }
     }
 }
 
 /// What an object's data and code say.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundNames {
     /// How each name of the list is asked for.
     pub(super) kinds: Vec<Option<RequestKind>>,
     /// Absolute paths of driver libraries.
     pub(super) hardcoded: Vec<BString>,
 }
 
-impl Found {
+impl FoundNames {
     pub(super) fn note(&mut self, index: Option<usize>, kind: RequestKind) {
         if let Some(slot) = index.and_then(|index| self.kinds.get_mut(index)) {
             *slot = Some(slot.map_or(kind, |known| known.min(kind)));

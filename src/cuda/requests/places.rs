@@ -11,12 +11,12 @@ const DEVICE_CODE: [&[u8]; 3] = [b".nv_fatbin", b"__nv_relfatbin", b".cask_resou
 
 /// Bytes of the file, and where they are in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct HostPlace<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) address: u64,
 }
 
-impl Place<'_> {
+impl HostPlace<'_> {
     /// The address of a byte in it.
     pub(super) fn address_of(&self, at: usize) -> Option<u64> {
         self.address.checked_add(u64::try_from(at).ok()?)
@@ -25,7 +25,7 @@ impl Place<'_> {
 
 /// Where constants and variables are: data sections, or every PT_LOAD when there are no sections (a linker that does not
 /// separate code puts constants beside it).
-pub(super) fn of_data<'a>(view: &ElfView<'a>) -> Vec<Place<'a>> {
+pub(super) fn of_data<'a>(view: &ElfView<'a>) -> Vec<HostPlace<'a>> {
     if view.sections.is_empty() {
         return loads(view, |_| true);
     }
@@ -33,19 +33,19 @@ pub(super) fn of_data<'a>(view: &ElfView<'a>) -> Vec<Place<'a>> {
 }
 
 /// Where machine code is.
-pub(super) fn of_code<'a>(view: &ElfView<'a>) -> Vec<Place<'a>> {
+pub(super) fn of_code<'a>(view: &ElfView<'a>) -> Vec<HostPlace<'a>> {
     if view.sections.is_empty() {
         return loads(view, |is_executable| is_executable);
     }
     sections(view, is_executable)
 }
 
-fn loads<'a>(view: &ElfView<'a>, wanted: impl Fn(bool) -> bool) -> Vec<Place<'a>> {
+fn loads<'a>(view: &ElfView<'a>, wanted: impl Fn(bool) -> bool) -> Vec<HostPlace<'a>> {
     let loads = view.segments.iter().filter(|segment| segment.is_load() && wanted(segment.is_executable()));
     apart(view, loads.filter_map(|load| Some((load.file_range()?, load.address.get()))))
 }
 
-fn sections<'a>(view: &ElfView<'a>, wanted: impl Fn(&Section) -> bool) -> Vec<Place<'a>> {
+fn sections<'a>(view: &ElfView<'a>, wanted: impl Fn(&Section) -> bool) -> Vec<HostPlace<'a>> {
     let loaded = |section: &&Section| section.is_alloc() && section.kind == sht::SHT_PROGBITS && wanted(section);
     let is_host =
         |section: &&Section| view.section_name(section).is_none_or(|name| !DEVICE_CODE.contains(&name.as_bytes()));
@@ -54,7 +54,7 @@ fn sections<'a>(view: &ElfView<'a>, wanted: impl Fn(&Section) -> bool) -> Vec<Pl
 }
 
 /// In file order, each byte once: a table of sections could name the same gigabyte ten thousand times.
-fn apart<'a>(view: &ElfView<'a>, ranges: impl Iterator<Item = (FileRange, u64)>) -> Vec<Place<'a>> {
+fn apart<'a>(view: &ElfView<'a>, ranges: impl Iterator<Item = (FileRange, u64)>) -> Vec<HostPlace<'a>> {
     let mut ranges: Vec<(FileRange, u64)> = ranges.collect();
     ranges.sort_unstable_by_key(|(range, address)| (range.start(), range.end(), *address));
     let mut places = Vec::with_capacity(ranges.len());
@@ -64,7 +64,7 @@ fn apart<'a>(view: &ElfView<'a>, ranges: impl Iterator<Item = (FileRange, u64)>)
         let cut = || {
             let skipped = start.since(range.start())?;
             let rest = FileRange::new(start, range.end().since(start)?)?;
-            Some(Place { bytes: rest.of(view.bytes)?, address: address.checked_add(skipped)? })
+            Some(HostPlace { bytes: rest.of(view.bytes)?, address: address.checked_add(skipped)? })
         };
         if let Some(place) = cut().filter(|place| !place.bytes.is_empty()) {
             places.push(place);

@@ -19,7 +19,7 @@ pub(super) struct Hit {
 
 /// The names, prepared.
 #[derive(Clone, Debug)]
-pub(in crate::cuda) struct Search {
+pub(in crate::cuda) struct NameSearch {
     anchor: Finder<'static>,
     /// With `.so` in them: the place of the name in the list, the name, and the anchor's first place in it.
     anchored: Vec<(usize, Vec<u8>, usize)>,
@@ -29,7 +29,7 @@ pub(in crate::cuda) struct Search {
     others: Vec<(usize, Finder<'static>)>,
 }
 
-impl Search {
+impl NameSearch {
     /// Prepares a list of names; empty ones are found nowhere.
     pub(in crate::cuda) fn new(names: &[String]) -> Self {
         let anchor = Finder::new(ANCHOR);
@@ -79,7 +79,7 @@ mod tests {
     fn found(names: &[&str], bytes: &[u8]) -> Vec<(usize, usize)> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut hits = Vec::new();
-        Search::new(&names).each(bytes, |hit| {
+        NameSearch::new(&names).each(bytes, |hit| {
             assert_eq!(bytes.get(hit.start..hit.end), names.get(hit.name).map(String::as_bytes));
             hits.push((hit.name, hit.start));
         });
