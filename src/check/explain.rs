@@ -11,7 +11,7 @@ use super::finding::{Finding, Verdict};
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{
-    Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, Step, StepOutcome, StepSource, start,
+    Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, StartUp, Step, StepOutcome, StepSource, start,
 };
 use crate::runpath::{Directory, EntryClass};
 
@@ -80,7 +80,7 @@ impl Context<'_> {
             Some(program) => Process::of(Arc::clone(&program.object)),
             None => Process::opened(Arc::clone(&facts.object), opened.to_owned()),
         };
-        let (process, searches) = start(&loader, process, Depth::Everything);
+        let StartUp { process, searches, .. } = start(&loader, process, Depth::EverySearch);
         let index = process.maps.iter().position(|map| map.object.identity == facts.object.identity)?;
         let mut explained = Vec::new();
         let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));

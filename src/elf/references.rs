@@ -63,7 +63,19 @@ impl References {
             return false;
         };
         let Some(end) = start.checked_add(len).filter(|end| *end <= self.used.len) else { return false };
-        self.used.next(start, true) >= end
+        self.used.next_before(start, end, true) >= end
+    }
+
+    /// The runs of bytes from `start` up to `end` that no reference reads, in order.
+    pub(crate) fn free_runs(&self, start: u64, end: u64) -> impl Iterator<Item = (StringOffset, u64)> {
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.used.len);
+        let mut at = usize::try_from(start).unwrap_or(usize::MAX);
+        std::iter::from_fn(move || {
+            let from = self.used.next_before(at, end, false);
+            at = self.used.next_before(from, end, true);
+            let len = at.checked_sub(from).filter(|len| *len > 0)?;
+            Some((StringOffset::new(u64::try_from(from).ok()?), u64::try_from(len).ok()?))
+        })
     }
 
     /// Declares bytes used that no reference names.
@@ -145,17 +157,22 @@ impl Bits {
 
     /// The first index at or behind `from` whose bit has this value; the length when there is none.
     fn next(&self, from: usize, value: bool) -> usize {
+        self.next_before(from, self.len, value)
+    }
+
+    /// The same without a look behind `end`, which is the answer when there is none before it.
+    fn next_before(&self, from: usize, end: usize, value: bool) -> usize {
         let mut index = from;
-        while index < self.len {
+        while index < end {
             let word = self.words.get(index >> 6).copied().unwrap_or(0);
             let wanted = if value { word } else { !word } & (u64::MAX << (index & 63));
             if wanted != 0 {
                 let bit = usize::try_from(wanted.trailing_zeros()).unwrap_or(0);
-                return ((index & !63) | bit).min(self.len);
+                return ((index & !63) | bit).min(end);
             }
             index = (index & !63).saturating_add(64);
         }
-        self.len
+        end
     }
 }
 

@@ -169,11 +169,9 @@ impl<'a> Run<'a> {
 
     /// The asking object's DT_RPATH, then that of the object that loaded it, up to the program; objects with DT_RUNPATH have none.
     fn rpath_chain(&mut self) -> Option<End> {
-        let mut chain = self.process.loaders_of(self.by);
-        if self.process.has_program && !chain.contains(&0) {
-            chain.push(0);
-        }
-        for index in chain {
+        let chain: Vec<usize> = self.process.lenders_of(self.by, Libc::Glibc).collect();
+        let program = (self.process.has_program && chain.last() != Some(&0)).then_some(0);
+        for index in chain.into_iter().chain(program) {
             let Some(map) = self.process.maps.get(index) else { continue };
             if let TaggedPath::Rpath(path) = &map.object.path_tag {
                 let source = StepSource::Rpath(map.object.path.clone());
@@ -263,7 +261,7 @@ impl<'a> Run<'a> {
             return Some(end);
         }
         let chain = match ask {
-            Ask::Needed => self.process.loaders_of(self.by),
+            Ask::Needed => self.process.lenders_of(self.by, Libc::Musl).collect(),
             Ask::Dlopen if self.process.has_program => vec![0],
             Ask::Dlopen => Vec::new(),
         };

@@ -194,7 +194,8 @@ fn plan_object(
         }
     }
     let usual = settings.policy.get(view.encoding.class());
-    let cleaned = settings.clean.as_ref().map(|clean| clean.for_object(usual, &view, &found.stands_for()));
+    let clean = settings.clean.as_ref();
+    let cleaned = clean.map(|clean| clean.for_object(usual, &view, &found.stands_for())).transpose()?;
     let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
     let setting = setting_of(found.stands_for().as_path(), policy);
     let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));

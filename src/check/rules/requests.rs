@@ -1,5 +1,6 @@
 //! CRP100 to CRP109: which library each request for a driver library gets.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -13,7 +14,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
+use crate::loader::{Ask, Loader, MOST_PLACES, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -239,7 +240,8 @@ impl Asked<'_, '_> {
         let mut compat = own
             .entries()
             .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
-        compat.any(|entry| !before.iter().any(|step| step.written == *entry))
+        let before: HashSet<&BStr> = before.iter().map(|step| step.written.as_bstr()).collect();
+        compat.any(|entry| !before.contains(entry))
             || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
 
@@ -287,26 +289,29 @@ fn through_others(
         let is_libc = map.object.soname.as_ref().is_some_and(|name| is_libc(name.as_bstr()));
         *at != index && !is_libc && context.world.facts(&map.object).is_some_and(|facts| facts.consumer.imports_dlopen)
     });
-    let mut blind: Vec<BString> = Vec::new();
-    let mut count = 0_usize;
+    let mut blind: Option<&BString> = None;
+    let mut is_opened = false;
+    let mut places = MOST_PLACES;
     for (at, map) in openers {
         let Some(facts) = context.world.facts(&map.object) else { continue };
-        count += 1;
-        let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
+        is_opened = true;
+        let search = loader.search_within(process, at, Ask::Dlopen, soname.as_bytes().as_bstr(), places);
+        places = places.saturating_sub(search.steps.len());
         let reaches = matches!(
             answer(context, &search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)
         );
         if !reaches {
-            blind.push(map.object.path.clone());
+            blind = Some(&map.object.path);
+            break;
         }
     }
     let own = asked.verdict();
-    if blind.is_empty() && (count > 0 || own.0 == Verdict::Pass) {
+    if blind.is_none() && (is_opened || own.0 == Verdict::Pass) {
         let verdict = if own.0 == Verdict::Fail { Verdict::Pass } else { own.0 };
         return (verdict, Vec::new());
     }
-    let case = match blind.first() {
+    let case = match blind {
         Some(opener) => {
             format!("names {soname} and leaves dlopen to {opener}, which does not search the driver directory")
         }
