@@ -164,7 +164,7 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
         environment.without.push(directory);
         let again = Loader { environment: &environment, ..*loader };
         last = again.search_within(&process, by, ask, search.name.as_ref(), places);
-        places = places.saturating_sub(last.steps.len());
+        places = places.saturating_sub(last.cost());
     }
     let behind = last.steps.into_iter().skip(search.steps.len());
     behind.map(|step| hits.iter().find(|hit| hit.directory() == step.place).cloned().unwrap_or(step)).collect()

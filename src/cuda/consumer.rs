@@ -79,7 +79,7 @@ impl Consumer {
             for hit in libraries.in_json.find_overlapping_iter(json) {
                 note(&mut found, Some(hit.pattern().as_usize()), RequestKind::Note);
             }
-            let is_json = serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
         for data in data_ranges(view).into_iter().filter_map(|range| range.of(view.bytes)) {

@@ -12,6 +12,7 @@ pub(crate) mod load_map;
 pub(crate) mod machine;
 pub(crate) mod notes;
 pub mod plan;
+mod ranges;
 pub(crate) mod record;
 pub(crate) mod references;
 mod relocations;

@@ -67,14 +67,19 @@ impl References {
     }
 
     /// The runs of bytes from `start` up to `end` that no reference reads, in order.
-    pub(crate) fn free_runs(&self, start: u64, end: u64) -> impl Iterator<Item = (StringOffset, u64)> {
-        let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.used.len);
-        let mut at = usize::try_from(start).unwrap_or(usize::MAX);
+    pub(crate) fn free_runs(
+        &self,
+        start: StringOffset,
+        end: StringOffset,
+    ) -> impl Iterator<Item = (StringOffset, u64)> {
+        let end = usize::try_from(end.get()).unwrap_or(usize::MAX).min(self.used.len);
+        let mut at = usize::try_from(start.get()).unwrap_or(usize::MAX);
         std::iter::from_fn(move || {
             let from = self.used.next_before(at, end, false);
             at = self.used.next_before(from, end, true);
-            let len = at.checked_sub(from).filter(|len| *len > 0)?;
-            Some((StringOffset::new(u64::try_from(from).ok()?), u64::try_from(len).ok()?))
+            let [from, end] = [from, at].map(|index| u64::try_from(index).ok().map(StringOffset::new));
+            let len = end?.since(from?).filter(|len| *len > 0)?;
+            Some((from?, len))
         })
     }
 

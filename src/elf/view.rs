@@ -102,6 +102,15 @@ pub struct ElfView<'a> {
     pub(crate) strings: StringTable<'a>,
 }
 
+/// No linker writes more than a few dozen.
+const MOST_SEGMENTS: usize = 1 << 12;
+
+/// How often the headers of one table may name a byte of the file on average.
+const MOST_TIMES: u64 = 8;
+
+/// Bytes of a section's name that are looked at; names of functions can be longer, those that are asked for are not.
+const LONGEST_NAME: usize = 256;
+
 /// Whether the first bytes of a file say that it is an ELF file.
 #[must_use]
 pub(crate) fn has_magic(start: &[u8]) -> bool {
@@ -145,6 +154,7 @@ impl<'a> Subject<'a> {
         }
         check_section_ranges(&sections, len64(bytes))?;
         load_map::check(&segments, encoding, len64(bytes))?;
+        check_described_once(&segments, &sections, len64(bytes))?;
         check_mapped(&segments, index, dynamic_segment)?;
         let dynamic = Dynamic::parse(bytes, encoding, index, dynamic_segment)?;
         if dynamic.value(dt::DT_STRTAB).is_none() {
@@ -231,6 +241,7 @@ impl<'a> ElfView<'a> {
     pub(crate) fn section_name(&self, section: &Section) -> Option<&'a BStr> {
         let names = self.sections.get(usize::from(self.header.e_shstrndx))?.file_range()?.of(self.bytes)?;
         let rest = names.get(section.name..)?;
+        let rest = rest.get(..LONGEST_NAME).unwrap_or(rest);
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
     }
 
@@ -375,6 +386,25 @@ fn check_section_ranges(sections: &[Section], file_len: u64) -> Result<(), Parse
         if !is_empty && end > file_len {
             let field = Field::of("section header", index, "sh_offset+sh_size");
             return Err(ParseError::PastEnd { field, value: end, bound: file_len });
+        }
+    }
+    Ok(())
+}
+
+/// Headers may name the same bytes more than once, as PT_GNU_RELRO and .rela.plt do, but not without end: what goes over
+/// every section or segment would take the product of their number and the file's size.
+fn check_described_once(segments: &[Segment], sections: &[Section], file_len: u64) -> Result<(), ParseError> {
+    if segments.len() > MOST_SEGMENTS {
+        return Err(ParseError::value("e_phnum", len64(segments), "no more than 4096 program headers"));
+    }
+    let in_segments = segments.iter().filter_map(Segment::file_range);
+    let in_sections = sections.iter().filter_map(Section::file_range);
+    let sum = |ranges: &mut dyn Iterator<Item = FileRange>| ranges.map(FileRange::len).fold(0, u64::saturating_add);
+    let bound = file_len.saturating_mul(MOST_TIMES);
+    for (name, size) in [("p_filesz", sum(&mut { in_segments })), ("sh_size", sum(&mut { in_sections }))] {
+        if size > bound {
+            let relation = "of all headers together is more than eight times the size of the file,";
+            return Err(ParseError::Contradiction { field: Field::single(name), value: size, relation, bound });
         }
     }
     Ok(())

@@ -23,4 +23,4 @@ pub(crate) use run::Loader;
 pub(crate) use search::{Ask, Cpu, End, MOST_PLACES, Step, StepOutcome, StepSource};
 pub use search::{Environment, Search};
 pub(crate) use start::{Depth, StartUp, start};
-pub(crate) use system::{Hardware, System, interpreter_of, is_of_musl};
+pub(crate) use system::{Hardware, System, SystemFiles, interpreter_of, is_of_musl};

@@ -57,6 +57,7 @@ struct Run<'a> {
     asking: &'a LinkMap,
     name: &'a BStr,
     places: usize,
+    spent: usize,
     steps: Vec<Step>,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Run<'a> {
                 Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
             }
         }
-        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), places, steps: Vec::new() };
+        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), places, spent: 0, steps: Vec::new() };
         search.end = run.run(ask);
         search.steps = run.steps;
         search
@@ -189,7 +190,7 @@ impl<'a> Run<'a> {
             return None;
         }
         if self.loader.system.libc == Libc::Musl {
-            return self.musl_list(&StepSource::LibraryPath, path.as_bstr(), path.as_bstr());
+            return self.musl_list(&StepSource::LibraryPath, path.as_bstr(), None);
         }
         // A semicolon separates too (glibc elf/dl-load.c, _dl_init_paths).
         let entries = path.split(|byte| matches!(byte, b':' | b';'));
@@ -230,7 +231,7 @@ impl<'a> Run<'a> {
     }
 
     fn default_directories(&mut self) -> Option<End> {
-        for directory in &self.loader.system.default_directories {
+        for directory in self.loader.system.default_directories.iter() {
             match self.directory(&StepSource::Default, directory.as_bstr(), directory.as_bstr()) {
                 Next::Place => {}
                 Next::List => return None,
@@ -275,25 +276,28 @@ impl<'a> Run<'a> {
             let path = map.object.path_tag.path().unwrap_or_default();
             // Who starts a program with more rights chooses the path that it is started under.
             let is_unsafe = index == 0 && self.process.is_secure() && path.contains(&b'$');
-            let Some(expanded) = expand::musl(path, map.origin.as_bstr()).filter(|_| !is_unsafe) else {
+            if is_unsafe || expand::musl(path, b"".into()).is_none() {
                 self.step(source, path, path.to_owned(), StepOutcome::UnknownToken);
                 continue;
-            };
-            if let Some(end) = self.musl_list(&source, path, expanded.as_bstr()) {
+            }
+            if let Some(end) = self.musl_list(&source, path, Some(map.origin.as_bstr())) {
                 return Some(end);
             }
         }
         self.default_directories()
     }
 
-    /// A list as it is written, and what it stands for: lines or colons between directories, and nothing between two of
-    /// those is no directory (`musl ldso/dynlink.c`, `path_open`).
-    fn musl_list(&mut self, source: &StepSource, written: &BStr, list: &BStr) -> Option<End> {
+    /// A list as it is written: lines or colons between directories, and nothing between two of those is no directory
+    /// (`musl ldso/dynlink.c`, `path_open`). With an origin, `$ORIGIN` in it stands for that.
+    fn musl_list(&mut self, source: &StepSource, list: &BStr, origin: Option<&BStr>) -> Option<End> {
         let is_separator = |byte: &u8| matches!(byte, b':' | b'\n');
-        let pairs = written.split(is_separator).zip(list.split(is_separator));
-        for (written, entry) in pairs.filter(|(_, entry)| !entry.is_empty()) {
-            if let Some(end) = self.directory(source, written.into(), entry.into()).end() {
-                return Some(end);
+        for written in list.split(is_separator).map(BStr::new) {
+            let expanded = origin.and_then(|origin| expand::musl(written, origin));
+            let entries = expanded.as_ref().map_or(written, |expanded| expanded.as_bstr());
+            for entry in entries.split(is_separator).filter(|entry| !entry.is_empty()) {
+                if let Some(end) = self.directory(source, written, entry.into()).end() {
+                    return Some(end);
+                }
             }
         }
         None
@@ -301,7 +305,7 @@ impl<'a> Run<'a> {
 
     /// A directory and the folders for better hardware in it, which come first.
     fn directory(&mut self, source: &StepSource, written: &BStr, directory: &BStr) -> Next {
-        if self.steps.len() >= self.places {
+        if self.spent >= self.places {
             let outcome = StepOutcome::Fatal("too many places to search".into());
             self.step(source.clone(), written, directory.to_owned(), outcome);
             return Next::Done(End::Fatal);
@@ -407,7 +411,9 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, source: StepSource, written: &BStr, place: BString, outcome: StepOutcome) {
-        self.steps.push(Step { source, written: written.to_owned(), place, outcome });
+        let step = Step { source, written: written.to_owned(), place, outcome };
+        self.spent = self.spent.saturating_add(step.cost());
+        self.steps.push(step);
     }
 
     /// `None` for a relative path when it is not known where the program is started.

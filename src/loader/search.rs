@@ -109,7 +109,16 @@ pub(crate) struct Step {
     pub(crate) outcome: StepOutcome,
 }
 
+/// Bytes of a place that count as one more.
+const LONG: usize = 256;
+
 impl Step {
+    /// What it takes to look at it and to keep it, in places.
+    pub(super) fn cost(&self) -> usize {
+        let bytes = self.written.len().saturating_add(self.place.len());
+        bytes.checked_div(LONG).unwrap_or(0).saturating_add(1)
+    }
+
     /// The directory that is looked at.
     #[must_use]
     pub(crate) fn directory(&self) -> &BStr {
@@ -148,6 +157,13 @@ pub struct Search {
     pub(crate) steps: Vec<Step>,
     /// What came of it.
     pub(crate) end: End,
+}
+
+impl Search {
+    /// What it took of [`MOST_PLACES`]; even a name that is known at once is one.
+    pub(crate) fn cost(&self) -> usize {
+        self.steps.iter().map(Step::cost).fold(0, usize::saturating_add).max(1)
+    }
 }
 
 /// As many places are looked at for all that is loaded together. No real program needs a hundredth of them;

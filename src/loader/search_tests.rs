@@ -9,7 +9,7 @@ use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
 use crate::loader::{
-    DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, TaggedPath,
+    DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles, TaggedPath,
 };
 
 /// Paths, and what is there; directories are those of the paths.
@@ -31,6 +31,10 @@ impl FileSystem for List {
             return DirectoryState::Present { world_writable: false, has_hardware_folders: true };
         }
         DirectoryState::Missing { anybody_could_make_it: false }
+    }
+
+    fn real(&self, path: &BStr) -> Option<BString> {
+        Some(path.to_owned())
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
@@ -80,7 +84,7 @@ fn list(paths: &[&str]) -> List {
 fn system(interpreter: &str, files: &List) -> System {
     let machine = Machine::named("x86_64").unwrap();
     let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None };
-    System::of(interpreter.into(), hardware, files)
+    System::of(interpreter.into(), hardware, &mut SystemFiles::of(files))
 }
 
 /// Where a name is found, or the last outcome.

@@ -49,7 +49,7 @@ pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> 
                 continue;
             }
             let search = loader.search_within(&process, next, Ask::Needed, name.as_ref(), places);
-            places = places.saturating_sub(search.steps.len().max(1));
+            places = places.saturating_sub(search.cost());
             match &search.end {
                 End::Found(object, opened) => {
                     process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());

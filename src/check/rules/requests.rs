@@ -296,7 +296,7 @@ fn through_others(
         let Some(facts) = context.world.facts(&map.object) else { continue };
         is_opened = true;
         let search = loader.search_within(process, at, Ask::Dlopen, soname.as_bytes().as_bstr(), places);
-        places = places.saturating_sub(search.steps.len());
+        places = places.saturating_sub(search.cost());
         let reaches = matches!(
             answer(context, &search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)

@@ -157,14 +157,15 @@ impl<'g> Draft<'g> {
 
     /// Parts of the old path strings that no other reference reads, in order and apart from each other.
     fn scrub_runs(&self) -> Vec<(StringOffset, u64)> {
-        let (kept, kept_len) = self.keep.unwrap_or((StringOffset::new(0), 0));
-        let (kept, kept_end) = (kept.get(), kept.get().saturating_add(kept_len));
+        let end_of = |(offset, len): (StringOffset, u64)| offset.plus(len).unwrap_or(StringOffset::new(u64::MAX));
+        let keep = self.keep.unwrap_or((StringOffset::new(0), 0));
+        let (kept, kept_end) = (keep.0, end_of(keep));
         let mut runs = Vec::new();
-        let mut done = 0;
-        for (offset, len) in &self.layout.old_paths {
-            let end = offset.get().saturating_add(*len);
+        let mut done = StringOffset::new(0);
+        for old in &self.layout.old_paths {
+            let end = end_of(*old);
             // One path can be the tail of another.
-            let start = offset.get().max(done);
+            let start = old.0.max(done);
             done = done.max(end);
             // What is kept splits them in two.
             for (start, end) in [(start, end.min(kept)), (start.max(kept_end), end)] {
