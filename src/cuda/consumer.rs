@@ -82,7 +82,8 @@ impl Consumer {
             let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
-        for data in data_ranges(view).into_iter().filter_map(|range| range.of(view.bytes)) {
+        let ranges = data_ranges(view).into_iter().flat_map(|range| view.data.within(range));
+        for data in ranges.filter_map(|range| range.of(view.bytes)) {
             // A name may be the tail of a longer string: only its end is anchored.
             for hit in libraries.in_data.find_overlapping_iter(data) {
                 note(&mut found, Some(hit.pattern().as_usize()), RequestKind::String);
@@ -112,9 +113,9 @@ impl Consumer {
 
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 #[must_use]
-pub(crate) fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
+pub(crate) fn names_in<'b>(parts: impl Iterator<Item = &'b [u8]>, libraries: &DriverLibraries) -> Vec<String> {
     let mut found = vec![false; libraries.names().len()];
-    for hit in libraries.in_data.find_overlapping_iter(bytes) {
+    for hit in parts.flat_map(|part| libraries.in_data.find_overlapping_iter(part)) {
         if let Some(seen) = found.get_mut(hit.pattern().as_usize()) {
             *seen = true;
         }

@@ -3,6 +3,7 @@
 
 pub mod class;
 pub mod contents;
+pub(crate) mod data;
 pub(crate) mod dynamic;
 mod encode;
 pub(crate) mod error;

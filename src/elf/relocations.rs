@@ -9,6 +9,9 @@ use super::view::ElfView;
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
 
+/// Larger tables are holes, which would be read for hours.
+const LARGEST: u64 = 1 << 32;
+
 /// Whether any symbol, relocation target or addend satisfies a predicate. Some of what is asked is no address (an addend
 /// that is a plain number); no address is left out. `None` when a table cannot be read or is packed in an unknown form.
 pub(super) fn any_address(view: &ElfView<'_>, wanted: impl Fn(u64) -> bool) -> Option<bool> {
@@ -117,7 +120,8 @@ fn table(view: &ElfView<'_>, tag: u64, size_tag: u64) -> Option<Option<FileRange
     let (Some(address), Some(size)) = (view.dynamic.value(tag), view.dynamic.value(size_tag)) else {
         return Some(None);
     };
-    load_map::file_range(&view.segments, Address::new(address), size).map(Some)
+    let range = load_map::file_range(&view.segments, Address::new(address), size);
+    range.filter(|range| range.len() <= LARGEST).map(Some)
 }
 
 /// The PT_LOADs with bytes in the file, in the order of their addresses.

@@ -4,6 +4,7 @@
 
 use goblin::elf::{Elf, ProgramHeader, SectionHeader, header};
 
+use super::data::{self, DataMap};
 use super::dynamic::{Dynamic, PathTags};
 use super::error::{Field, ParseError};
 use super::load_map;
@@ -100,6 +101,8 @@ pub struct ElfView<'a> {
     pub dynamic: Dynamic,
     /// The dynamic string table.
     pub(crate) strings: StringTable<'a>,
+    /// Where the file has data.
+    pub(crate) data: &'a DataMap,
 }
 
 /// No linker writes more than a few dozen.
@@ -123,7 +126,15 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// [`ParseError`] for an ELF file that contradicts itself or reaches past its end: nothing about it can be relied on.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let subject = Self::parse_any(bytes)?;
+        Self::parse_sparse(bytes, &data::EVERYWHERE)
+    }
+
+    /// The same for a file whose holes are known.
+    ///
+    /// # Errors
+    /// As [`Subject::parse`].
+    pub(crate) fn parse_sparse(bytes: &'a [u8], data: &'a DataMap) -> Result<Self, ParseError> {
+        let subject = Self::parse_any(bytes, data)?;
         if let Self::Object(view) = &subject
             && let Some(reason) = view.must_not_have_a_path()
         {
@@ -133,7 +144,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The same, with objects that must not have a search path among them.
-    fn parse_any(bytes: &'a [u8]) -> Result<Self, ParseError> {
+    fn parse_any(bytes: &'a [u8], data: &'a DataMap) -> Result<Self, ParseError> {
         if !has_magic(bytes) {
             return Ok(Self::NotApplicable(NotApplicable::NotElf));
         }
@@ -161,14 +172,14 @@ impl<'a> Subject<'a> {
             return Ok(Self::NotApplicable(NotApplicable::NoStringTable));
         }
         let strings = StringTable::parse(bytes, &segments, &sections, &dynamic)?;
-        Ok(Self::Object(Box::new(ElfView { bytes, encoding, header, segments, sections, dynamic, strings })))
+        Ok(Self::Object(Box::new(ElfView { bytes, encoding, header, segments, sections, dynamic, strings, data })))
     }
 }
 
 /// DT_SONAME of any object, the dynamic loader included.
 #[must_use]
 pub(crate) fn soname_of(bytes: &[u8]) -> Option<BString> {
-    match Subject::parse_any(bytes) {
+    match Subject::parse_any(bytes, &data::EVERYWHERE) {
         Ok(Subject::Object(view)) => view.soname().map(BStr::to_owned),
         Ok(Subject::NotApplicable(_)) | Err(_) => None,
     }

@@ -13,6 +13,7 @@ use super::run::Workers;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::class::ByClass;
+use crate::elf::data::DataMap;
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
 use crate::elf::machine::Machine;
@@ -178,7 +179,8 @@ fn plan_object(
     settings: &FixSettings,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Result<Planned, Outcome>, FixError> {
-    let view = match Subject::parse(opened.bytes())? {
+    let data = if settings.only_consumers || settings.count_consumers { opened.data() } else { DataMap::default() };
+    let view = match Subject::parse_sparse(opened.bytes(), &data)? {
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
