@@ -62,6 +62,8 @@ impl ObjectReport {
 pub(crate) struct InProgram {
     /// By path: its requests, and DT_NEEDED names that are not found.
     pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, BTreeSet<BString>)>,
+    /// That not all of it was followed.
+    pub(super) cut: Option<Finding>,
 }
 
 /// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.

@@ -10,7 +10,7 @@ use super::file_system::{DirectoryState, FileSystem, Look};
 use super::libc::Libc;
 use super::object::{Ident, TaggedPath};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Environment, MOST_PLACES, Search, Step, StepOutcome, StepSource, without_slashes};
+use super::search::{Ask, End, Environment, Patience, Search, Step, StepOutcome, StepSource, without_slashes};
 use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
@@ -25,19 +25,17 @@ pub(crate) struct Loader<'a> {
     pub(crate) system: &'a System,
     /// What is different this time.
     pub(crate) environment: &'a Environment,
+    /// What may still be looked at; a search that is not over by then ends with an error.
+    pub(crate) patience: &'a Patience,
 }
 
 impl Loader<'_> {
     /// What a process gets when the object at index `by` asks for `name`.
     #[must_use]
     pub(crate) fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
-        self.search_within(process, by, ask, name, MOST_PLACES)
-    }
-
-    /// The same in so many places at most; a search that is not over by then ends with an error.
-    #[must_use]
-    pub(crate) fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
-        Run::search(*self, process, by, ask, name, places)
+        let search = Run::search(*self, process, by, ask, name);
+        self.patience.spend(search.cost());
+        search
     }
 
     /// The directory that an entry of an object's path stands for; relative ones stay relative.
@@ -56,7 +54,6 @@ struct Run<'a> {
     by: usize,
     asking: &'a LinkMap,
     name: &'a BStr,
-    places: usize,
     spent: usize,
     steps: Vec<Step>,
 }
@@ -82,7 +79,7 @@ impl Next {
 }
 
 impl<'a> Run<'a> {
-    fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
+    fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr) -> Search {
         let mut search =
             Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
         let Some(asking) = process.maps.get(by) else { return search };
@@ -92,7 +89,7 @@ impl<'a> Run<'a> {
                 Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
             }
         }
-        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), places, spent: 0, steps: Vec::new() };
+        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), spent: 0, steps: Vec::new() };
         search.end = run.run(ask);
         search.steps = run.steps;
         search
@@ -305,7 +302,7 @@ impl<'a> Run<'a> {
 
     /// A directory and the folders for better hardware in it, which come first.
     fn directory(&mut self, source: &StepSource, written: &BStr, directory: &BStr) -> Next {
-        if self.spent >= self.places {
+        if self.spent >= self.loader.patience.left() {
             let outcome = StepOutcome::Fatal("too many places to search".into());
             self.step(source.clone(), written, directory.to_owned(), outcome);
             return Next::Done(End::Fatal);

@@ -1,5 +1,6 @@
 //! One search: every place in order, with what was found there.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -161,8 +162,34 @@ pub struct Search {
 
 impl Search {
     /// What it took of [`MOST_PLACES`]; even a name that is known at once is one.
-    pub(crate) fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         self.steps.iter().map(Step::cost).fold(0, usize::saturating_add).max(1)
+    }
+}
+
+/// How many places may still be looked at: all searches for one process together, whoever asks.
+#[derive(Debug)]
+pub(crate) struct Patience(Cell<usize>);
+
+impl Patience {
+    /// For so many places.
+    #[must_use]
+    pub(crate) fn of(places: usize) -> Self {
+        Self(Cell::new(places))
+    }
+
+    /// How many are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    pub(super) fn spend(&self, places: usize) {
+        self.0.set(self.left().saturating_sub(places));
+    }
+
+    /// Whether something was not looked at.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left() == 0
     }
 }
 

@@ -7,7 +7,7 @@ use bstr::BString;
 
 use super::process::Process;
 use super::run::Loader;
-use super::search::{Ask, End, MOST_PLACES, Search};
+use super::search::{Ask, End, Search};
 
 /// How far [`start`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,28 +28,24 @@ pub(crate) struct StartUp {
     pub(crate) process: Process,
     /// The searches, each with the index of the object that asks.
     pub(crate) searches: Vec<(usize, Search)>,
-    /// More is needed than [`MOST_PLACES`] allows for: what is behind that was not followed.
-    pub(crate) is_cut: bool,
 }
 
 /// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
-/// the object that asks (`glibc elf/dl-deps.c`).
+/// the object that asks (`glibc elf/dl-deps.c`). What is needed when the loader's patience is over is not followed.
 #[must_use]
 pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> StartUp {
     let mut searches = Vec::new();
     let mut found: HashSet<BString> = HashSet::new();
-    let mut places = MOST_PLACES;
     let mut next = 0_usize;
-    while let Some(map) = process.maps.get(next).filter(|_| next == 0 || places > 0) {
+    while let Some(map) = process.maps.get(next).filter(|_| next == 0 || !loader.patience.is_over()) {
         let object = Arc::clone(&map.object);
         for name in &object.needed {
             // Each name is a place, also one that leads to what is loaded already.
             if depth != Depth::EverySearch && found.contains(name) {
-                places = places.saturating_sub(1);
+                loader.patience.spend(1);
                 continue;
             }
-            let search = loader.search_within(&process, next, Ask::Needed, name.as_ref(), places);
-            places = places.saturating_sub(search.cost());
+            let search = loader.search(&process, next, Ask::Needed, name.as_ref());
             match &search.end {
                 End::Found(object, opened) => {
                     process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
@@ -68,6 +64,5 @@ pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> 
             break;
         }
     }
-    let is_cut = places == 0;
-    StartUp { process, searches, is_cut }
+    StartUp { process, searches }
 }

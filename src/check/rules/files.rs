@@ -1,4 +1,4 @@
-//! CRP700 to CRP705: what cannot be read or followed, and the rows of an allowlist.
+//! CRP700 to CRP707: what cannot be read or followed, and the rows of an allowlist.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(in crate::check) fn row_expired(list: &Path, number: usize, about: String, r
     Finding::new(&rule::ALLOW_EXPIRED, list, about, case)
 }
 
-/// CRP705.
+/// CRP707.
 pub(in crate::check) fn search_cut(facts: &Facts) -> Finding {
     let case = format!("loads what asks for more than {MOST_PLACES} names and places; what comes after them is not known");
     Finding::new(&rule::SEARCH_CUT, &facts.shown, "", case)

@@ -14,7 +14,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, MOST_PLACES, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
+use crate::loader::{Ask, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -291,12 +291,10 @@ fn through_others(
     });
     let mut blind: Option<&BString> = None;
     let mut is_opened = false;
-    let mut places = MOST_PLACES;
     for (at, map) in openers {
         let Some(facts) = context.world.facts(&map.object) else { continue };
         is_opened = true;
-        let search = loader.search_within(process, at, Ask::Dlopen, soname.as_bytes().as_bstr(), places);
-        places = places.saturating_sub(search.cost());
+        let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
         let reaches = matches!(
             answer(context, &search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)
@@ -328,23 +326,24 @@ fn is_libc(soname: &BStr) -> bool {
         || soname.starts_with(b"libc.musl-")
 }
 
+/// Whether a program's DT_RUNPATH, which it lends to no library, has the driver or compat directory.
+pub(in crate::check) fn keeps_driver(context: &Context<'_>, program: &Facts) -> bool {
+    let paths = context.policy.paths.get(program.object.class);
+    match &program.object.path_tag {
+        TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
+            .entries()
+            .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
+        TaggedPath::None | TaggedPath::Rpath(_) => false,
+    }
+}
+
 /// CRP103: a program that has the directory does not lend it to a library.
-pub(in crate::check) fn not_inherited(context: &Context<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
-    let has_driver = |facts: &&&Facts| {
-        let paths = context.policy.paths.get(facts.object.class);
-        match &facts.object.path_tag {
-            TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
-                .entries()
-                .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
-            TaggedPath::None | TaggedPath::Rpath(_) => false,
-        }
-    };
-    let program = programs.iter().find(has_driver)?;
+pub(in crate::check) fn not_inherited(library: &Facts, program: &Facts) -> Finding {
     let case = format!(
         "{} has the driver directory in its RUNPATH, but DT_RUNPATH is not inherited by the libraries that it loads",
         program.shown.display()
     );
-    Some(Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", case))
+    Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", case)
 }
 
 /// CRP102 of what a compat libcuda needs of a Jetson's board support.
