@@ -1,10 +1,9 @@
 //! What a team decided to live with: an allowlist with reasons and dates, and a baseline of what was there before.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use globset::{Glob, GlobMatcher};
+use globset::{Glob, GlobSet};
 use serde_json::Value;
 use toml::Table;
 
@@ -19,12 +18,14 @@ pub(crate) type Date = (u16, u8, u8);
 #[derive(Debug, Default)]
 pub(crate) struct Allowlist {
     rows: Vec<Row>,
+    /// The paths of all rows, to be asked together: findings and rows can both be many.
+    paths: GlobSet,
 }
 
 #[derive(Debug)]
 struct Row {
     rule: &'static Rule,
-    path: GlobMatcher,
+    path: Glob,
     reason: String,
     until: Option<Date>,
 }
@@ -93,7 +94,10 @@ impl Allowlist {
             let row = row.as_table().ok_or_else(|| AllowError::NoRows("allow".to_owned()))?;
             Row::parse(row).map_err(|what| AllowError::Row { row: number, what })
         });
-        Ok(Self { rows: rows.collect::<Result<_, _>>()? })
+        let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+        let paths = GlobSet::new(rows.iter().map(|row| &row.path))
+            .map_err(|error| AllowError::Row { row: rows.len(), what: error.into() })?;
+        Ok(Self { rows, paths })
     }
 
     /// Takes out what a row excuses, and adds what the rows themselves deserve (CRP703, CRP704) about the file `list`.
@@ -102,9 +106,12 @@ impl Allowlist {
         let (mut kept, mut allowed) = (Vec::new(), Vec::new());
         let mut used = vec![false; self.rows.len()];
         for finding in findings {
-            let matching = self.rows.iter().zip(&mut used).filter(|(row, _)| row.matches(&finding));
             let mut reason = None;
-            for (row, used) in matching {
+            for index in self.paths.matches(&finding.path) {
+                let (Some(row), Some(used)) = (self.rows.get(index), used.get_mut(index)) else { continue };
+                if row.rule != finding.rule {
+                    continue;
+                }
                 *used = true;
                 if reason.is_none() && !row.is_expired(today) {
                     reason = Some(row.reason.clone());
@@ -147,15 +154,10 @@ impl Row {
         };
         Ok(Self {
             rule: rule::rule(code).ok_or_else(|| RowError::UnknownCode(code.to_owned()))?,
-            path: Glob::new(path)?.compile_matcher(),
+            path: Glob::new(path)?,
             reason: text("reason")?.to_owned(),
             until,
         })
-    }
-
-    fn matches(&self, finding: &Finding) -> bool {
-        self.rule == finding.rule
-            && self.path.is_match(Path::new(std::ffi::OsStr::from_bytes(finding.path.as_os_str().as_bytes())))
     }
 
     fn is_expired(&self, today: Date) -> bool {

@@ -1,6 +1,6 @@
 //! Files that list a closure: four kinds, told apart by their contents. None of them needs Nix.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use bstr::{BStr, BString, ByteSlice};
 use serde_json::Value;
@@ -13,8 +13,20 @@ pub struct Closure {
     /// All store paths, sorted.
     pub(crate) paths: BTreeSet<BString>,
     /// What each refers to; empty for a plain list.
-    pub(crate) references: BTreeMap<BString, Vec<BString>>,
+    pub(crate) references: BTreeMap<BString, BTreeSet<BString>>,
 }
+
+/// The references of a closure the other way round: who refers to a path.
+pub(super) struct Referrers<'c> {
+    /// In order of their names.
+    of: HashMap<&'c BStr, Vec<&'c BStr>>,
+    /// How many references may still be followed.
+    patience: usize,
+}
+
+/// As many references are followed for all ways together. A closure of this size with a way for each path would need
+/// their square.
+const MOST_FOLLOWED: usize = 1 << 22;
 
 /// Why a file is no list of a closure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,39 +80,45 @@ impl Closure {
         Ok(closure)
     }
 
-    /// The shortest way of references from a path that no other one refers to.
+    /// Who refers to whom.
     #[must_use]
-    pub(crate) fn way_to(&self, target: &BStr) -> Vec<BString> {
-        let mut parents: BTreeMap<&BStr, &BStr> = BTreeMap::new();
-        let mut frontier = vec![target];
-        let mut last = target;
-        while !frontier.is_empty() {
-            let mut next = Vec::new();
-            for path in frontier {
-                last = path;
-                for (parent, children) in &self.references {
-                    let is_new = parent != target && !parents.contains_key(parent.as_bstr());
-                    if is_new && parent != path && children.iter().any(|child| child == path) {
-                        parents.insert(parent.as_bstr(), path);
-                        next.push(parent.as_bstr());
-                    }
-                }
+    pub(super) fn referrers(&self) -> Referrers<'_> {
+        let mut of: HashMap<&BStr, Vec<&BStr>> = HashMap::new();
+        for (parent, children) in &self.references {
+            for child in children {
+                of.entry(child.as_bstr()).or_default().push(parent.as_bstr());
             }
-            frontier = next;
         }
-        let mut way = vec![last.to_owned()];
-        while let Some(child) = parents.get(last) {
-            way.push((*child).to_owned());
-            last = child;
-        }
-        way
+        Referrers { of, patience: MOST_FOLLOWED }
     }
 
-    fn add(&mut self, path: &[u8], references: Vec<BString>) {
+    fn add(&mut self, path: &[u8], references: BTreeSet<BString>) {
         self.paths.insert(path.into());
         if !references.is_empty() {
             self.references.insert(path.into(), references);
         }
+    }
+}
+
+impl<'c> Referrers<'c> {
+    /// The shortest way of references from a path that no other one refers to; `None` when too many were followed.
+    pub(super) fn way_to(&mut self, target: &'c BStr) -> Option<Vec<&'c BStr>> {
+        let mut children: HashMap<&BStr, &BStr> = HashMap::new();
+        let mut queue = vec![target];
+        let mut done = 0_usize;
+        while let Some(path) = queue.get(done).copied() {
+            done += 1;
+            let parents = self.of.get(path).map(Vec::as_slice).unwrap_or_default();
+            self.patience = self.patience.checked_sub(parents.len().saturating_add(1))?;
+            for parent in parents.iter().copied().filter(|parent| *parent != target) {
+                if let Entry::Vacant(new) = children.entry(parent) {
+                    new.insert(path);
+                    queue.push(parent);
+                }
+            }
+        }
+        let first = queue.last().copied().unwrap_or(target);
+        Some(std::iter::successors(Some(first), |path| children.get(path).copied()).collect())
     }
 }
 
@@ -182,7 +200,7 @@ fn from_lines(text: &[u8]) -> Result<Closure, ClosureError> {
     }
     let mut closure = Closure::default();
     for (line, path) in (1_usize..).zip(&lines) {
-        closure.add(absolute(line, path)?, Vec::new());
+        closure.add(absolute(line, path)?, BTreeSet::new());
     }
     Ok(closure)
 }
@@ -202,11 +220,11 @@ fn records(lines: &[&[u8]], kind: Record) -> Result<Closure, ClosureError> {
         let missing = || ClosureError::Unknown { line, found: path.into(), expected: "followed by a whole record" };
         let (line, count) = numbered.next().ok_or_else(missing)?;
         let count = number(count).ok_or_else(|| unknown(line, count, "a number of references"))?;
-        let mut references = Vec::new();
+        let mut references = BTreeSet::new();
         for _ in 0..count {
             // A count that the file does not justify ends here, before anything is reserved for it.
             let (line, reference) = numbered.next().ok_or_else(missing)?;
-            references.push(absolute(line, reference)?.into());
+            references.insert(absolute(line, reference)?.into());
         }
         closure.add(path, references);
     }
@@ -268,7 +286,8 @@ mod tests {
     fn the_way_to_a_path_starts_at_a_root() {
         let graph = "/s/app\n\n1\n/s/mid\n/s/mid\n\n1\n/s/end\n/s/end\n\n0\n";
         let closure = Closure::parse(graph.as_bytes(), None).unwrap();
-        assert_eq!(closure.way_to("/s/end".into()), ["/s/app", "/s/mid", "/s/end"]);
-        assert_eq!(closure.way_to("/s/app".into()), ["/s/app"]);
+        let mut referrers = closure.referrers();
+        assert_eq!(referrers.way_to("/s/end".into()).unwrap(), ["/s/app", "/s/mid", "/s/end"]);
+        assert_eq!(referrers.way_to("/s/app".into()).unwrap(), ["/s/app"]);
     }
 }

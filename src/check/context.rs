@@ -10,7 +10,9 @@ use super::policy::CheckPolicy;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
-use crate::loader::{End, Environment, Hardware, Look, Search, StepSource, System, interpreter_of, is_of_musl};
+use crate::loader::{
+    End, Environment, Hardware, Look, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl,
+};
 use crate::runpath::EntryClass;
 
 /// Everything that judging one object needs.
@@ -34,6 +36,7 @@ impl<'a> Context<'a> {
         objects: &[Arc<Facts>],
     ) -> Self {
         let cpu = environment.cpu.as_ref();
+        let mut files = SystemFiles::of(world);
         let mut systems = BTreeMap::new();
         let mut named: BTreeMap<(&'static str, &BStr), usize> = BTreeMap::new();
         for facts in objects {
@@ -51,7 +54,7 @@ impl<'a> Context<'a> {
                     is_big_endian: object.is_big_endian,
                     hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
                 };
-                System::of(interpreter.as_bstr(), hardware, world)
+                System::of(interpreter.as_bstr(), hardware, &mut files)
             });
         }
         let mut usual: BTreeMap<&'static str, (usize, BString)> = BTreeMap::new();

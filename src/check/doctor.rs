@@ -66,8 +66,6 @@ pub(crate) struct Target {
 pub(crate) trait TargetWorld: World {
     /// The names in a directory; `None` when it cannot be listed.
     fn names(&self, directory: &BStr) -> Option<Vec<BString>>;
-    /// What a path is with its symbolic links followed; `None` when it leads nowhere.
-    fn real(&self, path: &BStr) -> Option<BString>;
 }
 
 /// Looks at everything; opens no device and loads no library.

@@ -11,7 +11,8 @@ use super::finding::{Finding, Verdict};
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{
-    Ask, Depth, End, Libc, Loader, MOST_PLACES, Process, Search, Step, StepOutcome, StepSource, start,
+    Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, StepOutcome, StepSource,
+    start,
 };
 use crate::runpath::{Directory, EntryClass};
 
@@ -75,12 +76,15 @@ impl Context<'_> {
         let first = program.unwrap_or(facts);
         let system = self.system_of(first)?;
         let environment = self.environment_of(first);
-        let loader = Loader { files: self.world, system, environment: &environment };
+        let patience = Patience::of(MOST_PLACES);
+        let loader = Loader { files: self.world, system, environment: &environment, patience: &patience };
         let process = match program {
             Some(program) => Process::of(Arc::clone(&program.object)),
             None => Process::opened(Arc::clone(&facts.object), opened.to_owned()),
         };
-        let (process, searches) = start(&loader, process, Depth::Everything);
+        let StartUp { process, searches } = start(&loader, process, Depth::EverySearch);
+        let patience = Patience::of(MOST_PLACES);
+        let loader = Loader { patience: &patience, ..loader };
         let index = process.maps.iter().position(|map| map.object.identity == facts.object.identity)?;
         let mut explained = Vec::new();
         let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));
@@ -153,8 +157,8 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
     let mut environment = loader.environment.clone();
     let mut hits: Vec<Step> = Vec::new();
     let mut last = search.clone();
-    let mut places = MOST_PLACES;
-    while hits.len() < MOST_BEHIND && places > 0 && matches!(last.end, End::Found(..)) {
+    let patience = Patience::of(MOST_PLACES);
+    while hits.len() < MOST_BEHIND && !patience.is_over() && matches!(last.end, End::Found(..)) {
         let Some(step) = last.steps.last().filter(|step| step.outcome == StepOutcome::Hit) else { break };
         let is_searched = !matches!(step.source, StepSource::Loaded | StepSource::Path | StepSource::Cache);
         let Some(directory) = is_searched.then(|| Directory::new(step.directory().to_owned()).ok()).flatten() else {
@@ -162,9 +166,8 @@ fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &
         };
         hits.push(step.clone());
         environment.without.push(directory);
-        let again = Loader { environment: &environment, ..*loader };
-        last = again.search_within(&process, by, ask, search.name.as_ref(), places);
-        places = places.saturating_sub(last.steps.len());
+        let again = Loader { environment: &environment, patience: &patience, ..*loader };
+        last = again.search(&process, by, ask, search.name.as_ref());
     }
     let behind = last.steps.into_iter().skip(search.steps.len());
     behind.map(|step| hits.iter().find(|hit| hit.directory() == step.place).cloned().unwrap_or(step)).collect()

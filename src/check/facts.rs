@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::policy::CheckPolicy;
 use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind};
 use crate::elf::contents::Contents;
+use crate::elf::data::DataMap;
+use crate::elf::units::{FileRange, len64};
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::Object;
 
@@ -26,11 +28,11 @@ impl<'a> Reading<'a> {
         Self { libraries: &policy.libraries, gpu_code: !policy.gpus.is_empty() }
     }
 
-    fn gpu_code(self, bytes: &[u8]) -> GpuCode {
+    fn gpu_code(self, bytes: &[u8], data: &DataMap) -> GpuCode {
         if !self.gpu_code {
             return GpuCode::default();
         }
-        match Contents::parse(bytes) {
+        match Contents::parse_sparse(bytes, data) {
             Ok(contents) => cuda::of_contents(&contents),
             Err(error) => cuda::unparsed(error),
         }
@@ -49,8 +51,10 @@ pub(crate) struct StaticProgram {
 impl StaticProgram {
     /// Reads a file's bytes.
     #[must_use]
-    pub(crate) fn of(bytes: &[u8], reading: Reading<'_>) -> Self {
-        Self { names: cuda::names_in(bytes, reading.libraries), gpu_code: reading.gpu_code(bytes) }
+    pub(crate) fn of(bytes: &[u8], data: &DataMap, reading: Reading<'_>) -> Self {
+        let whole = FileRange::between(0, len64(bytes));
+        let parts = whole.into_iter().flat_map(|whole| data.within(whole)).filter_map(|range| range.of(bytes));
+        Self { names: cuda::names_in(parts, reading.libraries), gpu_code: reading.gpu_code(bytes, data) }
     }
 }
 
@@ -79,7 +83,7 @@ impl Facts {
     pub(crate) fn of(view: &ElfView<'_>, shown: PathBuf, object: Object, reading: Reading<'_>) -> Self {
         Self {
             consumer: Consumer::of(view, reading.libraries),
-            gpu_code: reading.gpu_code(view.bytes),
+            gpu_code: reading.gpu_code(view.bytes, view.data),
             ..Self::of_found(view, shown, object)
         }
     }

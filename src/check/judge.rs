@@ -1,12 +1,16 @@
 //! One object: everything that is judged of it by itself, and in the programs that load it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use bstr::BString;
 
 use super::context::Context;
 use super::facts::Facts;
 use super::report::{Failing, InProgram, ObjectReport};
-use super::rules::{compat, requests, search_path};
-use crate::loader::{Depth, End, Loader, Process, start};
+use super::rules::{compat, files, requests, search_path};
+use crate::cuda::RequestKind;
+use crate::loader::{Depth, End, Loader, MOST_PLACES, Patience, Process, StartUp, start};
 
 /// Judges one object by itself; a program together with what it loads at start.
 #[must_use]
@@ -24,12 +28,14 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         loads: Vec::new(),
     };
     let Some(system) = context.system_of(facts) else { return report };
-    let loader = Loader { files: context.world, system, environment: &environment };
+    let patience = Patience::of(MOST_PLACES);
+    let loader = Loader { files: context.world, system, environment: &environment, patience: &patience };
     search_path::judge(context, &loader, facts, &mut report.findings);
     // A library's own requests need no more than the library, unless it leaves dlopen to what it loads.
-    let leaves_dlopen = facts.consumer.asks() && !facts.consumer.imports_dlopen;
+    let is_by_dlopen = facts.consumer.requests.iter().any(|request| request.kind != RequestKind::Needed);
+    let leaves_dlopen = is_by_dlopen && !facts.consumer.imports_dlopen;
     let depth = if object.is_program() || leaves_dlopen { Depth::Everything } else { Depth::Own };
-    let (process, searches) = start(&loader, Process::of(Arc::clone(object)), depth);
+    let StartUp { process, searches } = start(&loader, Process::of(Arc::clone(object)), depth);
     report.unresolved = context.unresolved(&searches, facts);
     if object.is_program() {
         report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
@@ -38,6 +44,7 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
     let at_runtime = compat::judge_object(context, &loader, facts, &mut report.findings);
     let at_runtime = at_runtime.iter().map(|(name, place)| requests::board_at_runtime(facts, name, place.as_ref()));
     report.findings.extend(at_runtime);
+    report.findings.extend(patience.is_over().then(|| files::search_cut(facts)));
     report
 }
 
@@ -47,17 +54,21 @@ pub(crate) fn judge_in_program(context: &Context<'_>, program: &Arc<Facts>, fail
     let mut found = InProgram::default();
     let Some(system) = context.system_of(program) else { return found };
     let environment = context.environment_of(program);
-    let loader = Loader { files: context.world, system, environment: &environment };
-    let (process, searches) = start(&loader, Process::of(Arc::clone(&program.object)), Depth::Everything);
+    let patience = Patience::of(MOST_PLACES);
+    let loader = Loader { files: context.world, system, environment: &environment, patience: &patience };
+    let StartUp { process, searches } = start(&loader, Process::of(Arc::clone(&program.object)), Depth::Everything);
+    let mut missing_by: BTreeMap<usize, BTreeSet<BString>> = BTreeMap::new();
+    for (by, search) in searches.iter().filter(|(_, search)| matches!(search.end, End::NotFound | End::Fatal)) {
+        missing_by.entry(*by).or_default().insert(search.name.clone());
+    }
     for (index, map) in process.maps.iter().enumerate().skip(1) {
         let Some(facts) = failing.get(&map.object.path) else { continue };
-        let needed = searches.iter().filter(|(by, _)| *by == index);
-        let missing = needed.filter(|(_, search)| matches!(search.end, End::NotFound | End::Fatal));
-        let missing = missing.map(|(_, search)| search.name.clone()).collect();
+        let missing = missing_by.remove(&index).unwrap_or_default();
         let reports = facts.consumer.requests.iter();
         let reports =
             reports.map(|request| requests::one(context, &loader, facts, request, (&process, &searches), index));
         found.libraries.insert(map.object.path.clone(), (reports.collect(), missing));
     }
+    found.cut = patience.is_over().then(|| files::search_cut(program));
     found
 }

@@ -1,6 +1,6 @@
 //! What a check says of requests, of objects and of everything together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,7 +61,9 @@ impl ObjectReport {
 #[derive(Debug, Default)]
 pub(crate) struct InProgram {
     /// By path: its requests, and DT_NEEDED names that are not found.
-    pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, Vec<BString>)>,
+    pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, BTreeSet<BString>)>,
+    /// That not all of it was followed.
+    pub(super) cut: Option<Finding>,
 }
 
 /// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.

@@ -319,6 +319,11 @@ rules! {
         because "Somebody wanted to look at it again by then."
         do "Mend the cause, or choose a new date and say why."
         such as "until = 2026-01-31.";
+    SEARCH_CUT = "CRP707" "search-cut" Error HAND
+        when "All that an object loads asks for more names and places than are followed."
+        because "What was not followed was not checked. No program needs a hundredth of what is followed."
+        do "Find out who made the libraries, and why."
+        such as "Hundreds of libraries that each need all others.";
 }
 
 /// Finds a rule by its code or its words.

@@ -1,8 +1,10 @@
 //! Whether a resolution cache note (`.note.nixos.ldcache`) still says what a search path says.
 
+use std::collections::HashSet;
+
 use bstr::{BStr, BString, ByteSlice};
 
-use crate::elf::ldcache;
+use crate::elf::ldcache::NotedPath;
 use crate::loader::CacheHint;
 use crate::runpath::{EntryClass, Policy, SearchPath};
 
@@ -14,9 +16,11 @@ pub(crate) fn stale_hints<'h>(
     policy: &'h Policy,
 ) -> impl Iterator<Item = (&'h BStr, String)> {
     let is_managed = |entry: &BStr| matches!(policy.classify(entry), EntryClass::Compat | EntryClass::Driver);
+    let noted = NotedPath::of(path, &is_managed);
+    let needed: HashSet<&BString> = needed.iter().collect();
     hints.iter().filter_map(move |hint| {
         let why = if needed.contains(&hint.soname) {
-            ldcache::disagreement(&hint.answers, path, &is_managed)?
+            noted.disagreement(&hint.answers)?
         } else {
             "DT_NEEDED does not name it".to_owned()
         };

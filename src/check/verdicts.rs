@@ -1,6 +1,6 @@
 //! From single objects to the whole: what programs lend to libraries, what is missing everywhere, and the counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bstr::BString;
@@ -44,13 +44,17 @@ pub(crate) fn sum_up(
     let objects: Vec<Arc<Facts>> = reports.iter().map(|report| Arc::clone(&report.facts)).collect();
     let elsewhere = search_path::names(&objects);
     let mut findings = Vec::new();
+    let mut loaders_of: HashMap<&BString, Vec<(&Facts, &InProgram)>> = HashMap::new();
+    for (facts, found) in programs {
+        findings.extend(found.cut.clone());
+        for path in found.libraries.keys() {
+            loaders_of.entry(path).or_default().push((facts.as_ref(), found));
+        }
+    }
+    let keeping = programs.iter().filter(|(program, _)| requests::keeps_driver(context, program));
+    let keeping: HashSet<&BString> = keeping.map(|(program, _)| &program.object.path).collect();
     for report in &mut reports {
-        let path = report.facts.object.path.clone();
-        let loaders: Vec<(&Facts, &InProgram)> = programs
-            .iter()
-            .filter(|(_, found)| found.libraries.contains_key(&path))
-            .map(|(facts, found)| (facts.as_ref(), found))
-            .collect();
+        let loaders = loaders_of.remove(&report.facts.object.path).unwrap_or_default();
         in_their_programs(report, &loaders);
         let before = findings.len();
         findings.append(&mut report.findings);
@@ -60,8 +64,8 @@ pub(crate) fn sum_up(
         }
         let own = findings.get(before..).unwrap_or_default();
         if own.iter().any(|finding| finding.rule == &rule::DRIVER_UNREACHABLE) {
-            let loaders: Vec<&Facts> = loaders.iter().map(|(facts, _)| *facts).collect();
-            findings.extend(requests::not_inherited(context, &report.facts, &loaders));
+            let keeping = loaders.iter().find(|(program, _)| keeping.contains(&program.object.path));
+            findings.extend(keeping.map(|(program, _)| requests::not_inherited(&report.facts, program)));
         }
         files::notes(&report.facts, &mut findings);
         findings.extend(gpu::judge(context.policy, &report.facts.shown, &report.facts.gpu_code));

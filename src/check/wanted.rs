@@ -1,6 +1,6 @@
 //! Whether cuda_compat is wanted, and which compat libraries there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bstr::{BString, ByteSlice};
@@ -77,6 +77,7 @@ pub(super) fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fa
         let listed = path.entries().filter(|entry| policy.paths.elf64.classify(entry) == EntryClass::Compat);
         directories.extend(listed.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
     }
+    let mut known: HashSet<(u64, u64)> = found.iter().map(|facts| facts.object.identity).collect();
     for directory in &directories {
         let place = directory.as_bstr();
         if matches!(world.directory(place), DirectoryState::Missing { .. }) {
@@ -84,7 +85,7 @@ pub(super) fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fa
         }
         if let Look::Object(object) = world.look(place, "libcuda.so.1".into())
             && let Some(facts) = world.facts(&object)
-            && !found.iter().any(|known| known.object.identity == object.identity)
+            && known.insert(object.identity)
         {
             found.push(facts);
         }

@@ -1,5 +1,7 @@
 //! What Nixpkgs' wrappers set for the program that they hide (`.name-wrapped` beside `name`).
 
+use std::collections::{BTreeMap, HashMap};
+
 use bstr::{BStr, BString, ByteSlice};
 
 /// The name of the program that a file of this name wraps in the end. Wrapped twice, `name` starts `.name-wrapped_`,
@@ -19,18 +21,48 @@ pub(crate) fn hidden_by(name: &BStr) -> BString {
 /// it was made with as text (`makeCWrapper … --prefix LD_LIBRARY_PATH : dirs`).
 #[must_use]
 pub(crate) fn library_path(wrapper: &[u8]) -> Option<BString> {
-    let mut path: Vec<&BStr> = Vec::new();
+    let mut path = Directories::default();
     for line in wrapper.split(|byte| matches!(byte, b'\n' | 0)) {
         let Some(Assignment { keeps, front, back }) = Assignment::of(line) else { continue };
         if !keeps {
-            path.clear();
+            path = Directories::default();
         }
         // A directory that moves to the front is taken out elsewhere; one that is there is not added behind.
-        path.retain(|known| !front.contains(known));
-        let behind: Vec<&BStr> = back.into_iter().filter(|new| !path.contains(new)).collect();
-        path = [front, path, behind].concat();
+        front.iter().for_each(|directory| path.take_out(directory));
+        let behind: Vec<&BStr> = back.into_iter().filter(|new| !path.places.contains_key(new)).collect();
+        front.into_iter().rev().for_each(|directory| path.put(path.first().saturating_sub(1), directory));
+        behind.into_iter().for_each(|directory| path.put(path.end(), directory));
     }
-    (!path.is_empty()).then(|| BString::from(bstr::join(":", path)))
+    let path = path.in_order;
+    (!path.is_empty()).then(|| BString::from(bstr::join(":", path.values())))
+}
+
+/// Directories in an order that grows at both ends. A wrapper can move thousands of them to the front, one by one.
+#[derive(Default)]
+struct Directories<'a> {
+    in_order: BTreeMap<i64, &'a BStr>,
+    places: HashMap<&'a BStr, Vec<i64>>,
+}
+
+impl<'a> Directories<'a> {
+    fn first(&self) -> i64 {
+        self.in_order.first_key_value().map_or(0, |(place, _)| *place)
+    }
+
+    fn end(&self) -> i64 {
+        self.in_order.last_key_value().map_or(0, |(place, _)| place.saturating_add(1))
+    }
+
+    fn put(&mut self, place: i64, directory: &'a BStr) {
+        self.in_order.insert(place, directory);
+        self.places.entry(directory).or_default().push(place);
+    }
+
+    fn take_out(&mut self, directory: &BStr) {
+        for place in self.places.remove(directory).unwrap_or_default() {
+            self.in_order.remove(&place);
+        }
+    }
 }
 
 const VARIABLE: &str = "LD_LIBRARY_PATH";

@@ -1,5 +1,6 @@
 //! Arguments and environment become settings: the only place that reads the environment.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         compat: args.drop_compat,
         strays: args.clean,
         build_directories: build_directories(),
-        kept: Vec::new(),
+        kept: BTreeSet::new(),
     };
     let policy = policies(compat, &args.driver, stubs, actions, &hygiene)?;
     Ok(FixSettings {
@@ -99,6 +100,7 @@ pub(super) fn policies(
     let driver_or = |default: &str| {
         if given.is_empty() { paths::directories("--driver", &[PathBuf::from(default)]) } else { Ok(given.clone()) }
     };
+    let stubs: BTreeSet<Directory> = stubs.into_iter().collect();
     let policy =
         |driver| Policy { compat: compat.clone(), driver, stubs: stubs.clone(), actions, hygiene: hygiene.clone() };
     Ok(ByClass { elf64: policy(driver_or(DRIVER_64)?), elf32: policy(driver_or(DRIVER_32)?) })

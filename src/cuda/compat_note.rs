@@ -12,6 +12,9 @@ use crate::elf::view::ElfView;
 const OWNER: &str = "NVIDIA Corporation";
 const KIND: u32 = 0;
 
+/// Real ones have a hundred bytes or a few hundred; what JSON becomes in memory is many times as large.
+const LONGEST: usize = 1 << 16;
+
 /// What the note says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompatNote {
@@ -24,6 +27,9 @@ pub struct CompatNote {
 /// Why a note cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompatNoteError {
+    /// Longer than any that says what it should.
+    #[error(".note.cuda.fwd_compatibility has {0} bytes, more than {LONGEST}")]
+    TooLong(usize),
     /// Not JSON.
     #[error(".note.cuda.fwd_compatibility is not JSON")]
     NotJson,
@@ -48,6 +54,9 @@ impl CompatNote {
     /// Reads the descriptor, which may be padded with NUL bytes.
     fn parse(descriptor: &[u8]) -> Result<Self, CompatNoteError> {
         let text = descriptor.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+        if text.len() > LONGEST {
+            return Err(CompatNoteError::TooLong(text.len()));
+        }
         let json: Value = serde_json::from_slice(text).map_err(|_| CompatNoteError::NotJson)?;
         match json.get("format").map(Value::as_u64) {
             None | Some(Some(1)) => {}

@@ -50,7 +50,7 @@ impl Consumer {
             for hit in libraries.in_json.find_overlapping_iter(json) {
                 found.note(Some(hit.pattern().as_usize()), RequestKind::Note);
             }
-            let is_json = serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
         found.look(view, libraries.names(), &libraries.searches, consumer.imports_dlopen);
@@ -78,8 +78,8 @@ impl Consumer {
 
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 #[must_use]
-pub(crate) fn names_in(bytes: &[u8], libraries: &DriverLibraries) -> Vec<String> {
-    requests::names_in(bytes, libraries.names(), &libraries.searches)
+pub(crate) fn names_in<'b>(parts: impl Iterator<Item = &'b [u8]>, libraries: &DriverLibraries) -> Vec<String> {
+    requests::names_in(parts, libraries.names(), &libraries.searches)
 }
 
 /// Whether `dlopen` or `dlmopen` is among the names of its dynamic symbols. A name is enough: an object that defines it can

@@ -80,7 +80,7 @@ pub(crate) fn is_fatbin(start: &[u8]) -> bool {
 /// Reads a file that is one or more containers.
 #[must_use]
 pub fn of_fatbin(bytes: &[u8]) -> GpuCode {
-    let part = Part { name: BStr::new(".nv_fatbin"), bytes, offset: 0, is_code: false };
+    let part = Part::new(BStr::new(".nv_fatbin"), bytes, 0, false);
     GpuCode { places: vec![Place { name: BString::from("(file)"), ..scan(&part) }] }
 }
 
@@ -94,13 +94,13 @@ fn scan(part: &Part<'_>) -> Place {
     // size.
     let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
     loop {
-        let next = next_magic(part.bytes, at);
-        let between = part.bytes.get(at..next.unwrap_or(part.bytes.len())).unwrap_or_default();
+        let next = next_magic(part, at);
+        let end = next.unwrap_or(part.bytes.len());
         if is_end_known
             && is_for_containers(part)
-            && let Some(index) = between.find_not_byteset(b"\0")
+            && let Some(index) = next_byte(part, at, end)
         {
-            note(&mut place, FatbinProblem::Between { at: part.offset.saturating_add(len(at.saturating_add(index))) });
+            note(&mut place, FatbinProblem::Between { at: part.offset.saturating_add(len(index)) });
         }
         let Some(next) = next else { return place };
         is_end_known = true;
@@ -136,8 +136,15 @@ fn is_for_containers(part: &Part<'_>) -> bool {
 }
 
 /// The next magic: right here or behind padding, else wherever it is.
-fn next_magic(bytes: &[u8], from: usize) -> Option<usize> {
-    bytes.get(from..)?.find(MAGIC).and_then(|found| from.checked_add(found))
+fn next_magic(part: &Part<'_>, from: usize) -> Option<usize> {
+    let mut pieces = part.data_between(from, part.bytes.len());
+    pieces.find_map(|(at, bytes)| bytes.find(MAGIC).and_then(|found| at.checked_add(found)))
+}
+
+/// The next byte that is no padding.
+fn next_byte(part: &Part<'_>, from: usize, to: usize) -> Option<usize> {
+    let mut pieces = part.data_between(from, to);
+    pieces.find_map(|(at, bytes)| bytes.find_not_byteset(b"\0").and_then(|found| at.checked_add(found)))
 }
 
 fn note(place: &mut Place, problem: FatbinProblem) {

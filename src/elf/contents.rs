@@ -3,6 +3,7 @@
 
 use bstr::{BStr, ByteSlice};
 
+use super::data::{self, DataMap};
 use super::error::ParseError;
 use super::record::{Section, sht};
 use super::units::FileRange;
@@ -22,6 +23,29 @@ pub struct Part<'a> {
     pub offset: u64,
     /// Whether it holds machine code of the host.
     pub is_code: bool,
+    /// Where the file has data.
+    pub(crate) data: &'a DataMap,
+}
+
+impl<'a> Part<'a> {
+    /// Some bytes at an offset of a file, by a name.
+    #[must_use]
+    pub fn new(name: &'a BStr, bytes: &'a [u8], offset: u64, is_code: bool) -> Self {
+        Self { name, bytes, offset, is_code, data: &data::EVERYWHERE }
+    }
+
+    /// What may have data from one index of its bytes up to another, each piece with the index of its first byte.
+    pub(crate) fn data_between(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let (bytes, offset) = (self.bytes, self.offset);
+        let place = move |index: usize| u64::try_from(index).ok().and_then(|index| offset.checked_add(index));
+        let range = place(from).zip(place(to)).and_then(|(from, to)| FileRange::between(from, to));
+        let pieces = range.into_iter().flat_map(|range| self.data.within(range));
+        pieces.filter_map(move |piece| {
+            let at = usize::try_from(piece.start().get().checked_sub(offset)?).ok()?;
+            let len = usize::try_from(piece.len()).ok()?;
+            Some((at, bytes.get(at..at.checked_add(len)?)?))
+        })
+    }
 }
 
 /// All of them, in file order; no byte is in two.
@@ -38,6 +62,14 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// [`ParseError`] when the ELF header or a table contradicts itself.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::parse_sparse(bytes, &data::EVERYWHERE)
+    }
+
+    /// The same for a file whose holes are known.
+    ///
+    /// # Errors
+    /// As [`Contents::parse`].
+    pub(crate) fn parse_sparse(bytes: &'a [u8], data: &'a DataMap) -> Result<Self, ParseError> {
         let sections = Self::sections(bytes)?;
         let mut places: Vec<(FileRange, &'a BStr, bool)> = Vec::new();
         for (name, section) in &sections {
@@ -63,7 +95,7 @@ impl<'a> Contents<'a> {
             let end = range.end().get().min(super::units::len64(bytes));
             let part = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             if let Some(bytes) = part.and_then(|(start, end)| bytes.get(start..end)).filter(|part| !part.is_empty()) {
-                parts.push(Part { name, bytes, offset: start, is_code });
+                parts.push(Part { name, bytes, offset: start, is_code, data });
                 covered = end;
             }
         }

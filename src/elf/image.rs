@@ -3,6 +3,7 @@
 //! Lets the verifier compare before and after without a copy of the file.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::plan::{Content, Patch, Plan};
 use super::units::{FileOffset, FileRange, len64};
@@ -29,14 +30,16 @@ impl Saved {
 pub(crate) struct Image<'a> {
     base: &'a [u8],
     len: u64,
-    layers: Vec<(FileRange, &'a [u8])>,
+    changed: Vec<FileRange>,
+    /// What shows of the patches, by the start of each part: a read must not ask every patch.
+    shown: BTreeMap<u64, &'a [u8]>,
 }
 
 impl<'a> Image<'a> {
     /// The bytes as they are.
     #[must_use]
     pub(crate) fn of(base: &'a [u8]) -> Self {
-        Self { base, len: len64(base), layers: Vec::new() }
+        Self { base, len: len64(base), changed: Vec::new(), shown: BTreeMap::new() }
     }
 
     /// What a plan makes of a file. `None` when the plan is not for these bytes.
@@ -49,7 +52,7 @@ impl<'a> Image<'a> {
     /// the file does not have.
     #[must_use]
     pub(crate) fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
-        let mut image = Self { base, len, layers: Vec::with_capacity(patches.len()) };
+        let mut image = Self { len, ..Self::of(base) };
         patches.iter().try_for_each(|patch| image.put(patch))?;
         Some(image)
     }
@@ -60,7 +63,31 @@ impl<'a> Image<'a> {
             Content::Bytes(bytes) => bytes,
             Content::CopyOf(range) => range.of(self.base)?,
         };
-        self.layers.push((patch.range()?, bytes));
+        let range = patch.range()?;
+        let (start, end) = (range.start().get(), range.end().get());
+        self.split_at(start)?;
+        self.split_at(end)?;
+        let under: Vec<u64> = self.shown.range(start..end).map(|(at, _)| *at).collect();
+        for at in under {
+            self.shown.remove(&at);
+        }
+        if !bytes.is_empty() {
+            self.shown.insert(start, bytes);
+        }
+        self.changed.push(range);
+        Some(())
+    }
+
+    /// Parts in two what shows at an offset.
+    fn split_at(&mut self, offset: u64) -> Option<()> {
+        let Some((start, bytes)) = self.shown.range(..offset).next_back().map(|(start, bytes)| (*start, *bytes)) else {
+            return Some(());
+        };
+        let within = usize::try_from(offset.checked_sub(start)?).ok()?;
+        if let Some((front, back)) = bytes.split_at_checked(within).filter(|(_, back)| !back.is_empty()) {
+            self.shown.insert(start, front);
+            self.shown.insert(offset, back);
+        }
         Some(())
     }
 
@@ -72,7 +99,16 @@ impl<'a> Image<'a> {
 
     /// The ranges that an edit wrote.
     pub(crate) fn changed(&self) -> impl Iterator<Item = FileRange> {
-        self.layers.iter().map(|(range, _)| *range)
+        self.changed.iter().copied()
+    }
+
+    /// The parts that show in a range and around its ends, each with its range.
+    fn parts(&self, range: FileRange) -> impl Iterator<Item = (FileRange, &'a [u8])> {
+        let (start, end) = (range.start().get(), range.end().get());
+        let first = self.shown.range(..start).next_back();
+        let parts = first.into_iter().chain(self.shown.range(start..end));
+        let parts = parts.filter_map(|(at, bytes)| Some((FileRange::new(FileOffset::new(*at), len64(bytes))?, *bytes)));
+        parts.filter(move |(part, _)| part.intersects(range))
     }
 
     /// As many bytes from the start of a range on as lie in one piece, without a copy: up to where other bytes were put
@@ -83,15 +119,16 @@ impl<'a> Image<'a> {
             return None;
         }
         let from = range.start();
-        let is_there = |(layer, _): &(FileRange, &[u8])| layer.start() <= from && from < layer.end();
-        let on_top = self.layers.iter().rposition(is_there);
-        let above = self.layers.iter().skip(on_top.map_or(0, |index| index.saturating_add(1)));
-        let covered = above.map(|(layer, _)| layer.start()).filter(|start| *start > from).min();
-        let whole = FileRange::new(FileOffset::new(0), len64(self.base))?;
-        let (layer, content) = on_top.and_then(|index| self.layers.get(index)).copied().unwrap_or((whole, self.base));
-        let end = covered.unwrap_or(range.end()).min(range.end()).min(layer.end());
+        let (part, content) = match self.parts(range).next() {
+            Some((part, content)) if part.start() <= from => (part, content),
+            above => {
+                let end = above.map_or(u64::MAX, |(part, _)| part.start().get()).min(len64(self.base));
+                (FileRange::between(0, end)?, self.base)
+            }
+        };
+        let end = range.end().min(part.end());
         let Some(len) = end.since(from) else { return Some(&[]) };
-        part(FileRange::new(from, len)?, layer, content)
+        slice(FileRange::new(from, len)?, part, content)
     }
 
     /// The bytes of a range; `None` past the end of the file, but for those of an empty range. Bytes that nothing sets are zero, as in a hole.
@@ -103,10 +140,8 @@ impl<'a> Image<'a> {
         if range.end().get() > self.len {
             return None;
         }
-        let hits = self.layers.iter().filter(|(layer, _)| layer.intersects(range));
-        match hits.clone().next_back() {
-            // What lies under it does not show.
-            Some((layer, content)) if layer.covers(range) => return part(range, *layer, content).map(Cow::Borrowed),
+        match self.parts(range).next() {
+            Some((part, content)) if part.covers(range) => return slice(range, part, content).map(Cow::Borrowed),
             Some(_) => {}
             None => {
                 if let Some(bytes) = range.of(self.base) {
@@ -119,25 +154,25 @@ impl<'a> Image<'a> {
         let mut bytes = Vec::with_capacity(len);
         bytes.extend_from_slice(inside.map_or(Some(&[][..]), |inside| inside.of(self.base))?);
         bytes.resize(len, 0);
-        for (layer, content) in hits {
-            lay(&mut bytes, range, *layer, content)?;
+        for (part, content) in self.parts(range) {
+            lay(&mut bytes, range, part, content)?;
         }
         Some(Cow::Owned(bytes))
     }
 }
 
-/// Copies the part of a layer that lies in a range.
-fn lay(target: &mut [u8], range: FileRange, layer: FileRange, content: &[u8]) -> Option<()> {
-    let Some(both) = layer.intersection(range) else { return Some(()) };
+/// Copies the part of some content that lies in a range.
+fn lay(target: &mut [u8], range: FileRange, part: FileRange, content: &[u8]) -> Option<()> {
+    let Some(both) = part.intersection(range) else { return Some(()) };
     let to = usize::try_from(both.start().since(range.start())?).ok()?;
-    let bytes = part(both, layer, content)?;
+    let bytes = slice(both, part, content)?;
     target.get_mut(to..to.checked_add(bytes.len())?)?.copy_from_slice(bytes);
     Some(())
 }
 
-/// The part of a layer's bytes that a range inside of it names.
-fn part(range: FileRange, layer: FileRange, content: &[u8]) -> Option<&[u8]> {
-    let from = usize::try_from(range.start().since(layer.start())?).ok()?;
+/// The bytes of a range inside of the one that some content stands in.
+fn slice(range: FileRange, part: FileRange, content: &[u8]) -> Option<&[u8]> {
+    let from = usize::try_from(range.start().since(part.start())?).ok()?;
     content.get(from..from.checked_add(usize::try_from(range.len()).ok()?)?)
 }
 

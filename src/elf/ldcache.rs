@@ -4,7 +4,7 @@
 //! colon-separated list of `=absolute path` and `?directory to search`; an empty soname ends it. A patched loader asks
 //! it instead of the RUNPATH, so a RUNPATH edit that leaves it alone would change nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -48,9 +48,9 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
     // The same path again means that what the note says of it is wrong.
     let answers = if old == new { None } else { new_answers(note.descriptor.of(view.bytes)?, &old_path, &new_path) };
     // A note that was wrong before would be told and dropped next time: one edit is enough.
-    let agrees = |(soname, found): &Answers| {
-        view.needed().any(|needed| needed == soname) && disagreement(found, &new_path, &|_| true).is_none()
-    };
+    let needed: HashSet<&BStr> = view.needed().collect();
+    let noted = NotedPath::of(&new_path, &|_| true);
+    let agrees = |(soname, found): &Answers| needed.contains(soname.as_bstr()) && noted.disagreement(found).is_none();
     let wanted = answers.filter(|answers| answers.iter().all(agrees)).map(|answers| descriptor(&answers));
     let target = bytes.get_mut(descriptor_at..descriptor_at.checked_add(descriptor_len)?)?;
     target.fill(0);
@@ -103,26 +103,46 @@ fn descriptor(answers: &[Answers]) -> Vec<u8> {
     bytes
 }
 
-/// In which way the note's answers for a library cannot come from a search of this path; `None` when they can.
-///
-/// An answer from a directory that the path does not have is left over from an earlier path. A managed directory that
-/// the path has in front and the answers do not know was added without telling the note. Where the path has tokens,
-/// what they stand for is not known here, and only the second is looked at.
-#[must_use]
-pub(crate) fn disagreement(
-    answers: &[BString],
-    path: &SearchPath,
-    is_managed: &dyn Fn(&BStr) -> bool,
-) -> Option<String> {
-    let has_tokens = path.entries().any(|entry| entry.contains(&b'$'));
-    let known: Vec<&BStr> = answers.iter().filter_map(|answer| directory_of(answer)).collect();
-    let left_over = known.iter().find(|directory| !path.entries().any(|entry| entry == **directory));
-    if let Some(directory) = left_over.filter(|_| !has_tokens) {
-        return Some(format!("it knows {directory}, which the search path does not have"));
+/// A search path as the answers of a note are compared with it, of which there can be as many as the path has entries.
+pub(crate) struct NotedPath<'p> {
+    /// Where an entry stands first.
+    first_at: HashMap<&'p BStr, usize>,
+    has_tokens: bool,
+    /// The first managed entry, and where it stands.
+    managed: Option<(usize, &'p BStr)>,
+}
+
+impl<'p> NotedPath<'p> {
+    /// Of a path; the caller knows which entries are managed.
+    #[must_use]
+    pub(crate) fn of(path: &'p SearchPath, is_managed: &dyn Fn(&BStr) -> bool) -> Self {
+        let mut first_at = HashMap::new();
+        for (index, entry) in path.entries().enumerate() {
+            first_at.entry(entry).or_insert(index);
+        }
+        Self {
+            first_at,
+            has_tokens: path.entries().any(|entry| entry.contains(&b'$')),
+            managed: path.entries().enumerate().find(|(_, entry)| is_managed(entry)),
+        }
     }
-    let first = path.entries().take_while(|entry| !known.contains(entry));
-    let mut unknown = first.filter(|entry| is_managed(entry));
-    unknown.next().map(|entry| format!("it does not know {entry}, which the search path has in front"))
+
+    /// In which way the note's answers for a library cannot come from a search of this path; `None` when they can.
+    ///
+    /// An answer from a directory that the path does not have is left over from an earlier path. A managed directory that
+    /// the path has in front and the answers do not know was added without telling the note. Where the path has tokens,
+    /// what they stand for is not known here, and only the second is looked at.
+    #[must_use]
+    pub(crate) fn disagreement(&self, answers: &[BString]) -> Option<String> {
+        let known = || answers.iter().filter_map(|answer| directory_of(answer));
+        let left_over = known().find(|directory| !self.first_at.contains_key(directory));
+        if let Some(directory) = left_over.filter(|_| !self.has_tokens) {
+            return Some(format!("it knows {directory}, which the search path does not have"));
+        }
+        let first_known = known().filter_map(|directory| self.first_at.get(directory).copied()).min();
+        let (_, entry) = self.managed.filter(|(index, _)| first_known.is_none_or(|known| *index < known))?;
+        Some(format!("it does not know {entry}, which the search path has in front"))
+    }
 }
 
 /// The directory of an answer: `=directory/file` or `?directory`.

@@ -3,6 +3,7 @@
 
 pub mod class;
 pub mod contents;
+pub(crate) mod data;
 pub(crate) mod dynamic;
 mod encode;
 pub(crate) mod error;
@@ -13,6 +14,7 @@ pub(crate) mod machine;
 pub(crate) mod notes;
 pub mod plan;
 pub(crate) mod pointers;
+mod ranges;
 pub(crate) mod record;
 pub(crate) mod references;
 mod relocations;

@@ -39,6 +39,10 @@ impl References {
         }
         check_symbol_section(view)?;
         match dynamic_symbols(view) {
+            Symbols::Table(range) if range.len() > LARGEST_TABLE => {
+                let name = "the size of the dynamic symbol table";
+                return Err(ParseError::value(name, range.len(), "no more than 4 GiB"));
+            }
             Symbols::Table(range) => mark_symbol_names(view, range, &mut mark)?,
             Symbols::None => {}
             Symbols::UnknownLength => complete = false,
@@ -63,7 +67,24 @@ impl References {
             return false;
         };
         let Some(end) = start.checked_add(len).filter(|end| *end <= self.used.len) else { return false };
-        self.used.next(start, true) >= end
+        self.used.next_before(start, end, true) >= end
+    }
+
+    /// The runs of bytes from `start` up to `end` that no reference reads, in order.
+    pub(crate) fn free_runs(
+        &self,
+        start: StringOffset,
+        end: StringOffset,
+    ) -> impl Iterator<Item = (StringOffset, u64)> {
+        let end = usize::try_from(end.get()).unwrap_or(usize::MAX).min(self.used.len);
+        let mut at = usize::try_from(start.get()).unwrap_or(usize::MAX);
+        std::iter::from_fn(move || {
+            let from = self.used.next_before(at, end, false);
+            at = self.used.next_before(from, end, true);
+            let [from, end] = [from, at].map(|index| u64::try_from(index).ok().map(StringOffset::new));
+            let len = end?.since(from?).filter(|len| *len > 0)?;
+            Some((from?, len))
+        })
     }
 
     /// Declares bytes used that no reference names.
@@ -145,17 +166,22 @@ impl Bits {
 
     /// The first index at or behind `from` whose bit has this value; the length when there is none.
     fn next(&self, from: usize, value: bool) -> usize {
+        self.next_before(from, self.len, value)
+    }
+
+    /// The same without a look behind `end`, which is the answer when there is none before it.
+    fn next_before(&self, from: usize, end: usize, value: bool) -> usize {
         let mut index = from;
-        while index < self.len {
+        while index < end {
             let word = self.words.get(index >> 6).copied().unwrap_or(0);
             let wanted = if value { word } else { !word } & (u64::MAX << (index & 63));
             if wanted != 0 {
                 let bit = usize::try_from(wanted.trailing_zeros()).unwrap_or(0);
-                return ((index & !63) | bit).min(self.len);
+                return ((index & !63) | bit).min(end);
             }
             index = (index & !63).saturating_add(64);
         }
-        self.len
+        end
     }
 }
 
@@ -225,6 +251,12 @@ pub(crate) enum Symbols {
     Unreadable,
 }
 
+/// Larger tables are holes, which would be read for hours.
+const LARGEST_TABLE: u64 = 1 << 32;
+
+/// As many buckets and links of a chain are followed; real ones have a hundredth of that.
+const LONGEST_WALK: u64 = 1 << 27;
+
 /// Finds the dynamic symbols, by their section header and by the hash tables; the longer answer counts.
 #[must_use]
 pub(crate) fn dynamic_symbols(view: &ElfView<'_>) -> Symbols {
@@ -276,7 +308,8 @@ fn count_by_sysv_hash(view: &ElfView<'_>, address: Address) -> Option<u64> {
 fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<Option<u64>> {
     let encoding = view.encoding;
     let bytes = load_map::file_range_from(&view.segments, address)?.of(view.bytes)?;
-    let buckets = usize::try_from(encoding.u32_at(bytes, 0)?).ok()?;
+    let buckets = encoding.u32_at(bytes, 0).filter(|buckets| u64::from(*buckets) <= LONGEST_WALK)?;
+    let buckets = usize::try_from(buckets).ok()?;
     let first = encoding.u32_at(bytes, 4)?;
     let bloom = usize::try_from(encoding.u32_at(bytes, 8)?).ok()?;
     let word = usize::try_from(encoding.word_size()).ok()?;
@@ -289,7 +322,7 @@ fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<Option<u64>
     }
     let chains = bytes.get(bucket_at.checked_add(bucket_len)?..)?;
     let mut index = last;
-    loop {
+    for _ in 0..LONGEST_WALK {
         let at = usize::try_from(index.checked_sub(first)?).ok()?.checked_mul(4)?;
         let hash = encoding.u32_at(chains, at)?;
         index = index.checked_add(1)?;
@@ -297,6 +330,7 @@ fn count_by_gnu_hash(view: &ElfView<'_>, address: Address) -> Option<Option<u64>
             return Some(Some(u64::from(index)));
         }
     }
+    None
 }
 
 fn mark_symbol_names(
@@ -394,13 +428,16 @@ fn step(at: usize, by: u32) -> Option<usize> {
     at.checked_add(usize::try_from(by).ok()?)
 }
 
+/// The largest C libraries have a few thousand.
+const MOST_VERSIONS: u64 = 1 << 20;
+
 /// Records are at least eight bytes apart in any table that a linker writes, so a walk that takes more steps than that
 /// goes in circles.
 struct Budget(u64);
 
 impl Budget {
     fn of(bytes: &[u8]) -> Self {
-        Self(len64(bytes).checked_div(8).unwrap_or(0))
+        Self(len64(bytes).checked_div(8).unwrap_or(0).min(MOST_VERSIONS))
     }
 
     fn spend(&mut self) -> bool {

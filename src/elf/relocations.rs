@@ -1,13 +1,16 @@
 //! Every address that an object's symbols and relocations hold, for rungs that must know that none of them points into a range.
 
 use super::load_map;
-use super::record::{DynamicEntry, dt};
+use super::record::{DynamicEntry, Segment, dt};
 use super::references::{Symbols, dynamic_symbols};
 use super::units::{Address, FileRange};
 use super::view::ElfView;
 
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
+
+/// Larger tables are holes, which would be read for hours.
+const LARGEST: u64 = 1 << 32;
 
 /// Whether any symbol, relocation target or addend satisfies a predicate. Some of what is asked is no address (an addend
 /// that is a plain number); no address is left out. `None` when a table cannot be read or is packed in an unknown form.
@@ -18,12 +21,13 @@ pub(super) fn any_address(view: &ElfView<'_>, wanted: impl Fn(u64) -> bool) -> O
     }
     let mut found = false;
     let mut ask = |address: u64| found |= wanted(address);
+    let loads = Loads::of(view);
     symbols(view, &mut ask)?;
-    relocations(view, dt::DT_RELA, dt::DT_RELASZ, true, &mut ask)?;
-    relocations(view, dt::DT_REL, dt::DT_RELSZ, false, &mut ask)?;
+    relocations(view, &loads, [dt::DT_RELA, dt::DT_RELASZ], true, &mut ask)?;
+    relocations(view, &loads, [dt::DT_REL, dt::DT_RELSZ], false, &mut ask)?;
     let jump_addends = view.dynamic.value(dt::DT_PLTREL) == Some(dt::DT_RELA);
-    relocations(view, dt::DT_JMPREL, dt::DT_PLTRELSZ, jump_addends, &mut ask)?;
-    relative(view, &mut ask)?;
+    relocations(view, &loads, [dt::DT_JMPREL, dt::DT_PLTRELSZ], jump_addends, &mut ask)?;
+    relative(view, &loads, &mut ask)?;
     Some(found)
 }
 
@@ -43,15 +47,21 @@ fn symbols(view: &ElfView<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
     Some(())
 }
 
-fn relocations(view: &ElfView<'_>, tag: u64, size_tag: u64, addends: bool, ask: &mut impl FnMut(u64)) -> Option<()> {
+fn relocations(
+    view: &ElfView<'_>,
+    loads: &Loads<'_>,
+    [tag, size_tag]: [u64; 2],
+    addends: bool,
+    ask: &mut impl FnMut(u64),
+) -> Option<()> {
     let Some(range) = table(view, tag, size_tag)? else { return Some(()) };
     let bytes = range.of(view.bytes)?;
     // There can be millions: class and byte order are chosen once, not for each.
     match (view.encoding.is_64, view.encoding.is_big_endian) {
-        (true, false) => scan(view, bytes, addends, u64::from_le_bytes, ask),
-        (true, true) => scan(view, bytes, addends, u64::from_be_bytes, ask),
-        (false, false) => scan(view, bytes, addends, |word| u64::from(u32::from_le_bytes(word)), ask),
-        (false, true) => scan(view, bytes, addends, |word| u64::from(u32::from_be_bytes(word)), ask),
+        (true, false) => scan(view, loads, bytes, addends, u64::from_le_bytes, ask),
+        (true, true) => scan(view, loads, bytes, addends, u64::from_be_bytes, ask),
+        (false, false) => scan(view, loads, bytes, addends, |word| u64::from(u32::from_le_bytes(word)), ask),
+        (false, true) => scan(view, loads, bytes, addends, |word| u64::from(u32::from_be_bytes(word)), ask),
     }
     Some(())
 }
@@ -59,6 +69,7 @@ fn relocations(view: &ElfView<'_>, tag: u64, size_tag: u64, addends: bool, ask: 
 /// Asks for the target and the addend of each relocation: r_offset, r_info and, in RELA, r_addend.
 fn scan<const WORD: usize>(
     view: &ElfView<'_>,
+    loads: &Loads<'_>,
     bytes: &[u8],
     addends: bool,
     decode: impl Fn([u8; WORD]) -> u64,
@@ -75,12 +86,12 @@ fn scan<const WORD: usize>(
     for [target, _] in words.as_chunks::<2>().0 {
         let target = decode(*target);
         ask(target);
-        word_in_image(view, target).into_iter().for_each(&mut *ask);
+        loads.word_at(view, target).into_iter().for_each(&mut *ask);
     }
 }
 
 /// RELR (gABI 5.4): an even word is an address, an odd one a bitmap of the words behind it.
-fn relative(view: &ElfView<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
+fn relative(view: &ElfView<'_>, loads: &Loads<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
     let Some(range) = table(view, DT_RELR, DT_RELRSZ)? else { return Some(()) };
     let word = view.encoding.word_size();
     let bits = word.checked_mul(8)?.checked_sub(1)?;
@@ -89,7 +100,7 @@ fn relative(view: &ElfView<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
         let entry = view.encoding.word_at(entry, 0)?;
         if entry & 1 == 0 {
             ask(entry);
-            word_in_image(view, entry).into_iter().for_each(&mut *ask);
+            loads.word_at(view, entry).into_iter().for_each(&mut *ask);
             next = entry.checked_add(word)?;
             continue;
         }
@@ -97,7 +108,7 @@ fn relative(view: &ElfView<'_>, ask: &mut impl FnMut(u64)) -> Option<()> {
             if entry.checked_shr(u32::try_from(bit).ok()?.checked_add(1)?)? & 1 != 0 {
                 let target = next.checked_add(bit.checked_mul(word)?)?;
                 ask(target);
-                word_in_image(view, target).into_iter().for_each(&mut *ask);
+                loads.word_at(view, target).into_iter().for_each(&mut *ask);
             }
         }
         next = next.checked_add(bits.checked_mul(word)?)?;
@@ -109,10 +120,24 @@ fn table(view: &ElfView<'_>, tag: u64, size_tag: u64) -> Option<Option<FileRange
     let (Some(address), Some(size)) = (view.dynamic.value(tag), view.dynamic.value(size_tag)) else {
         return Some(None);
     };
-    load_map::file_range(&view.segments, Address::new(address), size).map(Some)
+    let range = load_map::file_range(&view.segments, Address::new(address), size);
+    range.filter(|range| range.len() <= LARGEST).map(Some)
 }
 
-fn word_in_image(view: &ElfView<'_>, address: u64) -> Option<u64> {
-    let range = load_map::file_range(&view.segments, Address::new(address), view.encoding.word_size())?;
-    view.encoding.word_at(range.of(view.bytes)?, 0)
+/// The PT_LOADs with bytes in the file, in the order of their addresses.
+struct Loads<'v>(Vec<&'v Segment>);
+
+impl<'v> Loads<'v> {
+    fn of(view: &'v ElfView<'_>) -> Self {
+        Self(view.segments.iter().filter(|segment| segment.is_load() && segment.file_size > 0).collect())
+    }
+
+    fn word_at(&self, view: &ElfView<'_>, address: u64) -> Option<u64> {
+        let behind = self.0.partition_point(|load| load.address.get() <= address);
+        let load = self.0.get(behind.checked_sub(1)?)?;
+        let address = Address::new(address);
+        let size = view.encoding.word_size();
+        let range = load.holds(address, size).then(|| load.offset.plus(address.since(load.address)?))?;
+        view.encoding.word_at(FileRange::new(range?, size)?.of(view.bytes)?, 0)
+    }
 }

@@ -23,6 +23,10 @@ pub(crate) struct StringTable<'a> {
     pub(crate) sizes_agree: bool,
 }
 
+/// The largest libraries have some fifty MiB of names. An edit has a bit for each byte of the table in memory, and where
+/// it moves the table, its bytes.
+const LARGEST: u64 = 512 << 20;
+
 impl<'a> StringTable<'a> {
     pub(super) fn parse(
         bytes: &'a [u8],
@@ -39,6 +43,9 @@ impl<'a> StringTable<'a> {
                 expected: "one, because there is a DT_STRTAB",
             });
         };
+        if size > LARGEST {
+            return Err(ParseError::value("DT_STRSZ", size, "no more than 512 MiB"));
+        }
         let outside = |size: u64| ParseError::Contradiction {
             field: Field::single("DT_STRTAB"),
             value: address.get(),
@@ -49,6 +56,9 @@ impl<'a> StringTable<'a> {
         let section = find_section(sections, address, range)?;
         let section_size = section.and_then(|index| sections.get(index)).map_or(size, |section| section.size);
         let longest = size.max(section_size);
+        if longest > LARGEST {
+            return Err(ParseError::value("sh_size of the string table", longest, "no more than 512 MiB"));
+        }
         let range = load_map::file_range(segments, address, longest).ok_or_else(|| outside(longest))?;
         let table = range.of(bytes).ok_or_else(|| outside(longest))?;
         if table.last() != Some(&0) {

@@ -133,6 +133,12 @@ impl FileRange {
         Some(Self { start: start.get(), end: start.get().checked_add(len)? })
     }
 
+    /// The bytes from one offset up to another, unless that lies in front of it.
+    #[must_use]
+    pub(crate) fn between(start: u64, end: u64) -> Option<Self> {
+        (start <= end).then_some(Self { start, end })
+    }
+
     /// The first byte.
     #[must_use]
     pub(crate) fn start(self) -> FileOffset {

@@ -4,6 +4,7 @@
 
 use goblin::elf::{Elf, ProgramHeader, SectionHeader, header};
 
+use super::data::{self, DataMap};
 use super::dynamic::{Dynamic, PathTags};
 use super::error::{Field, ParseError};
 use super::load_map;
@@ -84,7 +85,18 @@ pub struct ElfView<'a> {
     pub dynamic: Dynamic,
     /// The dynamic string table.
     pub(crate) strings: StringTable<'a>,
+    /// Where the file has data.
+    pub(crate) data: &'a DataMap,
 }
+
+/// No linker writes more than a few dozen.
+const MOST_SEGMENTS: usize = 1 << 12;
+
+/// How often the headers of one table may name a byte of the file on average.
+const MOST_TIMES: u64 = 8;
+
+/// Bytes of a section's name that are looked at; names of functions can be longer, those that are asked for are not.
+const LONGEST_NAME: usize = 256;
 
 /// Whether the first bytes of a file say that it is an ELF file.
 #[must_use]
@@ -98,7 +110,15 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// [`ParseError`] for an ELF file that contradicts itself or reaches past its end: nothing about it can be relied on.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let subject = Self::parse_any(bytes)?;
+        Self::parse_sparse(bytes, &data::EVERYWHERE)
+    }
+
+    /// The same for a file whose holes are known.
+    ///
+    /// # Errors
+    /// As [`Subject::parse`].
+    pub(crate) fn parse_sparse(bytes: &'a [u8], data: &'a DataMap) -> Result<Self, ParseError> {
+        let subject = Self::parse_any(bytes, data)?;
         if let Self::Object(view) = &subject
             && let Some(reason) = view.must_not_have_a_path()
         {
@@ -108,7 +128,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The same, with objects that must not have a search path among them.
-    fn parse_any(bytes: &'a [u8]) -> Result<Self, ParseError> {
+    fn parse_any(bytes: &'a [u8], data: &'a DataMap) -> Result<Self, ParseError> {
         if !has_magic(bytes) {
             return Ok(Self::NotApplicable(NotApplicable::NotElf));
         }
@@ -129,20 +149,21 @@ impl<'a> Subject<'a> {
         }
         check_section_ranges(&sections, len64(bytes))?;
         load_map::check(&segments, encoding, len64(bytes))?;
+        check_described_once(&segments, &sections, len64(bytes))?;
         check_mapped(&segments, index, dynamic_segment)?;
         let dynamic = Dynamic::parse(bytes, encoding, index, dynamic_segment)?;
         if dynamic.value(dt::DT_STRTAB).is_none() {
             return Ok(Self::NotApplicable(NotApplicable::NoStringTable));
         }
         let strings = StringTable::parse(bytes, &segments, &sections, &dynamic)?;
-        Ok(Self::Object(Box::new(ElfView { bytes, encoding, header, segments, sections, dynamic, strings })))
+        Ok(Self::Object(Box::new(ElfView { bytes, encoding, header, segments, sections, dynamic, strings, data })))
     }
 }
 
 /// DT_SONAME of any object, the dynamic loader included.
 #[must_use]
 pub(crate) fn soname_of(bytes: &[u8]) -> Option<BString> {
-    match Subject::parse_any(bytes) {
+    match Subject::parse_any(bytes, &data::EVERYWHERE) {
         Ok(Subject::Object(view)) => view.soname().map(BStr::to_owned),
         Ok(Subject::NotApplicable(_)) | Err(_) => None,
     }
@@ -215,6 +236,7 @@ impl<'a> ElfView<'a> {
     pub(crate) fn section_name(&self, section: &Section) -> Option<&'a BStr> {
         let names = self.sections.get(usize::from(self.header.e_shstrndx))?.file_range()?.of(self.bytes)?;
         let rest = names.get(section.name..)?;
+        let rest = rest.get(..LONGEST_NAME).unwrap_or(rest);
         rest.get(..rest.find_byte(0)?).map(ByteSlice::as_bstr)
     }
 
@@ -359,6 +381,25 @@ fn check_section_ranges(sections: &[Section], file_len: u64) -> Result<(), Parse
         if !is_empty && end > file_len {
             let field = Field::of("section header", index, "sh_offset+sh_size");
             return Err(ParseError::PastEnd { field, value: end, bound: file_len });
+        }
+    }
+    Ok(())
+}
+
+/// Headers may name the same bytes more than once, as PT_GNU_RELRO and .rela.plt do, but not without end: what goes over
+/// every section or segment would take the product of their number and the file's size.
+fn check_described_once(segments: &[Segment], sections: &[Section], file_len: u64) -> Result<(), ParseError> {
+    if segments.len() > MOST_SEGMENTS {
+        return Err(ParseError::value("e_phnum", len64(segments), "no more than 4096 program headers"));
+    }
+    let in_segments = segments.iter().filter_map(Segment::file_range);
+    let in_sections = sections.iter().filter_map(Section::file_range);
+    let sum = |ranges: &mut dyn Iterator<Item = FileRange>| ranges.map(FileRange::len).fold(0, u64::saturating_add);
+    let bound = file_len.saturating_mul(MOST_TIMES);
+    for (name, size) in [("p_filesz", sum(&mut { in_segments })), ("sh_size", sum(&mut { in_sections }))] {
+        if size > bound {
+            let relation = "of all headers together is more than eight times the size of the file,";
+            return Err(ParseError::Contradiction { field: Field::single(name), value: size, relation, bound });
         }
     }
     Ok(())

@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use super::error::FileError;
 use super::limits::size_limit;
 use super::store::{Store, StoreRefusal};
+use crate::elf::data::DataMap;
+use crate::elf::units::FileRange;
 
 /// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.
 pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Result<()> {
@@ -46,6 +48,37 @@ fn tells_holes(source: &File) -> bool {
     const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
     let kind = rustix::fs::fstatfs(source).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
     kind.is_some_and(|kind| KNOWN.contains(&kind))
+}
+
+/// Where a file has data, as far as that can be believed; everywhere in one that takes the room that it says.
+pub(super) fn data_of(file: &File, len: u64) -> DataMap {
+    /// Bytes of a block of `st_blocks`.
+    const BLOCK: u64 = 512;
+    /// A smaller hole is searched sooner than it is asked for. What ends a name may be the first zero of one.
+    const SMALL: u64 = 1 << 20;
+    let is_sparse = file.metadata().is_ok_and(|meta| meta.blocks().saturating_mul(BLOCK) < len >> 1);
+    if !is_sparse || !tells_holes(file) {
+        return DataMap::default();
+    }
+    let mut found: Vec<FileRange> = Vec::new();
+    let mut at = 0_u64;
+    while at < len {
+        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start.min(len),
+            Err(Errno::NXIO) => break,
+            Err(_) => return DataMap::default(),
+        };
+        let Ok(end) = rustix::fs::seek(file, SeekFrom::Hole(start)) else { return DataMap::default() };
+        let around = [start.saturating_sub(SMALL), end.max(start.saturating_add(1)).saturating_add(SMALL).min(len)];
+        match found.last_mut() {
+            Some(last) if last.end().get() >= around[0] => {
+                *last = FileRange::between(last.start().get(), around[1]).unwrap_or(*last);
+            }
+            _ => found.extend(FileRange::between(around[0], around[1])),
+        }
+        at = end.max(start.saturating_add(1));
+    }
+    DataMap::of(found)
 }
 
 fn is_zero(source: &File, start: u64, end: u64) -> io::Result<bool> {

@@ -11,9 +11,11 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::copy::data_of;
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
+use crate::elf::data::DataMap;
 use crate::elf::units::len64;
 use crate::elf::view::has_magic;
 
@@ -89,6 +91,12 @@ impl Opened {
     #[must_use]
     pub(crate) fn is_interrupted(&self) -> bool {
         Journal::behind(self.bytes()).is_some()
+    }
+
+    /// Where it has data: asked of the system for a large file that takes less room than it says.
+    #[must_use]
+    pub(crate) fn data(&self) -> DataMap {
+        if self.is_mapped() { data_of(&self.file, self.identity.len) } else { DataMap::default() }
     }
 
     pub(super) fn is_mapped(&self) -> bool {

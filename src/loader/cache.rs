@@ -22,6 +22,9 @@ const EXTENSION_HWCAPS: u32 = 1;
 const LONGEST_NAME: usize = 256;
 const LONGEST_PATH: usize = 4096;
 
+/// A name stands in a cache once for each kind of object and each folder for better hardware.
+const MOST_VARIANTS: usize = 64;
+
 /// Which entries a loader takes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AcceptedEntries {
@@ -68,7 +71,7 @@ impl Cache {
         let table = &self.table;
         let first = self.entries.partition_point(|at| table.name(*at) < Some(name));
         let noted = self.entries.iter().skip(first).take_while(|at| table.name(**at) == Some(name));
-        let ranked = noted.filter_map(|at| Some((table.rank(*at, wanted)?, table.path(*at)?)));
+        let ranked = noted.take(MOST_VARIANTS).filter_map(|at| Some((table.rank(*at, wanted)?, table.path(*at)?)));
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, path)| path)
     }
 }

@@ -23,13 +23,19 @@ pub(super) enum Trust<'a> {
     Below(&'a [BString]),
 }
 
+/// No longer path can be opened (PATH_MAX). Tokens behind that many bytes stay as they are: a megabyte of them would become
+/// hundreds.
+const LONGEST_PATH: usize = 4096;
+
 /// Expands the tokens as glibc does: an unknown `$word` stays as it is, and without a value, or where `$ORIGIN` is not
 /// trusted, there is no result (`glibc elf/dl-load.c`, `_dl_dst_substitute`).
 pub(super) fn glibc(text: &BStr, tokens: Tokens<'_>) -> Option<BString> {
     let mut out = BString::default();
     let mut rest = text.as_bytes();
     let mut has_origin = false;
-    while let Some((before, after)) = rest.split_once_str("$") {
+    while out.len() <= LONGEST_PATH
+        && let Some((before, after)) = rest.split_once_str("$")
+    {
         out.extend_from_slice(before);
         if let Some(behind) = strip_token(after, "ORIGIN") {
             let is_whole = out.is_empty() && (behind.is_empty() || behind.starts_with(b"/"));
@@ -78,7 +84,9 @@ pub(super) fn musl(path: &BStr, origin: &BStr) -> Option<BString> {
     let mut rest = path.as_bytes();
     while let Some((before, after)) = rest.split_once_str("$") {
         out.extend_from_slice(before);
-        out.extend_from_slice(origin);
+        if out.len() <= LONGEST_PATH {
+            out.extend_from_slice(origin);
+        }
         rest = after.strip_prefix(b"ORIGIN").or_else(|| after.strip_prefix(b"{ORIGIN}"))?;
     }
     out.extend_from_slice(rest);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 
 use super::object::{Ident, Object};
 
@@ -70,6 +70,8 @@ pub(crate) trait FileSystem: Sync {
     fn look(&self, directory: &BStr, name: &BStr) -> Look;
     /// The directory itself.
     fn directory(&self, path: &BStr) -> DirectoryState;
+    /// What a path is with its symbolic links followed; `None` when it leads nowhere.
+    fn real(&self, path: &BStr) -> Option<BString>;
     /// A whole small file (`ld.so.cache`, `ld-musl-*.path`, a loader); `None` when it cannot be read.
     fn read(&self, path: &BStr) -> Option<Vec<u8>>;
 }

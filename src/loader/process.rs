@@ -1,11 +1,12 @@
 //! A process as the loader builds it: objects in load order, and who loaded each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bstr::{BStr, BString};
 
 use super::libc::Libc;
-use super::object::{Object, directory_of};
+use super::object::{Object, TaggedPath, directory_of};
 
 /// An object in a process.
 #[derive(Clone, Debug)]
@@ -20,7 +21,22 @@ pub(crate) struct LinkMap {
     /// Who needs it; `None` for the first, and for what dlopen loads.
     pub(crate) loader: Option<usize>,
     /// The names that led to it.
-    pub(crate) names: Vec<BString>,
+    names: Vec<BString>,
+    /// The nearest of those that loaded it that has a DT_RPATH alone.
+    rpath_above: Option<usize>,
+    /// The nearest of those that loaded it that has a path under either tag.
+    path_above: Option<usize>,
+}
+
+/// By what a loader knows an object again, with the index of the first one that it is.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Every name that led to it, its path and its DT_SONAME.
+    names: HashMap<BString, usize>,
+    /// The first name of each that has no slash.
+    short_names: HashMap<BString, usize>,
+    /// Device and inode.
+    files: HashMap<(u64, u64), usize>,
 }
 
 /// Objects in load order.
@@ -30,6 +46,7 @@ pub(crate) struct Process {
     pub(crate) maps: Vec<LinkMap>,
     /// Whether the first one is a program, whose DT_RPATH serves all that it loads.
     pub(crate) has_program: bool,
+    known: Known,
 }
 
 impl Process {
@@ -45,7 +62,30 @@ impl Process {
     pub(crate) fn opened(object: Arc<Object>, opened: BString) -> Self {
         let has_program = object.is_program();
         let origin = if has_program { object.directory() } else { directory_of(opened.as_ref()) }.to_owned();
-        Self { maps: vec![LinkMap { object, opened, origin, loader: None, names: Vec::new() }], has_program }
+        let mut process = Self { maps: Vec::new(), has_program, known: Known::default() };
+        let (rpath_above, path_above) = (None, None);
+        process.push(LinkMap { object, opened, origin, loader: None, names: Vec::new(), rpath_above, path_above });
+        process
+    }
+
+    /// Takes a map in as it is, and learns by what the loader knows it again.
+    fn push(&mut self, map: LinkMap) -> usize {
+        let index = self.maps.len();
+        let known = &mut self.known;
+        // The program's own path is empty in its link map, and the kernel loaded it: no loader knows which file it is.
+        let is_program = self.has_program && index == 0;
+        if !is_program {
+            known.files.entry(map.object.identity).or_insert(index);
+        }
+        let own = map.object.soname.iter().chain((!is_program).then_some(&map.opened));
+        for name in own.chain(&map.names) {
+            known.names.entry(name.clone()).or_insert(index);
+        }
+        if let Some(short) = map.names.iter().find(|name| is_short(name)) {
+            known.short_names.entry(short.clone()).or_insert(index);
+        }
+        self.maps.push(map);
+        index
     }
 
     /// The index of an object that the loader would not search for again.
@@ -54,57 +94,60 @@ impl Process {
     /// (`glibc elf/dl-load.c`, `_dl_map_object`); musl by the first name that it was searched for, the program not at all
     /// (`musl ldso/dynlink.c`, `load_library`).
     pub(super) fn loaded_as(&self, name: &BStr, libc: Libc) -> Option<usize> {
-        let is = |known: &BString| known == name;
-        let mut maps = self.maps.iter().enumerate();
-        let known = maps.find(|(index, map)| match libc {
-            // The program's own path is empty in its link map.
-            Libc::Glibc => {
-                map.names.iter().any(is)
-                    || map.object.soname.as_ref().is_some_and(is)
-                    || (!self.is_program(*index) && is(&map.opened))
-            }
-            Libc::Musl => map.names.iter().find(|name| !name.contains(&b'/')).is_some_and(is),
-        });
-        known.map(|(index, _)| index)
+        let known = match libc {
+            Libc::Glibc => &self.known.names,
+            Libc::Musl => &self.known.short_names,
+        };
+        known.get(name).copied()
     }
 
     /// The index of a file that was loaded already, under whatever path. The kernel loaded the program, and no loader
     /// knows which file that is.
     pub(super) fn map_of(&self, identity: (u64, u64)) -> Option<usize> {
-        let mut maps = self.maps.iter().enumerate();
-        let known = maps.find(|(index, map)| !self.is_program(*index) && map.object.identity == identity);
-        known.map(|(index, _)| index)
+        self.known.files.get(&identity).copied()
     }
 
-    fn is_program(&self, index: usize) -> bool {
-        self.has_program && index == 0
-    }
-
-    /// The object itself, who loaded it, and so on.
-    pub(super) fn loaders_of(&self, index: usize) -> Vec<usize> {
-        let mut chain = Vec::new();
-        let mut next = Some(index);
-        while let Some(index) = next.filter(|index| !chain.contains(index)) {
-            chain.push(index);
-            next = self.maps.get(index).and_then(|map| map.loader);
-        }
-        chain
+    /// The object itself, and of who loaded it, who loaded that and so on those whose path it searches too: with glibc
+    /// those with a DT_RPATH alone, with musl those with either tag.
+    pub(super) fn lenders_of(&self, index: usize, libc: Libc) -> impl Iterator<Item = usize> {
+        let above = move |index: &usize| {
+            let map = self.maps.get(*index)?;
+            match libc {
+                Libc::Glibc => map.rpath_above,
+                Libc::Musl => map.path_above,
+            }
+        };
+        std::iter::successors(Some(index), above)
     }
 
     /// The object at an index and those that loaded it, without anything else; with its index there.
     #[must_use]
     pub(crate) fn chain_of(&self, index: usize) -> (Self, usize) {
-        let mut chain = self.loaders_of(index);
-        if self.has_program && !chain.contains(&0) {
+        let loader_of = |index: &usize| self.maps.get(*index).and_then(|map| map.loader);
+        let mut chain: Vec<usize> = std::iter::successors(Some(index), loader_of).collect();
+        if self.has_program && chain.last() != Some(&0) {
             chain.push(0);
         }
-        let mut chain: Vec<LinkMap> = chain.into_iter().filter_map(|index| self.maps.get(index).cloned()).collect();
-        chain.reverse();
-        for (at, map) in chain.iter_mut().enumerate() {
-            map.loader = map.loader.and(at.checked_sub(1));
+        let mut process = Self { maps: Vec::new(), has_program: self.has_program, known: Known::default() };
+        for map in chain.into_iter().rev().filter_map(|index| self.maps.get(index).cloned()) {
+            let loader = map.loader.and(process.maps.len().checked_sub(1));
+            process.push_below(LinkMap { loader, ..map });
         }
-        let last = chain.len().saturating_sub(1);
-        (Self { maps: chain, has_program: self.has_program }, last)
+        let last = process.maps.len().saturating_sub(1);
+        (process, last)
+    }
+
+    /// The same as [`Process::push`] for one whose loader is there already: what it inherits follows from that.
+    fn push_below(&mut self, map: LinkMap) -> usize {
+        let loader = map.loader.and_then(|index| Some((index, self.maps.get(index)?)));
+        let path_of = |above: &LinkMap| above.object.path_tag.path().is_some_and(|path| !path.is_empty());
+        let (mut rpath_above, mut path_above) = (None, None);
+        if let Some((index, above)) = loader {
+            let is_rpath = matches!(above.object.path_tag, TaggedPath::Rpath(_));
+            rpath_above = if is_rpath && path_of(above) { Some(index) } else { above.rpath_above };
+            path_above = if path_of(above) { Some(index) } else { above.path_above };
+        }
+        self.push(LinkMap { rpath_above, path_above, ..map })
     }
 
     /// setuid and setgid programs ignore the environment.
@@ -115,14 +158,24 @@ impl Process {
     /// Takes an object in; `loader` is the object that needs it, none for dlopen.
     pub(crate) fn add(&mut self, object: Arc<Object>, opened: BString, loader: Option<usize>, name: BString) -> usize {
         let origin = directory_of(opened.as_ref()).to_owned();
-        self.maps.push(LinkMap { object, opened, origin, loader, names: vec![name] });
-        self.maps.len().saturating_sub(1)
+        let (rpath_above, path_above) = (None, None);
+        self.push_below(LinkMap { object, opened, origin, loader, names: vec![name], rpath_above, path_above })
     }
 
     /// Notes that a name led to an object.
     pub(super) fn name(&mut self, index: usize, name: BString) {
-        if let Some(map) = self.maps.get_mut(index).filter(|map| !map.names.contains(&name)) {
+        let Some(map) = self.maps.get_mut(index) else { return };
+        let is_first_short = is_short(&name) && !map.names.iter().any(is_short);
+        if is_first_short {
+            self.known.short_names.entry(name.clone()).or_insert(index);
+        }
+        if is_first_short || self.known.names.get(&name) != Some(&index) {
+            self.known.names.entry(name.clone()).or_insert(index);
             map.names.push(name);
         }
     }
+}
+
+fn is_short(name: &BString) -> bool {
+    !name.contains(&b'/')
 }

@@ -10,7 +10,7 @@ use super::file_system::{DirectoryState, FileSystem, Look};
 use super::libc::Libc;
 use super::object::{Ident, TaggedPath};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Environment, MOST_PLACES, Search, Step, StepOutcome, StepSource, without_slashes};
+use super::search::{Ask, End, Environment, Patience, Search, Step, StepOutcome, StepSource, without_slashes};
 use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
@@ -25,19 +25,17 @@ pub(crate) struct Loader<'a> {
     pub(crate) system: &'a System,
     /// What is different this time.
     pub(crate) environment: &'a Environment,
+    /// What may still be looked at; a search that is not over by then ends with an error.
+    pub(crate) patience: &'a Patience,
 }
 
 impl Loader<'_> {
     /// What a process gets when the object at index `by` asks for `name`.
     #[must_use]
     pub(crate) fn search(&self, process: &Process, by: usize, ask: Ask, name: &BStr) -> Search {
-        self.search_within(process, by, ask, name, MOST_PLACES)
-    }
-
-    /// The same in so many places at most; a search that is not over by then ends with an error.
-    #[must_use]
-    pub(crate) fn search_within(&self, process: &Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
-        Run::search(*self, process, by, ask, name, places)
+        let search = Run::search(*self, process, by, ask, name);
+        self.patience.spend(search.cost());
+        search
     }
 
     /// The directory that an entry of an object's path stands for; relative ones stay relative.
@@ -56,7 +54,7 @@ struct Run<'a> {
     by: usize,
     asking: &'a LinkMap,
     name: &'a BStr,
-    places: usize,
+    spent: usize,
     steps: Vec<Step>,
 }
 
@@ -81,7 +79,7 @@ impl Next {
 }
 
 impl<'a> Run<'a> {
-    fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr, places: usize) -> Search {
+    fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr) -> Search {
         let mut search =
             Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
         let Some(asking) = process.maps.get(by) else { return search };
@@ -91,7 +89,7 @@ impl<'a> Run<'a> {
                 Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
             }
         }
-        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), places, steps: Vec::new() };
+        let mut run = Run { loader, process, by, asking, name: search.expanded.as_bstr(), spent: 0, steps: Vec::new() };
         search.end = run.run(ask);
         search.steps = run.steps;
         search
@@ -169,11 +167,9 @@ impl<'a> Run<'a> {
 
     /// The asking object's DT_RPATH, then that of the object that loaded it, up to the program; objects with DT_RUNPATH have none.
     fn rpath_chain(&mut self) -> Option<End> {
-        let mut chain = self.process.loaders_of(self.by);
-        if self.process.has_program && !chain.contains(&0) {
-            chain.push(0);
-        }
-        for index in chain {
+        let chain: Vec<usize> = self.process.lenders_of(self.by, Libc::Glibc).collect();
+        let program = (self.process.has_program && chain.last() != Some(&0)).then_some(0);
+        for index in chain.into_iter().chain(program) {
             let Some(map) = self.process.maps.get(index) else { continue };
             if let TaggedPath::Rpath(path) = &map.object.path_tag {
                 let source = StepSource::Rpath(map.object.path.clone());
@@ -191,7 +187,7 @@ impl<'a> Run<'a> {
             return None;
         }
         if self.loader.system.libc == Libc::Musl {
-            return self.musl_list(&StepSource::LibraryPath, path.as_bstr(), path.as_bstr());
+            return self.musl_list(&StepSource::LibraryPath, path.as_bstr(), None);
         }
         // A semicolon separates too (glibc elf/dl-load.c, _dl_init_paths).
         let entries = path.split(|byte| matches!(byte, b':' | b';'));
@@ -232,7 +228,7 @@ impl<'a> Run<'a> {
     }
 
     fn default_directories(&mut self) -> Option<End> {
-        for directory in &self.loader.system.default_directories {
+        for directory in self.loader.system.default_directories.iter() {
             match self.directory(&StepSource::Default, directory.as_bstr(), directory.as_bstr()) {
                 Next::Place => {}
                 Next::List => return None,
@@ -263,7 +259,7 @@ impl<'a> Run<'a> {
             return Some(end);
         }
         let chain = match ask {
-            Ask::Needed => self.process.loaders_of(self.by),
+            Ask::Needed => self.process.lenders_of(self.by, Libc::Musl).collect(),
             Ask::Dlopen if self.process.has_program => vec![0],
             Ask::Dlopen => Vec::new(),
         };
@@ -277,25 +273,28 @@ impl<'a> Run<'a> {
             let path = map.object.path_tag.path().unwrap_or_default();
             // Who starts a program with more rights chooses the path that it is started under.
             let is_unsafe = index == 0 && self.process.is_secure() && path.contains(&b'$');
-            let Some(expanded) = expand::musl(path, map.origin.as_bstr()).filter(|_| !is_unsafe) else {
+            if is_unsafe || expand::musl(path, b"".into()).is_none() {
                 self.step(source, path, path.to_owned(), StepOutcome::UnknownToken);
                 continue;
-            };
-            if let Some(end) = self.musl_list(&source, path, expanded.as_bstr()) {
+            }
+            if let Some(end) = self.musl_list(&source, path, Some(map.origin.as_bstr())) {
                 return Some(end);
             }
         }
         self.default_directories()
     }
 
-    /// A list as it is written, and what it stands for: lines or colons between directories, and nothing between two of
-    /// those is no directory (`musl ldso/dynlink.c`, `path_open`).
-    fn musl_list(&mut self, source: &StepSource, written: &BStr, list: &BStr) -> Option<End> {
+    /// A list as it is written: lines or colons between directories, and nothing between two of those is no directory
+    /// (`musl ldso/dynlink.c`, `path_open`). With an origin, `$ORIGIN` in it stands for that.
+    fn musl_list(&mut self, source: &StepSource, list: &BStr, origin: Option<&BStr>) -> Option<End> {
         let is_separator = |byte: &u8| matches!(byte, b':' | b'\n');
-        let pairs = written.split(is_separator).zip(list.split(is_separator));
-        for (written, entry) in pairs.filter(|(_, entry)| !entry.is_empty()) {
-            if let Some(end) = self.directory(source, written.into(), entry.into()).end() {
-                return Some(end);
+        for written in list.split(is_separator).map(BStr::new) {
+            let expanded = origin.and_then(|origin| expand::musl(written, origin));
+            let entries = expanded.as_ref().map_or(written, |expanded| expanded.as_bstr());
+            for entry in entries.split(is_separator).filter(|entry| !entry.is_empty()) {
+                if let Some(end) = self.directory(source, written, entry.into()).end() {
+                    return Some(end);
+                }
             }
         }
         None
@@ -303,7 +302,7 @@ impl<'a> Run<'a> {
 
     /// A directory and the folders for better hardware in it, which come first.
     fn directory(&mut self, source: &StepSource, written: &BStr, directory: &BStr) -> Next {
-        if self.steps.len() >= self.places {
+        if self.spent >= self.loader.patience.left() {
             let outcome = StepOutcome::Fatal("too many places to search".into());
             self.step(source.clone(), written, directory.to_owned(), outcome);
             return Next::Done(End::Fatal);
@@ -409,7 +408,9 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, source: StepSource, written: &BStr, place: BString, outcome: StepOutcome) {
-        self.steps.push(Step { source, written: written.to_owned(), place, outcome });
+        let step = Step { source, written: written.to_owned(), place, outcome };
+        self.spent = self.spent.saturating_add(step.cost());
+        self.steps.push(step);
     }
 
     /// `None` for a relative path when it is not known where the program is started.

@@ -1,5 +1,6 @@
 //! One search: every place in order, with what was found there.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -109,7 +110,16 @@ pub(crate) struct Step {
     pub(crate) outcome: StepOutcome,
 }
 
+/// Bytes of a place that count as one more.
+const LONG: usize = 256;
+
 impl Step {
+    /// What it takes to look at it and to keep it, in places.
+    pub(super) fn cost(&self) -> usize {
+        let bytes = self.written.len().saturating_add(self.place.len());
+        bytes.checked_div(LONG).unwrap_or(0).saturating_add(1)
+    }
+
     /// The directory that is looked at.
     #[must_use]
     pub(crate) fn directory(&self) -> &BStr {
@@ -148,6 +158,39 @@ pub struct Search {
     pub(crate) steps: Vec<Step>,
     /// What came of it.
     pub(crate) end: End,
+}
+
+impl Search {
+    /// What it took of [`MOST_PLACES`]; even a name that is known at once is one.
+    pub(super) fn cost(&self) -> usize {
+        self.steps.iter().map(Step::cost).fold(0, usize::saturating_add).max(1)
+    }
+}
+
+/// How many places may still be looked at: all searches for one process together, whoever asks.
+#[derive(Debug)]
+pub(crate) struct Patience(Cell<usize>);
+
+impl Patience {
+    /// For so many places.
+    #[must_use]
+    pub(crate) fn of(places: usize) -> Self {
+        Self(Cell::new(places))
+    }
+
+    /// How many are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    pub(super) fn spend(&self, places: usize) {
+        self.0.set(self.left().saturating_sub(places));
+    }
+
+    /// Whether something was not looked at.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left() == 0
+    }
 }
 
 /// As many places are looked at for all that is loaded together. No real program needs a hundredth of them;

@@ -9,7 +9,8 @@ use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
 use crate::loader::{
-    DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, TaggedPath,
+    Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles,
+    TaggedPath, start,
 };
 
 /// Paths, and what is there; directories are those of the paths.
@@ -31,6 +32,10 @@ impl FileSystem for List {
             return DirectoryState::Present { world_writable: false, has_hardware_folders: true };
         }
         DirectoryState::Missing { anybody_could_make_it: false }
+    }
+
+    fn real(&self, path: &BStr) -> Option<BString> {
+        Some(path.to_owned())
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
@@ -80,13 +85,15 @@ fn list(paths: &[&str]) -> List {
 fn system(interpreter: &str, files: &List) -> System {
     let machine = Machine::named("x86_64").unwrap();
     let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None };
-    System::of(interpreter.into(), hardware, files)
+    System::of(interpreter.into(), hardware, &mut SystemFiles::of(files))
 }
 
 /// Where a name is found, or the last outcome.
 fn found(interpreter: &str, files: &List, process: &Process, (by, ask): (usize, Ask), name: &str) -> String {
     let (system, environment) = (system(interpreter, files), Environment::default());
-    let search = Loader { files, system: &system, environment: &environment }.search(process, by, ask, name.into());
+    let patience = Patience::of(MOST_PLACES);
+    let loader = Loader { files, system: &system, environment: &environment, patience: &patience };
+    let search = loader.search(process, by, ask, name.into());
     match search.end {
         End::Found(_, opened) => opened.to_string(),
         End::Loaded(index) => format!("loaded {index}"),
@@ -225,12 +232,38 @@ fn a_search_is_over_after_so_many_places() {
     let entries: Vec<String> = (0..1000).map(|index| format!("/{index}")).collect();
     let process = Process::of(Arc::new(program("/bin/p", runpath(&format!("{}:/z", entries.join(":"))))));
     let (system, environment) = (system(GLIBC, &files), Environment::default());
-    let loader = Loader { files: &files, system: &system, environment: &environment };
     let within = |places| {
-        let search = loader.search_within(&process, 0, Ask::Needed, "libx.so".into(), places);
+        let patience = Patience::of(places);
+        let loader = Loader { files: &files, system: &system, environment: &environment, patience: &patience };
+        let search = loader.search(&process, 0, Ask::Needed, "libx.so".into());
         (search.steps.len(), search.end)
     };
     assert_eq!(within(1000), (1001, End::Fatal));
     assert!(matches!(within(1001), (1001, End::Found(..))));
     assert!(matches!(within(MOST_PLACES), (1001, End::Found(..))));
+}
+
+/// Libraries that need each other: each of their names costs a place, and what is over the limit is not followed.
+#[test]
+fn a_start_takes_as_many_places_as_there_are_names() {
+    let names: Vec<BString> = (0..100).map(|index| format!("lib{index}.so").into()).collect();
+    let mut files = List::default();
+    for name in &names {
+        let path = format!("/z/{name}");
+        let library = Object { needed: names.clone(), path_tag: runpath("/z"), ..object(&path) };
+        files.looks.insert(path.into(), Look::Object(Arc::new(library)));
+    }
+    let first = Object { needed: names.clone(), ..program("/bin/p", runpath("/z")) };
+    let (system, environment) = (system(GLIBC, &files), Environment::default());
+    let started = |places, depth| {
+        let patience = Patience::of(places);
+        let loader = Loader { files: &files, system: &system, environment: &environment, patience: &patience };
+        let started = start(&loader, Process::of(Arc::new(first.clone())), depth);
+        (started.process.maps.len(), started.searches.len(), places - patience.left())
+    };
+    // The program's hundred names, and each library's.
+    assert_eq!(started(MOST_PLACES, Depth::Own), (101, 100, 100));
+    assert_eq!(started(MOST_PLACES, Depth::Everything), (101, 100, 100 + 100 * 100));
+    assert_eq!(started(MOST_PLACES, Depth::EverySearch), (101, 100 + 100 * 100, 100 + 100 * 100));
+    assert_eq!(started(150, Depth::EverySearch), (101, 200, 150));
 }

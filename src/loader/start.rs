@@ -1,44 +1,68 @@
 //! What starting a program, or loading a library by itself, searches for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use bstr::BString;
 
 use super::process::Process;
 use super::run::Loader;
-use super::search::{Ask, End, MOST_PLACES, Search};
+use super::search::{Ask, End, Search};
 
 /// How far [`start`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// What the object itself needs.
     Own,
-    /// And what that needs, to the end.
+    /// And what that needs, to the end. Of a name that was found the first search is told: libraries that need each other
+    /// name each other as often as they are many, squared.
     Everything,
+    /// The same with every search.
+    EverySearch,
+}
+
+/// What was started.
+#[derive(Debug)]
+pub(crate) struct StartUp {
+    /// What is loaded.
+    pub(crate) process: Process,
+    /// The searches, each with the index of the object that asks.
+    pub(crate) searches: Vec<(usize, Search)>,
 }
 
 /// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
-/// the object that asks (`glibc elf/dl-deps.c`).
+/// the object that asks (`glibc elf/dl-deps.c`). What is needed when the loader's patience is over is not followed.
 #[must_use]
-pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> (Process, Vec<(usize, Search)>) {
+pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> StartUp {
     let mut searches = Vec::new();
-    let mut places = MOST_PLACES;
+    let mut found: HashSet<BString> = HashSet::new();
     let mut next = 0_usize;
-    while let Some(map) = process.maps.get(next) {
-        for name in map.object.needed.clone() {
-            let search = loader.search_within(&process, next, Ask::Needed, name.as_ref(), places);
-            places = places.saturating_sub(search.steps.len());
+    while let Some(map) = process.maps.get(next).filter(|_| next == 0 || !loader.patience.is_over()) {
+        let object = Arc::clone(&map.object);
+        for name in &object.needed {
+            // Each name is a place, also one that leads to what is loaded already.
+            if depth != Depth::EverySearch && found.contains(name) {
+                loader.patience.spend(1);
+                continue;
+            }
+            let search = loader.search(&process, next, Ask::Needed, name.as_ref());
             match &search.end {
                 End::Found(object, opened) => {
                     process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
+                    found.insert(name.clone());
                 }
-                End::Loaded(index) => process.name(*index, search.expanded.clone()),
+                End::Loaded(index) => {
+                    process.name(*index, search.expanded.clone());
+                    found.insert(name.clone());
+                }
                 End::Interpreter | End::NotFound | End::Fatal => {}
             }
             searches.push((next, search));
         }
+        next += 1;
         if depth == Depth::Own {
             break;
         }
-        next += 1;
     }
-    (process, searches)
+    StartUp { process, searches }
 }

@@ -3,6 +3,9 @@
 //! glibc compiles its directories in, and distributions choose them (Debian's multiarch folders, Fedora's `lib64`,
 //! Nixpkgs' own store path), so they are read from the loader's own bytes where those are at hand.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bstr::{BStr, BString, ByteSlice};
 
 use super::cache::{AcceptedEntries, Cache};
@@ -25,7 +28,7 @@ pub(crate) struct System {
     /// The loader's path.
     pub(crate) interpreter: BString,
     /// Searched last.
-    pub(crate) default_directories: Vec<BString>,
+    pub(crate) default_directories: Arc<[BString]>,
     /// What `$LIB` stands for.
     pub(crate) lib: BString,
     /// What `$PLATFORM` stands for, where it stands for something.
@@ -34,7 +37,7 @@ pub(crate) struct System {
     pub(crate) subdirectories: Vec<BString>,
     /// The names by which the loader knows itself.
     names: Vec<BString>,
-    pub(super) cache: Option<Cache>,
+    pub(super) cache: Option<Arc<Cache>>,
     pub(super) cached: AcceptedEntries,
 }
 
@@ -69,16 +72,68 @@ pub(crate) struct Hardware<'a> {
     pub(crate) hwcaps: Option<&'a [BString]>,
 }
 
+/// The files that loaders are configured by, each read once whatever it is called: a tree of small programs can name one
+/// large file in as many ways as there are programs.
+pub(crate) struct SystemFiles<'f> {
+    files: &'f dyn FileSystem,
+    loaders: HashMap<BString, (Option<BuiltIn>, Option<BString>)>,
+    caches: HashMap<(BString, bool), Option<Arc<Cache>>>,
+    lists: HashMap<BString, Option<Arc<[BString]>>>,
+}
+
+impl<'f> SystemFiles<'f> {
+    /// Those of a file system.
+    pub(crate) fn of(files: &'f dyn FileSystem) -> Self {
+        Self { files, loaders: HashMap::new(), caches: HashMap::new(), lists: HashMap::new() }
+    }
+
+    /// What is built into glibc's loader, and what it calls itself.
+    fn loader(&mut self, path: &BStr) -> (Option<BuiltIn>, Option<BString>) {
+        let Some(real) = self.files.real(path) else { return (None, None) };
+        let files = self.files;
+        let read = self.loaders.entry(real).or_insert_with_key(|real| {
+            let contents = files.read(real.as_bstr()).unwrap_or_default();
+            (BuiltIn::find(&contents), soname_of(&contents).filter(|name| name.len() <= LONGEST_PATH))
+        });
+        read.clone()
+    }
+
+    fn cache(&mut self, path: &BStr, is_big_endian: bool) -> Option<Arc<Cache>> {
+        let (files, real) = (self.files, self.files.real(path)?);
+        let read = self.caches.entry((real, is_big_endian)).or_insert_with_key(|(real, _)| {
+            files.read(real.as_bstr()).and_then(|bytes| Cache::parse(bytes, is_big_endian)).map(Arc::new)
+        });
+        read.clone()
+    }
+
+    /// Lines or colons between directories.
+    fn list(&mut self, path: &BStr) -> Option<Arc<[BString]>> {
+        let (files, real) = (self.files, self.files.real(path)?);
+        let read = self.lists.entry(real).or_insert_with_key(|real| {
+            let text = files.read(real.as_bstr())?;
+            let directories = text.split(|byte| matches!(byte, b':' | b'\n'));
+            let usable = directories.filter(|directory| !directory.is_empty() && directory.len() <= LONGEST_PATH);
+            Some(usable.take(MOST_DIRECTORIES).map(BString::from).collect())
+        });
+        read.clone()
+    }
+}
+
+/// No loader that was built has as many default directories; Debian's has four.
+const MOST_DIRECTORIES: usize = 64;
+
+/// No longer path can be opened (PATH_MAX).
+const LONGEST_PATH: usize = 4096;
+
 impl System {
     /// What a loader would do, from its path and, where it can be read, its contents.
-    pub(crate) fn of(interpreter: &BStr, hardware: Hardware<'_>, fs: &dyn FileSystem) -> Self {
+    pub(crate) fn of(interpreter: &BStr, hardware: Hardware<'_>, files: &mut SystemFiles<'_>) -> Self {
         let name = interpreter.rsplit_once_str("/").map_or(interpreter.as_bytes(), |(_, name)| name);
-        let contents = fs.read(interpreter);
         let glibc = Glibc::of(hardware.machine);
         if name.starts_with(b"ld-musl-") {
-            return Self::musl(interpreter, name, fs);
+            return Self::musl(interpreter, name, files);
         }
-        let built_in = contents.as_deref().and_then(BuiltIn::find);
+        let (built_in, own) = files.loader(interpreter);
         let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.class));
         let hwcaps = match hardware.hwcaps {
             _ if !built_in.has_hwcaps => Vec::new(),
@@ -90,15 +145,14 @@ impl System {
         if built_in.has_legacy_subdirectories {
             subdirectories.extend(glibc.legacy_subdirectories());
         }
-        let cache = fs.read(built_in.cache.as_bstr());
-        let own = contents.as_deref().and_then(soname_of).unwrap_or_else(|| name.into());
+        let own = own.unwrap_or_else(|| name.into());
         Self {
             libc: Libc::Glibc,
             interpreter: interpreter.to_owned(),
             lib: built_in.lib(),
             platform: glibc.platform,
-            default_directories: built_in.directories,
-            cache: cache.and_then(|bytes| Cache::parse(bytes, hardware.is_big_endian)),
+            cache: files.cache(built_in.cache.as_bstr(), hardware.is_big_endian),
+            default_directories: built_in.directories.into(),
             subdirectories,
             names: vec![interpreter.to_owned(), own],
             cached: AcceptedEntries {
@@ -133,19 +187,16 @@ impl System {
     }
 
     /// `<prefix>/etc/ld-musl-<arch>.path`, lines or colons between directories (`musl ldso/dynlink.c`, `load_library`).
-    fn musl(interpreter: &BStr, name: &[u8], fs: &dyn FileSystem) -> Self {
+    fn musl(interpreter: &BStr, name: &[u8], files: &mut SystemFiles<'_>) -> Self {
         let prefix = directory_of(directory_of(interpreter));
         let prefix = if prefix == "/" { b"".as_bstr() } else { prefix };
         let stem = name.strip_suffix(b".so.1").unwrap_or(name);
         let list = BString::from([prefix.as_bytes(), b"/etc/", stem, b".path"].concat());
-        let directories = match fs.read(list.as_bstr()) {
-            Some(text) => text.split(|byte| matches!(byte, b':' | b'\n')).map(BString::from).collect(),
-            None => ["/lib", "/usr/local/lib", "/usr/lib"].map(BString::from).to_vec(),
-        };
+        let usual = || ["/lib", "/usr/local/lib", "/usr/lib"].map(BString::from).into();
         Self {
             libc: Libc::Musl,
             interpreter: interpreter.to_owned(),
-            default_directories: directories.into_iter().filter(|directory| !directory.is_empty()).collect(),
+            default_directories: files.list(list.as_bstr()).unwrap_or_else(usual),
             lib: BString::default(),
             platform: None,
             subdirectories: Vec::new(),
@@ -157,6 +208,7 @@ impl System {
 }
 
 /// What glibc's build compiled into its loader.
+#[derive(Clone)]
 struct BuiltIn {
     directories: Vec<BString>,
     cache: BString,
@@ -168,26 +220,33 @@ struct BuiltIn {
 
 impl BuiltIn {
     /// The default directories stand in the loader as NUL-terminated strings one behind the other, each with a slash at
-    /// its end; they are the longest such run (`glibc elf/dl-load.c`, `system_dirs`).
+    /// its end; they are the longest such run (`glibc elf/dl-load.c`, `system_dirs`). A run that is longer than any list of
+    /// a loader is none.
     fn find(loader: &[u8]) -> Option<Self> {
         let mut longest: Vec<BString> = Vec::new();
         let mut run: Vec<BString> = Vec::new();
+        let mut length = 0_usize;
         let mut cache = None;
         let mut minor = None;
         for text in loader.split(|byte| *byte == 0) {
-            let is_directory = text.starts_with(b"/")
+            let is_directory = text.len() <= LONGEST_PATH
+                && text.starts_with(b"/")
                 && text.ends_with(b"/")
                 && text.contains_str("lib")
                 && text.iter().all(|byte| byte.is_ascii_graphic());
             if is_directory {
-                run.push(text.trim_end_with(|c| c == '/').into());
+                length += 1;
+                if run.len() < MOST_DIRECTORIES {
+                    run.push(text.trim_end_with(|c| c == '/').into());
+                }
                 continue;
             }
-            if run.len() > longest.len() {
+            if length > longest.len() && length <= MOST_DIRECTORIES {
                 longest = std::mem::take(&mut run);
             }
             run.clear();
-            if text.starts_with(b"/") && text.ends_with(b"/ld.so.cache") {
+            length = 0;
+            if text.len() <= LONGEST_PATH && text.starts_with(b"/") && text.ends_with(b"/ld.so.cache") {
                 cache = Some(BString::from(text));
             }
             minor = minor.or_else(|| minor_version(text));

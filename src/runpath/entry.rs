@@ -1,5 +1,6 @@
 //! One component of a search path: what it is called and which role its name gives it.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -63,6 +64,13 @@ impl Directory {
     #[must_use]
     pub(crate) fn is_named_by(&self, entry: &BStr) -> bool {
         without_trailing_slashes(entry) == self.0
+    }
+}
+
+/// Directories are compared as they are spelled.
+impl Borrow<[u8]> for Directory {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -206,7 +214,7 @@ fn components(entry: &BStr) -> impl DoubleEndedIterator<Item = &[u8]> {
     entry.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
 }
 
-fn without_trailing_slashes(entry: &BStr) -> &[u8] {
+pub(super) fn without_trailing_slashes(entry: &BStr) -> &[u8] {
     let trimmed = entry.trim_end_with(|c| c == '/');
     // "/" itself is a directory, not an empty entry.
     if trimmed.is_empty() && !entry.is_empty() { b"/" } else { trimmed }

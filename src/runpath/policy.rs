@@ -1,8 +1,12 @@
 //! The policy itself: which list an object should have, given the one it has.
 
+use std::collections::BTreeSet;
+
 use bstr::{BStr, BString, ByteSlice};
 
-use super::entry::{Directory, EntryClass, is_build_directory, is_host_compiler, is_recognised_compat};
+use super::entry::{
+    Directory, EntryClass, is_build_directory, is_host_compiler, is_recognised_compat, without_trailing_slashes,
+};
 use super::list::SearchPath;
 
 /// Which actions are composed into one decision.
@@ -74,7 +78,7 @@ pub struct Policy {
     /// Driver directories for the object's ELF class, in order.
     pub driver: Vec<Directory>,
     /// Stub directories beside those that are known by name.
-    pub stubs: Vec<Directory>,
+    pub stubs: BTreeSet<Directory>,
     /// What to do.
     pub actions: Actions,
     /// What goes, beside empty entries and later copies of managed ones.
@@ -94,7 +98,7 @@ pub struct Hygiene {
     /// Directories of this build, beside the usual ones.
     pub(crate) build_directories: Vec<BString>,
     /// Strays to keep: they have a needed library that no other entry has.
-    pub(crate) kept: Vec<BString>,
+    pub(crate) kept: BTreeSet<BString>,
 }
 
 /// Where the object lies, as far as the policy cares.
@@ -148,7 +152,7 @@ impl Policy {
             EntryClass::Compat
         } else if self.driver.iter().any(|given| given.is_named_by(entry)) {
             EntryClass::Driver
-        } else if self.stubs.iter().any(|given| given.is_named_by(entry)) {
+        } else if self.stubs.contains(without_trailing_slashes(entry)) {
             EntryClass::Stub
         } else {
             EntryClass::by_name(entry)
@@ -166,7 +170,7 @@ impl Policy {
     }
 
     fn drops(&self, entry: &BStr) -> bool {
-        let is_kept = || self.hygiene.kept.iter().any(|kept| kept == entry);
+        let is_kept = || self.hygiene.kept.contains(entry);
         (self.hygiene.compat && self.is_compat(entry)) || (self.hygiene.strays && self.is_stray(entry) && !is_kept())
     }
 
@@ -196,12 +200,9 @@ impl Policy {
             }
         });
         found.extend(given.map(|given| given.as_bstr().to_owned()));
-        for entry in entries.iter().filter(|entry| is_recognised_compat(entry)) {
-            let spelled = entry.trim_end_with(|c| c == '/').as_bstr();
-            if !found.iter().any(|known| known == spelled) {
-                found.push(spelled.to_owned());
-            }
-        }
+        let recognised = entries.iter().filter(|entry| is_recognised_compat(entry));
+        found.extend(recognised.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
+        keep_first_of_each(&mut found);
         found
     }
 

@@ -31,7 +31,7 @@ fn policy(actions: &str, with_compat: bool) -> Policy {
     Policy {
         compat: if with_compat { vec![Directory::new(COMPAT).unwrap()] } else { Vec::new() },
         driver: vec![Directory::new(DRIVER).unwrap()],
-        stubs: Vec::new(),
+        stubs: BTreeSet::new(),
         actions: actions.parse().unwrap(),
         hygiene: Hygiene::default(),
     }
@@ -138,7 +138,7 @@ fn dedup_keeps_the_first_of_each() {
 #[test]
 fn given_stub_directories_need_no_telling_name() {
     let mut all = policy("driver", false);
-    all.stubs.push(Directory::new("/opt/link-time").unwrap());
+    all.stubs.insert(Directory::new("/opt/link-time").unwrap());
     assert_eq!(apply(Some("/opt/link-time/:/opt/L"), &all, Setting::Ordinary), Some(format!("{DRIVER}:/opt/L")));
 }
 
@@ -247,7 +247,7 @@ fn strays_go_on_request_and_managed_directories_stay() {
     clean.hygiene.build_directories = vec!["/custom/tmp/".into()];
     let cleaned = apply(Some(&old), &clean, Setting::Ordinary).unwrap();
     assert_eq!(cleaned, format!("{DRIVER}:{fine}"));
-    clean.hygiene.kept = vec!["/usr/lib64".into()];
+    clean.hygiene.kept = BTreeSet::from(["/usr/lib64".into()]);
     assert_eq!(apply(Some(&old), &clean, Setting::Ordinary).unwrap(), format!("{DRIVER}:/usr/lib64:{fine}"));
     clean.driver = vec![Directory::new("/usr/lib64").unwrap()];
     assert_eq!(apply(Some("/usr/lib64:lib"), &clean, Setting::Ordinary).unwrap(), "/usr/lib64");

@@ -33,6 +33,6 @@ fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
     match source.open(found.to_open(), &is_wanted)? {
         None => Ok(GpuCode::default()),
         Some(file) if cuda::is_fatbin(file.bytes()) => Ok(cuda::of_fatbin(file.bytes())),
-        Some(file) => Ok(cuda::of_contents(&Contents::parse(file.bytes())?)),
+        Some(file) => Ok(cuda::of_contents(&Contents::parse_sparse(file.bytes(), &file.data)?)),
     }
 }

@@ -121,7 +121,7 @@ fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, policy: &CheckPolic
         Err(error) => Inspected::Unreadable(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
-            Inspected::Static(StaticProgram::of(file.bytes(), Reading::of(policy)))
+            Inspected::Static(StaticProgram::of(file.bytes(), &file.data, Reading::of(policy)))
         }
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {

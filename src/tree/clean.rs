@@ -1,5 +1,6 @@
 //! What `fix --clean` has to look up: which entries are stub directories by content, and which strays are still needed.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::check::World;
 use crate::cuda::stub_names;
 use crate::elf::view::ElfView;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
-use crate::loader::{FileSystem, Look};
+use crate::loader::{FileSystem, Look, MOST_PLACES};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 
 /// A stray entry that stays, and the library that it stays for.
@@ -19,6 +20,14 @@ pub(super) struct Kept {
     pub(super) entry: BString,
     pub(super) library: BString,
 }
+
+/// Why nothing can be said about strays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("needs so many libraries and lists so many directories that --clean would look more than {MOST_PLACES} times")]
+pub struct CleanError;
+
+/// What an object's policy becomes, and which entries stay.
+type Cleaned = Result<(Policy, Vec<Kept>), CleanError>;
 
 /// Where `fix --clean` looks things up.
 #[derive(Debug)]
@@ -36,14 +45,14 @@ impl Clean {
     }
 
     /// The policy for one object that is, or will be, at a canonical path of this machine.
-    pub(super) fn for_object(&self, policy: &Policy, view: &ElfView<'_>, real: &ImagePath) -> (Policy, Vec<Kept>) {
+    pub(super) fn for_object(&self, policy: &Policy, view: &ElfView<'_>, real: &ImagePath) -> Cleaned {
         let host = HostPath::new(real.as_path());
         for_object(policy, view, self.sysroot.to_image(&host).as_path(), &self.world)
     }
 }
 
 /// The policy for one object: knows its stub directories, and the strays that it cannot do without.
-fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWorld) -> (Policy, Vec<Kept>) {
+fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWorld) -> Cleaned {
     let mut policy = policy.clone();
     let path = view.search_path().map(SearchPath::parse).unwrap_or_default();
     let origin =
@@ -57,10 +66,12 @@ fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWo
             && has_stub(world, place.as_bstr())
             && let Ok(stub) = Directory::new((*entry).to_owned())
         {
-            policy.stubs.push(stub);
+            policy.stubs.insert(stub);
         }
     }
+    let lookups = Cell::new(0_usize);
     let has = |place: &Option<BString>, name: &BStr| {
+        lookups.set(lookups.get().saturating_add(1));
         let look = place.as_ref().map(|place| world.look(place.as_bstr(), name));
         let is_ours = |object: &crate::loader::Object| {
             (object.class, object.code) == (view.encoding.class(), view.header.e_machine)
@@ -69,18 +80,20 @@ fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWo
     };
     let mut kept = Vec::new();
     for name in view.needed() {
+        if lookups.get() > MOST_PLACES {
+            return Err(CleanError);
+        }
         let stays = |entry: &BStr| !policy.is_stray(entry) && policy.classify(entry) != EntryClass::Stub;
         let mut holders = places.iter().filter(|(_, place)| has(place, name));
         let Some((first, _)) = holders.next() else { continue };
         // Only an entry that means the same everywhere is worth keeping.
         let is_absolute = first.starts_with(b"/") && policy.is_stray(first);
         let is_elsewhere = stays(first) || holders.any(|(entry, _)| stays(entry));
-        if is_absolute && !is_elsewhere && !policy.hygiene.kept.iter().any(|known| known == first) {
-            policy.hygiene.kept.push((*first).to_owned());
+        if is_absolute && !is_elsewhere && policy.hygiene.kept.insert((*first).to_owned()) {
             kept.push(Kept { entry: (*first).to_owned(), library: name.to_owned() });
         }
     }
-    (policy, kept)
+    Ok((policy, kept))
 }
 
 fn has_stub(world: &SourceWorld, place: &BStr) -> bool {

@@ -14,6 +14,7 @@ use super::scripts::Scripts;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::class::ByClass;
+use crate::elf::data::DataMap;
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
 use crate::elf::machine::Machine;
@@ -181,7 +182,8 @@ fn plan_object(
     settings: &FixSettings,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Result<Planned, Outcome>, FixError> {
-    let view = match Subject::parse(opened.bytes())? {
+    let data = if settings.only_consumers || settings.count_consumers { opened.data() } else { DataMap::default() };
+    let view = match Subject::parse_sparse(opened.bytes(), &data)? {
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
@@ -198,7 +200,8 @@ fn plan_object(
         }
     }
     let usual = settings.policy.get(view.encoding.class());
-    let cleaned = settings.clean.as_ref().map(|clean| clean.for_object(usual, &view, &found.stands_for()));
+    let clean = settings.clean.as_ref();
+    let cleaned = clean.map(|clean| clean.for_object(usual, &view, &found.stands_for())).transpose()?;
     let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
     let setting = setting_of(found.stands_for().as_path(), policy);
     let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));

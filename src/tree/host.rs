@@ -84,7 +84,8 @@ impl Source for HostSource {
             Sniffed::NotElf => None,
             Sniffed::Elf(opened) => {
                 let identity = opened.identity;
-                Some(SourceFile::new(HostBytes(opened), identity.inode, identity.mode))
+                let data = opened.data();
+                Some(SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data))
             }
         })
     }

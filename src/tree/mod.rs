@@ -21,6 +21,7 @@ mod world;
 pub use archs::{ArchsReport, archs};
 pub use check::check;
 pub(crate) use clean::Clean;
+pub use clean::CleanError;
 pub(crate) use copy::{copy_tree, references_to};
 pub use discover::{Found, Listing, Root, RootError, discover};
 pub use explain::{ExplainError, explain};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
+use super::clean::CleanError;
 use crate::elf::class::Class;
 use crate::elf::dynamic::TagSet;
 use crate::elf::error::ParseError;
@@ -131,6 +132,9 @@ pub enum FixError {
     /// There is no safe place for the path.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// `--clean` cannot tell what may go.
+    #[error(transparent)]
+    Clean(#[from] CleanError),
     /// The plan would not make the object that was wanted.
     #[error("refused, because the planned edit is wrong")]
     Verify(#[from] VerifyError),

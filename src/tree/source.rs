@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 
+use crate::elf::data::DataMap;
 use crate::fsio::{FileError, ImagePath};
 
 /// What stands at a path, by its own kind: a symbolic link is none of these.
@@ -34,12 +35,20 @@ pub struct SourceFile {
     pub(crate) identity: (u64, u64),
     /// `st_mode`
     pub(crate) mode: u32,
+    /// Where it has data.
+    pub(crate) data: DataMap,
 }
 
 impl SourceFile {
     /// A file that holds these bytes.
     pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static, identity: (u64, u64), mode: u32) -> Self {
-        Self { bytes: Box::new(bytes), identity, mode }
+        Self { bytes: Box::new(bytes), identity, mode, data: DataMap::default() }
+    }
+
+    /// The same with holes.
+    #[must_use]
+    pub(crate) fn with_data(self, data: DataMap) -> Self {
+        Self { data, ..self }
     }
 
     /// Its bytes.

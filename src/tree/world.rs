@@ -255,6 +255,11 @@ impl FileSystem for SourceWorld {
         }
     }
 
+    fn real(&self, path: &BStr) -> Option<BString> {
+        let found = self.resolve(&image_path(path))?;
+        Some(BString::from(found.into_path().into_os_string().into_vec()))
+    }
+
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
         let found = self.resolve(&image_path(path))?;
         self.is_within(found.as_path().as_os_str().as_bytes().as_bstr()).then_some(())?;
@@ -267,11 +272,6 @@ impl TargetWorld for SourceWorld {
         let mut names: Vec<BString> = self.folder(directory)?.names.iter().flatten().cloned().collect();
         names.sort();
         Some(names)
-    }
-
-    fn real(&self, path: &BStr) -> Option<BString> {
-        let found = self.resolve(&image_path(path))?;
-        Some(BString::from(found.into_path().into_os_string().into_vec()))
     }
 }
 

@@ -43,7 +43,7 @@ pub fn fatbin(bytes: &[u8]) {
     for (name, offset, is_code) in
         [("__nv_relfatbin", 0, false), (".rodata", 0, false), (".rodata", 4, false), (".text", 0, true)]
     {
-        let part = Part { name: BStr::new(name), bytes, offset, is_code };
+        let part = Part::new(BStr::new(name), bytes, offset, is_code);
         let code = cuda::of_contents(&Contents { parts: vec![part] });
         assert_plausible(&code, bytes.len());
     }

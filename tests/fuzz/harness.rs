@@ -81,7 +81,7 @@ pub fn runpath_list(bytes: &[u8]) {
         let policy = Policy {
             compat,
             driver: vec![directory("/run/opengl-driver/lib")],
-            stubs: Vec::new(),
+            stubs: std::collections::BTreeSet::new(),
             actions,
             hygiene: Hygiene::default(),
         };

@@ -9,6 +9,7 @@
 //! - `hostile`, `replay`, `regressions`: damaged input, the fuzzers' corpora, and what was wrong once.
 //! - `files`: names, modes, links, the Nix store; `fleet`: the tool for whole trees.
 //! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
+//! - `cost`: hostile input takes steps and memory by its size.
 //! - `memory`: a source without a disk, through every command that reads.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
 //!
@@ -32,6 +33,7 @@ mod archs;
 mod check;
 mod classes;
 mod complaints;
+mod cost;
 mod crashes;
 mod elfgen;
 mod fatgen;

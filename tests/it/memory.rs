@@ -1,7 +1,7 @@
 //! A source that lives in memory: no file of it is on a disk, and every command that reads works on it. What it shows is
 //! that an archive or a container's image can be an input like any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -145,7 +145,7 @@ fn policy() -> ByClass<Policy> {
     let policy = Policy {
         compat: Vec::new(),
         driver: vec![Directory::new(DRIVER).unwrap()],
-        stubs: Vec::new(),
+        stubs: BTreeSet::new(),
         actions: Actions::Compose { compat: true, driver: true, stubs: true },
         hygiene: Hygiene::default(),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::stubs;
-use crate::check::closure::Closure;
+use crate::check::closure::{Closure, Referrers};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
 use crate::check::finding::Finding;
@@ -49,11 +49,7 @@ fn graph(context: &Context<'_>, objects: &[Arc<Facts>]) -> Closure {
         let Some(own) = nix::store_path(facts.object.path.as_bstr()) else { continue };
         graph.paths.insert(own.to_owned());
         let to = graph.references.entry(own.to_owned()).or_default();
-        for reference in references(facts).into_iter().filter(|reference| reference != own) {
-            if !to.contains(&reference) {
-                to.push(reference);
-            }
-        }
+        to.extend(references(facts).into_iter().filter(|reference| reference != own));
     }
     graph
 }
@@ -101,31 +97,34 @@ fn several_releases(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
 /// CRP601 and CRP602, by the names of store paths.
 fn package_sets(graph: &Closure, findings: &mut Vec<Finding>) {
     let mut sets: BTreeMap<Version, Vec<&BString>> = BTreeMap::new();
+    let mut referrers = graph.referrers();
     for path in &graph.paths {
         let name = nix::package_name(path.as_bstr());
         if let Some(version) = cuda::of_store_name(nix::base_name(path.as_bstr())) {
             sets.entry(version).or_default().push(path);
         }
         if name.starts_with(b"cudatoolkit-") || name.starts_with(b"cuda-merged-") {
-            let case = format!("holds the monolithic toolkit {path}{}", way(graph, path));
+            let case = format!("holds the monolithic toolkit {path}{}", way(&mut referrers, path));
             findings.push(Finding::new(&rule::RUNFILE_TOOLKIT, "".as_ref(), path.clone(), case));
         }
     }
     let most = sets.iter().max_by_key(|(version, paths)| (paths.len(), **version)).map(|(version, _)| *version);
     for (version, paths) in sets.iter().filter(|(version, _)| Some(**version) != most) {
         let (Some(most), Some(first)) = (most, paths.first()) else { continue };
-        let case = format!("has packages of cuda{version} beside cuda{most}: {first}{}", way(graph, first));
+        let case = format!("has packages of cuda{version} beside cuda{most}: {first}{}", way(&mut referrers, first));
         findings.push(Finding::new(&rule::PACKAGE_SET_LEAK, "".as_ref(), version.to_string(), case));
     }
 }
 
 /// How a store path comes into the closure.
-fn way(graph: &Closure, path: &BString) -> String {
-    let way = graph.way_to(path.as_bstr());
+fn way<'c>(referrers: &mut Referrers<'c>, path: &'c BString) -> String {
+    let Some(way) = referrers.way_to(path.as_bstr()) else {
+        return ", on a way that too many references hide".to_owned();
+    };
     if way.len() < 2 {
         return String::new();
     }
-    let names: Vec<String> = way.iter().map(|path| nix::package_name(path.as_bstr()).to_string()).collect();
+    let names: Vec<String> = way.iter().map(|path| nix::package_name(path).to_string()).collect();
     format!(", through {}", names.join(" -> "))
 }
 

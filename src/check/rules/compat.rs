@@ -1,6 +1,6 @@
 //! CRP400 to CRP407: whether cuda_compat comes first where it should, fits, and finds what it needs itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -82,13 +82,14 @@ pub(in crate::check) fn judge_closure(context: &Context<'_>, objects: &[Arc<Fact
     let mut findings = Vec::new();
     let newest = newest_cudart(objects);
     let compats = compats(context.world, context.policy, objects);
+    let checked: HashSet<(u64, u64)> = objects.iter().map(|facts| facts.object.identity).collect();
     for facts in &compats {
         let note = match &facts.compat_note {
             None => None,
             Some(Ok(note)) => Some(note),
             // The note of an object that is checked is named together with the object.
             Some(Err(error)) => {
-                if !objects.iter().any(|known| known.object.identity == facts.object.identity) {
+                if !checked.contains(&facts.object.identity) {
                     findings.push(files::compat_note(facts, error));
                 }
                 None

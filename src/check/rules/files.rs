@@ -1,4 +1,4 @@
-//! CRP700 to CRP704: what cannot be read, and the rows of an allowlist.
+//! CRP700 to CRP707: what cannot be read or followed, and the rows of an allowlist.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use crate::check::facts::Facts;
 use crate::check::finding::Finding;
 use crate::check::rule;
 use crate::cuda::CompatNoteError;
+use crate::loader::MOST_PLACES;
 
 /// CRP700.
 pub(in crate::check) fn unreadable(path: &Path, reason: &str) -> Finding {
@@ -37,4 +38,11 @@ pub(in crate::check) fn row_unused(list: &Path, number: usize, about: String) ->
 pub(in crate::check) fn row_expired(list: &Path, number: usize, about: String, reason: &str) -> Finding {
     let case = format!("row {number} ({about}) is past its date: {reason}");
     Finding::new(&rule::ALLOW_EXPIRED, list, about, case)
+}
+
+/// CRP707.
+pub(in crate::check) fn search_cut(facts: &Facts) -> Finding {
+    let case =
+        format!("loads what asks for more than {MOST_PLACES} names and places; what comes after them is not known");
+    Finding::new(&rule::SEARCH_CUT, &facts.shown, "", case)
 }

@@ -1,5 +1,6 @@
 //! CRP100 to CRP109: which library each request for a driver library gets.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -243,8 +244,8 @@ impl Asked<'_, '_> {
         let mut compat = own
             .entries()
             .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
-        compat.any(|entry| !before.iter().any(|step| step.written == *entry))
-            || after.iter().any(|step| class(step) == EntryClass::Compat)
+        let before: HashSet<&BStr> = before.iter().map(|step| step.written.as_bstr()).collect();
+        compat.any(|entry| !before.contains(entry)) || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
 
     /// Whether LD_LIBRARY_PATH, which no search path of an object can overrule, gives the answer.
@@ -301,26 +302,27 @@ fn through_others(
         let is_libc = map.object.soname.as_ref().is_some_and(|name| is_libc(name.as_bstr()));
         *at != index && !is_libc && context.world.facts(&map.object).is_some_and(|facts| facts.consumer.imports_dlopen)
     });
-    let mut blind: Vec<BString> = Vec::new();
-    let mut count = 0_usize;
+    let mut blind: Option<&BString> = None;
+    let mut is_opened = false;
     for (at, map) in openers {
         let Some(facts) = context.world.facts(&map.object) else { continue };
-        count += 1;
+        is_opened = true;
         let search = loader.search(process, at, Ask::Dlopen, soname.as_bytes().as_bstr());
         let reaches = matches!(
             answer(context, &search, process, &facts),
             Answer::Compat(_) | Answer::Driver(_) | Answer::DriverAtRuntime(_)
         );
         if !reaches {
-            blind.push(map.object.path.clone());
+            blind = Some(&map.object.path);
+            break;
         }
     }
     let own = asked.verdict();
-    if blind.is_empty() && (count > 0 || own.0 == Verdict::Pass) {
+    if blind.is_none() && (is_opened || own.0 == Verdict::Pass) {
         let verdict = if own.0 == Verdict::Fail { Verdict::Pass } else { own.0 };
         return (verdict, Vec::new());
     }
-    let case = match blind.first() {
+    let case = match blind {
         Some(opener) => {
             format!("names {soname} and leaves dlopen to {opener}, which does not search the driver directory")
         }
@@ -337,23 +339,24 @@ fn is_libc(soname: &BStr) -> bool {
         || soname.starts_with(b"libc.musl-")
 }
 
+/// Whether a program's DT_RUNPATH, which it lends to no library, has the driver or compat directory.
+pub(in crate::check) fn keeps_driver(context: &Context<'_>, program: &Facts) -> bool {
+    let paths = context.policy.paths.get(program.object.class);
+    match &program.object.path_tag {
+        TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
+            .entries()
+            .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
+        TaggedPath::None | TaggedPath::Rpath(_) => false,
+    }
+}
+
 /// CRP103: a program that has the directory does not lend it to a library.
-pub(in crate::check) fn not_inherited(context: &Context<'_>, library: &Facts, programs: &[&Facts]) -> Option<Finding> {
-    let has_driver = |facts: &&&Facts| {
-        let paths = context.policy.paths.get(facts.object.class);
-        match &facts.object.path_tag {
-            TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
-                .entries()
-                .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
-            TaggedPath::None | TaggedPath::Rpath(_) => false,
-        }
-    };
-    let program = programs.iter().find(has_driver)?;
+pub(in crate::check) fn not_inherited(library: &Facts, program: &Facts) -> Finding {
     let case = format!(
         "{} has the driver directory in its RUNPATH, but DT_RUNPATH is not inherited by the libraries that it loads",
         program.shown.display()
     );
-    Some(Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", case))
+    Finding::new(&rule::RUNPATH_NOT_INHERITED, &library.shown, "RUNPATH", case)
 }
 
 /// CRP102 of what a compat libcuda needs of a Jetson's board support.

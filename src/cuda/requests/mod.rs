@@ -139,13 +139,19 @@ impl FoundNames {
 }
 
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
-pub(super) fn names_in(bytes: &[u8], names: &[String], searches: &Searches) -> Vec<String> {
+pub(super) fn names_in<'b>(
+    parts: impl Iterator<Item = &'b [u8]>,
+    names: &[String],
+    searches: &Searches,
+) -> Vec<String> {
     let mut found = vec![false; names.len()];
-    searches.search.each(bytes, |hit| {
-        if let Some(seen) = found.get_mut(hit.name) {
-            *seen |= bytes.get(hit.end) == Some(&0);
-        }
-    });
+    for bytes in parts {
+        searches.search.each(bytes, |hit| {
+            if let Some(seen) = found.get_mut(hit.name) {
+                *seen |= bytes.get(hit.end) == Some(&0);
+            }
+        });
+    }
     names.iter().zip(found).filter(|(_, seen)| *seen).map(|(name, _)| name.clone()).collect()
 }
 

@@ -61,14 +61,16 @@ fn apart<'a>(view: &ElfView<'a>, ranges: impl Iterator<Item = (FileRange, u64)>)
     let mut covered = FileOffset::new(0);
     for (range, address) in ranges {
         let start = range.start().max(covered);
-        let cut = || {
-            let skipped = start.since(range.start())?;
-            let rest = FileRange::new(start, range.end().since(start)?)?;
-            Some(HostPlace { bytes: rest.of(view.bytes)?, address: address.checked_add(skipped)? })
-        };
-        if let Some(place) = cut().filter(|place| !place.bytes.is_empty()) {
-            places.push(place);
-            covered = range.end();
+        let rest = range.end().since(start).and_then(|len| FileRange::new(start, len)).filter(|rest| !rest.is_empty());
+        let Some(rest) = rest else { continue };
+        covered = range.end();
+        // Holes of a sparse file hold no name.
+        for part in view.data.within(rest) {
+            let place = || {
+                let address = address.checked_add(part.start().since(range.start())?)?;
+                Some(HostPlace { bytes: part.of(view.bytes)?, address })
+            };
+            places.extend(place().filter(|place| !place.bytes.is_empty()));
         }
     }
     places

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
 use super::rung::DynamicSlot;
 use crate::elf::record::{Segment, dt, pt, sht};
-use crate::elf::units::{Address, Alignment, FileOffset, Fits, len64};
+use crate::elf::units::{Address, Alignment, FileOffset, FileRange, Fits, len64};
 use crate::elf::view::load_delta;
 
 /// Padding at the end of the file that a wanted address may cost, at least.
@@ -17,9 +17,14 @@ const PADDING: u64 = 64 * 1024;
 pub(super) struct Block {
     pub(crate) offset: FileOffset,
     pub(crate) address: Address,
-    bytes: Vec<u8>,
+    /// What it holds, in order and without gaps.
+    parts: Vec<Content>,
+    len: u64,
     writable: bool,
 }
+
+/// Up to this size bytes are a part of the plan; what is larger is copied from the file as it is written.
+const LARGE: u64 = 64 * 1024;
 
 impl Block {
     /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first
@@ -57,20 +62,58 @@ impl Block {
             }
             None => return Err("the first PT_LOAD's distance between address and offset cannot be kept"),
         };
-        Ok(Self { offset: FileOffset::new(offset), address: Address::new(address), bytes: Vec::new(), writable: false })
+        Ok(Self {
+            offset: FileOffset::new(offset),
+            address: Address::new(address),
+            parts: Vec::new(),
+            len: 0,
+            writable: false,
+        })
     }
 
     /// Adds bytes at the next multiple of an alignment and says where they are.
     pub(super) fn push(&mut self, bytes: &[u8], alignment: Alignment) -> Result<(FileOffset, Address), &'static str> {
+        let place = self.align(alignment)?;
+        self.extend(bytes)?;
+        Ok(place)
+    }
+
+    /// Adds bytes of the file in the same way.
+    pub(super) fn push_copy(
+        &mut self,
+        file: &[u8],
+        range: FileRange,
+        alignment: Alignment,
+    ) -> Result<(FileOffset, Address), &'static str> {
+        let bytes = range.of(file).ok_or("a section is outside the file")?;
+        if range.len() <= LARGE {
+            return self.push(bytes, alignment);
+        }
+        let place = self.align(alignment)?;
+        self.parts.push(Content::CopyOf(range));
+        self.len = self.len.checked_add(range.len()).fits()?;
+        Ok(place)
+    }
+
+    /// Fills up with zeros to an alignment and says where that is.
+    fn align(&mut self, alignment: Alignment) -> Result<(FileOffset, Address), &'static str> {
         if alignment > Alignment::SIXTEEN {
             return Err("something that moves needs a larger alignment than 16 bytes");
         }
-        let within = alignment.up(len64(&self.bytes)).fits()?;
-        self.bytes.resize(usize::try_from(within).ok().fits()?, 0);
-        self.bytes.extend_from_slice(bytes);
-        let offset = self.offset.plus(within).fits()?;
-        let address = self.address.plus(within).fits()?;
-        Ok((offset, address))
+        let within = alignment.up(self.len).fits()?;
+        let padding = usize::try_from(within.saturating_sub(self.len)).ok().fits()?;
+        self.extend(&vec![0; padding])?;
+        Ok((self.offset.plus(within).fits()?, self.address.plus(within).fits()?))
+    }
+
+    fn extend(&mut self, more: &[u8]) -> Result<(), &'static str> {
+        match self.parts.last_mut() {
+            Some(Content::Bytes(bytes)) => bytes.extend_from_slice(more),
+            _ if more.is_empty() => {}
+            _ => self.parts.push(Content::Bytes(more.to_vec())),
+        }
+        self.len = self.len.checked_add(len64(more)).fits()?;
+        Ok(())
     }
 
     /// Zeros in front of something that another program header also names: llvm-strip takes the header with the lower
@@ -89,7 +132,7 @@ impl Block {
         let encoding = view.encoding;
         let slots = u64::try_from(layout.slot.entries.len()).ok().and_then(|entries| entries.checked_add(2));
         let size = slots.and_then(|slots| slots.checked_mul(encoding.dynamic_size())).fits()?;
-        if self.bytes.is_empty() {
+        if self.len == 0 {
             self.lead()?;
         }
         // The entries are filled in when everything has its place.
@@ -125,7 +168,7 @@ impl Block {
         let (offset, address) = self.push(&[], Alignment::ONE)?;
         let table_size = draft.write_table(offset)?;
         draft.place_table(offset, address, table_size);
-        let size = len64(&self.bytes).checked_add(table_size).fits()?;
+        let size = self.len.checked_add(table_size).fits()?;
         let end = self.address.plus(size).fits()?;
         if end.get() > draft.layout.view.encoding.highest() {
             return Err("the addresses leave no room for another segment");
@@ -142,11 +185,15 @@ impl Block {
         };
         let behind = draft.segments.iter().rposition(Segment::is_load).and_then(|last| last.checked_add(1));
         draft.segments.insert(behind.ok_or("there is no PT_LOAD")?, load);
-        if !self.bytes.is_empty() {
-            // In front of everything that is written over its placeholders.
-            let content = Content::Bytes(self.bytes);
-            draft.patches.insert(0, Patch { stage: Stage::Content, offset: self.offset, content });
+        // In front of everything that is written over its placeholders.
+        let mut own = Vec::with_capacity(self.parts.len());
+        let mut offset = self.offset;
+        for content in self.parts {
+            let patch = Patch { stage: Stage::Content, offset, content };
+            offset = patch.range().fits()?.end();
+            own.push(patch);
         }
+        draft.patches.splice(0..0, own);
         draft.new_len = draft.new_len.max(self.offset.plus(size).fits()?.get());
         Ok(draft)
     }

@@ -157,23 +157,19 @@ impl<'g> Draft<'g> {
 
     /// Parts of the old path strings that no other reference reads, in order and apart from each other.
     fn scrub_runs(&self) -> Vec<(StringOffset, u64)> {
-        let kept = |byte: StringOffset| {
-            self.keep.is_some_and(|(from, len)| byte.since(from).is_some_and(|within| within < len))
-        };
-        let mut runs: Vec<(StringOffset, u64)> = Vec::new();
-        let mut done = 0;
-        for (offset, len) in &self.layout.old_paths {
+        let end_of = |(offset, len): (StringOffset, u64)| offset.plus(len).unwrap_or(StringOffset::new(u64::MAX));
+        let keep = self.keep.unwrap_or((StringOffset::new(0), 0));
+        let (kept, kept_end) = (keep.0, end_of(keep));
+        let mut runs = Vec::new();
+        let mut done = StringOffset::new(0);
+        for old in &self.layout.old_paths {
+            let end = end_of(*old);
             // One path can be the tail of another.
-            for at in offset.get().max(done)..offset.get().saturating_add(*len) {
-                let byte = StringOffset::new(at);
-                done = at.saturating_add(1);
-                if kept(byte) || !self.layout.references.is_free(byte, 1) {
-                    continue;
-                }
-                match runs.last_mut() {
-                    Some((start, len)) if start.plus(*len) == Some(byte) => *len = len.saturating_add(1),
-                    _ => runs.push((byte, 1)),
-                }
+            let start = old.0.max(done);
+            done = done.max(end);
+            // What is kept splits them in two.
+            for (start, end) in [(start, end.min(kept)), (start.max(kept_end), end)] {
+                runs.extend(self.layout.references.free_runs(start, end));
             }
         }
         runs

@@ -11,6 +11,7 @@ use super::draft::Rung;
 use super::layout::Layout;
 use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::notes::{self, Note};
+use crate::elf::ranges::RangeSet;
 use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange, Fits};
@@ -62,9 +63,8 @@ fn move_away<'g>(layout: &'g Layout<'g>, entry: FileRange, room: FileRange) -> R
     for index in &moving {
         let section = view.sections.get(*index).ok_or("no such section")?;
         let old = section.file_range().fits()?;
-        let bytes = old.of(view.bytes).ok_or("a section is outside the file")?;
         let alignment = Alignment::new(section.align).ok_or("a section's alignment is no power of two")?;
-        let (offset, address) = block.push(bytes, alignment)?;
+        let (offset, address) = block.push_copy(view.bytes, old, alignment)?;
         draft.copied.push((old, offset));
         draft.move_section(*index, offset, address);
     }
@@ -155,16 +155,14 @@ fn may_move(layout: &Layout<'_>, section: &Section) -> bool {
 
 fn check_rest_is_padding(layout: &Layout<'_>, entry: FileRange, moving: &BTreeSet<usize>) -> Result<(), &'static str> {
     let view = layout.view;
-    let moved: Vec<FileRange> = moving.iter().filter_map(|index| view.sections.get(*index)?.file_range()).collect();
-    let named = |used: &FileRange| moved.iter().any(|section| section.intersects(*used));
-    let strange = layout.occupied.iter().any(|used| used.intersects(entry) && !named(used));
+    let moved: RangeSet = moving.iter().filter_map(|index| view.sections.get(*index)?.file_range()).collect();
+    let strange = layout.occupied.iter().any(|used| used.intersects(entry) && !moved.intersects(*used));
     if strange {
         return Err("something without a section lies behind the table");
     }
     let bytes = entry.of(view.bytes).ok_or("the file ends behind the table")?;
     for (at, byte) in (entry.start().get()..).zip(bytes) {
-        let byte_range = FileRange::new(crate::elf::units::FileOffset::new(at), 1).fits()?;
-        if *byte != 0 && !moved.iter().any(|section| section.covers(byte_range)) {
+        if *byte != 0 && !moved.has(at) {
             return Err("bytes without a section lie behind the table");
         }
     }
@@ -179,7 +177,8 @@ fn check_nobody_points_inside(layout: &Layout<'_>, moving: &BTreeSet<usize>) -> 
         .filter_map(|index| view.sections.get(*index))
         .filter_map(|section| Some((section.address.get(), section.address.get().checked_add(section.size)?)))
         .collect();
-    let inside = |address: u64| ranges.iter().any(|(start, end)| *start <= address && address < *end);
+    let taken: RangeSet = ranges.iter().copied().collect();
+    let inside = |address: u64| taken.has(address);
     // There can be millions: mostly all lie outside the range that the sections together span.
     let start = ranges.iter().map(|(start, _)| *start).min().unwrap_or(0);
     let end = ranges.iter().map(|(_, end)| *end).max().unwrap_or(0);

@@ -20,7 +20,7 @@ pub(super) fn grow<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let kept = len64(layout.table_without_old_tail());
     let new_size = layout.new_table_size().fits()?;
     let growth = new_size.saturating_sub(strings.size());
-    if room_behind(layout, index, load)? < growth {
+    if room_behind(layout, index, load, growth)? < growth {
         return Err("what follows the table's PT_LOAD is in use");
     }
     let mut draft = Draft::new(layout);
@@ -47,7 +47,7 @@ pub(super) fn slack<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
         layout.view.segments.iter().enumerate().filter(|(_, segment)| segment.is_load()).collect();
     // The table's own segment first, then read-only ones; a writable one only when there is no other.
     candidates.sort_by_key(|(index, load)| (Some(*index) != home, load.is_writable(), load.is_executable(), *index));
-    let fits = |load: &(usize, &Segment)| room_behind(layout, load.0, load.1).is_ok_and(|room| room >= size);
+    let fits = |load: &(usize, &Segment)| room_behind(layout, load.0, load.1, size).is_ok_and(|room| room >= size);
     let (index, load) = candidates.into_iter().find(fits).ok_or("no PT_LOAD has enough zero padding behind it")?;
     let offset = load.file_range().fits()?.end();
     let address = load.address.plus(load.file_size).fits()?;
@@ -71,13 +71,14 @@ fn stretch(draft: &mut Draft<'_>, index: usize, by: u64) -> Result<(), &'static 
     Ok(())
 }
 
-/// How many bytes a PT_LOAD can grow by without touching anything in the file or in memory.
-fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment) -> Result<u64, &'static str> {
+/// How many bytes a PT_LOAD can grow by without touching anything in the file or in memory; no more than are wanted are
+/// looked at.
+fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wanted: u64) -> Result<u64, &'static str> {
     if load.file_size != load.memory_size || load.file_size == 0 {
         return Err("the PT_LOAD has zero-initialised memory at its end");
     }
     let end = load.file_range().fits()?.end();
-    let in_file = room_in_file(layout, end).ok_or("something reaches across the end of the PT_LOAD")?;
+    let in_file = room_in_file(layout, end, wanted).ok_or("something reaches across the end of the PT_LOAD")?;
     let memory_end = load.memory_end().fits()?;
     // A page is mapped as a whole, so the next segment's first page is taken even where its bytes start later. Kernels
     // with larger pages than p_align cannot load the file anyway.
@@ -94,14 +95,14 @@ fn smallest_alignment(layout: &Layout<'_>) -> Alignment {
     loads.map(Segment::alignment).min().unwrap_or(layout.page)
 }
 
-fn room_in_file(layout: &Layout<'_>, end: FileOffset) -> Option<u64> {
+fn room_in_file(layout: &Layout<'_>, end: FileOffset, wanted: u64) -> Option<u64> {
     let until = layout.free_until(end)?;
     if until == u64::MAX {
         // Nothing that a header describes follows: the file may grow, unless it carries a payload.
         let rest = FileRange::new(end, layout.file_len.checked_sub(end.get())?)?;
         return Some(if layout.has_payload() || !layout.is_zero(rest) { 0 } else { u64::MAX });
     }
-    let gap = FileRange::new(end, until.checked_sub(end.get())?)?;
+    let gap = FileRange::new(end, until.checked_sub(end.get())?.min(wanted))?;
     let bytes = gap.of(layout.view.bytes)?;
     u64::try_from(zeros(bytes)).ok()
 }

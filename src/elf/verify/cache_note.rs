@@ -3,7 +3,7 @@
 //! A patched loader asks that note instead of the path, so an edit that is right in every other way could still send it
 //! elsewhere. The notes are found and read here anew: the planner's reader cannot confirm itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bstr::{BStr, ByteSlice};
 use object::elf;
@@ -20,6 +20,9 @@ const DT_NEEDED: u64 = 1;
 
 /// `n_namesz`, `n_descsz` and `n_type`, bytes.
 const HEADER: u64 = 12;
+
+/// patchelf writes one.
+const MOST_NOTES: usize = 16;
 
 /// A resolution cache note of an object as it was.
 #[derive(Debug)]
@@ -51,6 +54,13 @@ pub(super) fn cache_notes(shape: &Shape<'_, '_>) -> Result<Vec<CacheNote>, Verif
             if note.kind == KIND && note.is_of_nixos {
                 let range = FileRange::new(FileOffset::new(segment.offset.saturating_add(at)), note.len);
                 let range = range.ok_or(VerifyError::PastEnd { offset: segment.offset, len: segment.file_size })?;
+                if found.len() >= MOST_NOTES {
+                    return Err(broken(
+                        10,
+                        "there is no more than a handful of resolution cache notes",
+                        segment.offset,
+                    ));
+                }
                 found.push(CacheNote { range, descriptor: note.descriptor, within: at, segment: segment.clone() });
             }
             at = at.saturating_add(note.len);
@@ -181,6 +191,7 @@ fn agrees(
 /// Pairs of NUL-terminated strings up to an empty soname, behind which there is nothing.
 fn are_true(descriptor: &[u8], entries: &[&[u8]], needed: &BTreeSet<&[u8]>) -> bool {
     let has_tokens = entries.iter().any(|entry| entry.contains(&b'$'));
+    let listed: HashSet<&[u8]> = entries.iter().copied().collect();
     let mut strings = descriptor.split(|byte| *byte == 0);
     while let Some(soname) = strings.next() {
         if soname.is_empty() {
@@ -190,7 +201,7 @@ fn are_true(descriptor: &[u8], entries: &[&[u8]], needed: &BTreeSet<&[u8]>) -> b
         let answers = answers.split(|byte| *byte == b':').filter(|_| !answers.is_empty());
         let known: Option<Vec<&[u8]>> = answers.map(directory).collect();
         let Some(known) = known else { return false };
-        let is_listed = |directory: &&[u8]| has_tokens || entries.contains(directory);
+        let is_listed = |directory: &&[u8]| has_tokens || listed.contains(*directory);
         let is_in_front = entries.first().is_none_or(|first| known.contains(first));
         if !known.iter().all(is_listed) || !is_in_front {
             return false;

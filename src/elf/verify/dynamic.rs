@@ -5,6 +5,7 @@ use object::elf;
 
 use super::error::{DT_RPATH, DT_RUNPATH, VerifyError, broken};
 use super::shape::{Shape, read};
+use crate::elf::ranges::RangeSet;
 use crate::elf::runs::agreeing;
 use crate::elf::units::{FileOffset, FileRange};
 
@@ -99,14 +100,14 @@ pub(super) fn text(strings: &[u8], offset: u64) -> Option<&BStr> {
 }
 
 /// Invariant 5, symbols: the records are the same; only looked at where something was written.
-pub(super) fn symbols(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileRange]) -> Result<(), VerifyError> {
+pub(super) fn symbols(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &RangeSet) -> Result<(), VerifyError> {
     let Some((offset, size)) = old.symbol_table() else { return Ok(()) };
     let now = new.symbol_table();
     let Some((new_offset, _)) = now.filter(|(_, new_size)| *new_size == size) else {
         return Err(broken(5, "there are as many symbols", offset));
     };
     let range = FileRange::new(FileOffset::new(offset), size);
-    let touched = range.is_some_and(|range| changed.iter().any(|change| change.intersects(range)));
+    let touched = range.is_some_and(|range| changed.intersects(range));
     if (touched || offset != new_offset) && read(old.image, offset, size)? != read(new.image, new_offset, size)? {
         return Err(broken(5, "every symbol is the same", offset));
     }
@@ -119,11 +120,11 @@ pub(super) fn names(
     old: &Shape<'_, '_>,
     old_strings: &[u8],
     new_strings: &[u8],
-    changed: &[FileRange],
+    changed: &RangeSet,
 ) -> Result<(), VerifyError> {
     let versions = old.versions();
     for record in versions.records {
-        if changed.iter().any(|change| change.intersects(record)) {
+        if changed.intersects(record) {
             return Err(broken(5, "every version record is the same", record.start().get()));
         }
     }
@@ -135,12 +136,9 @@ pub(super) fn names(
         return Err(broken(5, "a string table with unknown readers is kept whole", 0));
     }
     let differing = differing(old_strings, new_strings);
-    let affected = |offset: u32| {
-        usize::try_from(offset).map_or(true, |at| differing.iter().any(|run| run.reached_from <= at && at < run.end))
-    };
     let is_same = |offset: u32| {
         let text = |strings| text(strings, u64::from(offset));
-        !affected(offset) || text(old_strings).is_some_and(|old| text(new_strings) == Some(old))
+        !differing.has(u64::from(offset)) || text(old_strings).is_some_and(|old| text(new_strings) == Some(old))
     };
     if old.all_symbol_names(is_same)? && versions.names.into_iter().all(is_same) {
         return Ok(());
@@ -148,14 +146,9 @@ pub(super) fn names(
     Err(broken(5, "every symbol and version name is the same", 0))
 }
 
-/// A run of bytes in which two tables differ; a string that starts in `reached_from..end` reaches into it.
-struct Differing {
-    reached_from: usize,
-    end: usize,
-}
-
-fn differing(old: &[u8], new: &[u8]) -> Vec<Differing> {
-    let mut runs: Vec<Differing> = Vec::new();
+/// Where a string starts that reaches into a run of bytes in which two tables differ.
+fn differing(old: &[u8], new: &[u8]) -> RangeSet {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut at = 0_usize;
     // Searched for the last NUL already, which keeps the whole linear.
     let (mut searched, mut reached_from) = (0_usize, 0_usize);
@@ -179,8 +172,8 @@ fn differing(old: &[u8], new: &[u8]) -> Vec<Differing> {
             reached_from = searched.saturating_add(found).saturating_add(1);
         }
         searched = start;
-        runs.push(Differing { reached_from, end });
+        runs.extend(u64::try_from(reached_from).ok().zip(u64::try_from(end).ok()));
         at = end;
     }
-    runs
+    runs.into_iter().collect()
 }

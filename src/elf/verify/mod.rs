@@ -22,7 +22,8 @@ use self::segments::{dynamic_segment, loads, memory, other_segments};
 use self::shape::Shape;
 use super::image::Image;
 use super::plan::{Change, PathTag, Plan};
-use super::units::{FileRange, len64};
+use super::ranges::RangeSet;
+use super::units::len64;
 
 /// A plan that makes of a file what was wanted, and nothing else: only [`verify`] makes one, and the writer takes nothing
 /// else.
@@ -52,7 +53,7 @@ pub fn verify(file: &[u8], plan: Plan, change: &Change) -> Result<Verified, Veri
 fn compare(before: &Image<'_>, after: &Image<'_>, change: &Change) -> Result<(), VerifyError> {
     let old = Shape::parse(before)?;
     let new = Shape::parse(after)?;
-    let changed: Vec<FileRange> = before.changed().chain(after.changed()).collect();
+    let changed: RangeSet = before.changed().chain(after.changed()).collect();
     let notes = cache_notes(&old)?;
     header(&old, &new)?;
     loads(&old, &new)?;

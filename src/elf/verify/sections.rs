@@ -6,6 +6,7 @@ use super::cache_note::CacheNote;
 use super::error::{VerifyError, broken};
 use super::segments::{compare, pieces};
 use super::shape::{RawSection, Shape, read};
+use crate::elf::ranges::RangeSet;
 use crate::elf::runs::all_zero;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
@@ -13,7 +14,7 @@ use crate::elf::units::{FileOffset, FileRange, len64};
 pub(super) fn sections(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
-    changed: &[FileRange],
+    changed: &RangeSet,
     notes: &[CacheNote],
 ) -> Result<(), VerifyError> {
     if old.sections.len() != new.sections.len() {
@@ -33,7 +34,7 @@ pub(super) fn sections(
             return Err(broken(6, "every section lies in the file", index));
         }
         let touched = FileRange::new(FileOffset::new(before.offset), if before.has_bytes() { before.size } else { 0 })
-            .is_some_and(|range| changed.iter().any(|change| change.intersects(range)));
+            .is_some_and(|range| changed.intersects(range));
         if before.is_alloc() {
             loaded_section(old, new, (before, after), touched, notes).map_err(|what| broken(6, what, index))?;
         } else if before != after {
@@ -99,12 +100,12 @@ fn static_symbols(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
     section: &RawSection,
-    changed: &[FileRange],
+    changed: &RangeSet,
 ) -> Result<(), &'static str> {
     const UNREADABLE: &str = "every symbol can be read";
     let range = FileRange::new(FileOffset::new(section.offset), section.size).ok_or(UNREADABLE)?;
     // The table can have hundreds of thousands: only records that a write touches are looked at.
-    for touched in changed.iter().filter_map(|change| change.intersection(range)) {
+    for touched in changed.within(range) {
         let within = |offset: FileOffset| offset.since(range.start()).unwrap_or(0);
         let first = within(touched.start()).checked_div(old.symbol_size).unwrap_or(0);
         let last = within(touched.end()).div_ceil(old.symbol_size);
@@ -138,7 +139,7 @@ fn is_mapped(shape: &Shape<'_, '_>, section: &RawSection) -> bool {
 }
 
 /// Invariant 7: what lies behind everything that a header describes is still the end of the file.
-pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileRange]) -> Result<(), VerifyError> {
+pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &RangeSet) -> Result<(), VerifyError> {
     let end = old.content_end();
     // Zeros that do not fill the largest page of any kernel are padding.
     const PAGE: u64 = 0x1_0000;
@@ -146,7 +147,7 @@ pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &[FileR
     if len64(&rest) < PAGE && all_zero(&rest) {
         return Ok(());
     }
-    let touched = changed.iter().any(|change| change.end().get() > end);
+    let touched = changed.meets(end, u64::MAX);
     if touched || old.image.len() != new.image.len() {
         return Err(broken(7, "a payload behind the object is still the end of the file", end));
     }

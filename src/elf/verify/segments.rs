@@ -5,6 +5,7 @@ use object::elf;
 use super::cache_note::CacheNote;
 use super::error::{VerifyError, broken};
 use super::shape::{RawSegment, Shape, read};
+use crate::elf::ranges::RangeSet;
 use crate::elf::units::{FileOffset, FileRange};
 
 /// Large segments are compared piecewise.
@@ -73,7 +74,7 @@ fn page(shape: &Shape<'_, '_>) -> u64 {
 pub(super) fn memory(
     old: &Shape<'_, '_>,
     new: &Shape<'_, '_>,
-    changed: &[FileRange],
+    changed: &RangeSet,
     notes: &[CacheNote],
 ) -> Result<(), VerifyError> {
     let allowed = allowed(old, new, notes);
@@ -92,7 +93,7 @@ pub(super) fn memory(
         }
         let moved = now_offset != load.offset;
         let all = FileRange::new(FileOffset::new(load.offset), load.file_size);
-        let touched = all.iter().flat_map(|all| changed.iter().filter_map(|change| change.intersection(*all)));
+        let touched = all.iter().flat_map(|all| changed.within(*all));
         let whole = all.filter(|_| moved);
         for range in whole.into_iter().chain(touched.filter(|_| !moved)).flat_map(pieces) {
             let within = range.start().get().saturating_sub(load.offset);

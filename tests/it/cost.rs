@@ -1,0 +1,248 @@
+//! What hostile input may cost: no more than its size, in steps and in memory, whatever it says. Counted are instructions,
+//! which are the same each time, and bytes that a run may have; no clock says anything on a shared machine.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use cuda_runpath::elf::plan::{self, Atomicity, Change, Content, Patch, PathTag, Strategy};
+use cuda_runpath::elf::view::Subject;
+
+use crate::elfgen::{Machine, Spec, preset};
+use crate::harness::run::limited;
+use crate::harness::{Tree, command, expect, program, require, run};
+
+/// How many instructions one thread takes for a run in a tree, whatever its exit code.
+fn instructions(tree: &Tree, arguments: &[&str]) -> u64 {
+    let counts = tree.join("counts");
+    let mut counted = command("valgrind");
+    counted.args(["--tool=callgrind", &format!("--callgrind-out-file={}", counts.display())]);
+    counted.arg(program()).args(arguments).args(["--jobs", "1"]).current_dir(tree.path());
+    run(&mut counted);
+    let text = std::fs::read_to_string(counts).expect("callgrind's counts");
+    let summary = text.lines().find_map(|line| line.strip_prefix("summary: ")).expect("a sum");
+    summary.trim().parse().expect("a number")
+}
+
+/// Input four times as large takes no more than some six times as many instructions; the square would be sixteen times.
+fn assert_near_linear(test: &str, arguments: &[&str], size: usize, make: impl Fn(&Tree, usize)) {
+    if !require("valgrind", test) {
+        return;
+    }
+    let cost = |size: usize| {
+        let tree = Tree::new();
+        make(&tree, size);
+        instructions(&tree, arguments)
+    };
+    let (nothing, small, large) = (cost(0), cost(size), cost(4 * size));
+    let (small, large) = (small.saturating_sub(nothing), large.saturating_sub(nothing));
+    assert!(large < 6 * small, "{test}: {small} instructions, and {large} for four times as much");
+}
+
+fn joined(count: usize, entry: impl Fn(usize) -> String) -> String {
+    (0..count).map(entry).collect::<Vec<_>>().join(":")
+}
+
+fn library() -> Spec {
+    Spec::library(Machine::X86_64)
+}
+
+#[test]
+fn a_long_path_is_edited_in_steps_of_its_length() {
+    assert_near_linear("cost::a_long_path", &["fix", "--dry-run", "tree"], 2000, |tree, size| {
+        tree.file("tree/x.so", &library().runpath(format!("/o{}", joined(size, |n| format!("/{n:07}")))).build());
+    });
+}
+
+#[test]
+fn compat_entries_are_compared_by_hash() {
+    assert_near_linear("cost::compat_entries", &["fix", "--dry-run", "tree"], 500, |tree, size| {
+        let entry = |n: usize| format!("/nix/store/{n:032}-cuda_compat-{n}/compat");
+        tree.file("tree/x.so", &library().runpath(format!("/o:{}", joined(size, entry))).build());
+    });
+}
+
+#[test]
+fn store_references_are_compared_by_order() {
+    assert_near_linear("cost::store_references", &["check", "tree"], 500, |tree, size| {
+        let entry = |n: usize| format!("/nix/store/{n:032}-x-{n}/lib");
+        let path = format!("tree/nix/store/{:032}-own/lib/x.so", 0);
+        tree.file(path, &library().runpath(format!("/o:{}", joined(size, entry))).build());
+    });
+}
+
+/// A note with an answer for each library, and a path with an entry for each answer.
+#[test]
+fn a_cache_note_is_compared_with_the_path_once() {
+    assert_near_linear("cost::a_cache_note", &["check", "tree"], 400, |tree, size| {
+        let names: Vec<(String, String)> =
+            (0..size).map(|n| (format!("libn{n}.so"), format!("=/l{n:05}/libn{n}.so"))).collect();
+        let pairs: Vec<(&str, &str)> = names.iter().map(|(name, answer)| (name.as_str(), answer.as_str())).collect();
+        let mut spec = library().runpath(format!("/o:{}", joined(size, |n| format!("/l{n:05}"))));
+        for (name, _) in names.iter().take(1000) {
+            spec = spec.needs(name);
+        }
+        tree.file("tree/x.so", &spec.ldcache(&pairs).build());
+    });
+}
+
+/// A wrapper that moves one directory after the other to the front.
+#[test]
+fn a_wrapper_is_read_line_by_line() {
+    assert_near_linear("cost::a_wrapper", &["check", "tree"], 400, |tree, size| {
+        let mut text = String::from("#!/bin/sh\n");
+        for n in 0..size {
+            writeln!(text, "LD_LIBRARY_PATH='/w{n:05}'$LD_LIBRARY_PATH").unwrap();
+        }
+        tree.file("tree/x", text.as_bytes());
+        tree.file("tree/.x-wrapped", &Spec::pie(Machine::X86_64).runpath("/o").build());
+    });
+}
+
+/// Libraries that need each other: what they name grows with the square of their number, and so does the input.
+#[test]
+fn libraries_that_need_each_other_are_as_many_names_as_they_have() {
+    let test = "cost::libraries_that_need_each_other";
+    if !require("valgrind", test) {
+        return;
+    }
+    let cost = |count: usize| {
+        let tree = Tree::new();
+        let names: Vec<String> = (0..count).map(|n| format!("libl{n}.so")).collect();
+        let all = |spec: Spec| names.iter().fold(spec.runpath("$ORIGIN"), |spec, name| spec.needs(name));
+        for name in &names {
+            tree.file(format!("tree/{name}"), &all(library().soname(name)).build());
+        }
+        tree.file("tree/p", &all(Spec::pie(Machine::X86_64)).build());
+        instructions(&tree, &["check", "tree"])
+    };
+    let (nothing, small, large) = (cost(0), cost(15), cost(60));
+    let (small, large) = (small.saturating_sub(nothing), large.saturating_sub(nothing));
+    // Four times as many have sixteen times as many names; compared with each other it would be 256 times.
+    assert!(large < 24 * small, "{test}: {small} instructions, and {large} for four times as many libraries");
+}
+
+/// Each library leaves dlopen to what it loads, so all of them are followed to the end, and each search has places of four
+/// thousand bytes. A finding says where that was too much.
+#[test]
+fn a_start_that_asks_for_too_much_is_cut_and_told() {
+    let test = "cost::a_start_that_asks_for_too_much";
+    if !require("prlimit", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let long = "d".repeat(200);
+    let deep = joined(60, |n| format!("/{n}/{}", [long.as_str(); 18].join("/")));
+    let mut spec = Spec::pie(Machine::X86_64).rpath(format!("{deep}:$ORIGIN"));
+    for n in 0..2000 {
+        spec = spec.needs(&format!("libnone{n}.so"));
+    }
+    tree.file("tree/p", &spec.needs("liba.so").build());
+    tree.file("tree/liba.so", &library().soname("liba.so").needs("libnone0.so").build());
+    let bounded =
+        run(limited(&["--as=800000000", "--cpu=120"]).args(["check", "--json", "--jobs", "1"]).arg(tree.join("tree")));
+    let json = bounded.json();
+    let findings = json["findings"].as_array().unwrap().iter();
+    assert!(findings.into_iter().any(|finding| finding["code"] == "CRP707"), "{}", bounded.said());
+}
+
+/// The loader is what a file says that it is: one of sixteen megabytes of directories, under four names.
+#[test]
+fn a_loader_has_no_more_directories_than_a_loader() {
+    let test = "cost::a_loader";
+    if !require("prlimit", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let loader = tree.file("ld", &[b"/lib/\0".repeat((16 << 20) / 6), b"x\0/etc/ld.so.cache\0".to_vec()].concat());
+    let folder = loader.parent().unwrap().display().to_string();
+    for n in 0..4 {
+        let mut spec = Spec::pie(Machine::X86_64).needs("libcuda.so.1");
+        spec.interpreter = Some(format!("{folder}/{}ld", "./".repeat(n)));
+        tree.file(format!("tree/p{n}"), &spec.build());
+    }
+    let bounded = run(limited(&["--as=200000000", "--cpu=60"]).args(["check", "--jobs", "1"]).arg(tree.join("tree")));
+    assert!(bounded.stdout.starts_with("4 files") || bounded.stdout.contains("\n4 files"), "{}", bounded.said());
+}
+
+/// What a rung moves is copied from the file where it is large, and is no part of the plan.
+#[test]
+fn a_plan_does_not_hold_what_moves() {
+    let mut spec = preset("rung-i-make-room-hash");
+    for n in 0..6000 {
+        spec = spec.exports(&format!("f{n}"));
+    }
+    let bytes = spec.build();
+    let Ok(Subject::Object(view)) = Subject::parse(&bytes) else { panic!("an object") };
+    let change = Change::Set { tag: PathTag::Runpath, path: "/a/new/and/longer/path/than/before".repeat(9).into() };
+    let plan = plan::plan(&view, &change, Atomicity::Replace).unwrap();
+    assert_eq!(plan.strategy, Strategy::MakeRoom);
+    let held = |patch: &Patch| match &patch.content {
+        Content::Bytes(bytes) => bytes.len(),
+        Content::CopyOf(_) => 0,
+    };
+    assert!(plan.patches.iter().any(|patch| matches!(patch.content, Content::CopyOf(_))));
+    assert!(plan.patches.iter().all(|patch| held(patch) <= 1 << 17), "{:?}", plan.patches.iter().map(held).max());
+}
+
+/// A file that has a gibibyte, and then sixteen, of nothing in a segment without section headers: what it costs to look at
+/// it is the same.
+#[test]
+fn holes_are_not_read() {
+    let test = "cost::holes";
+    if !require("valgrind", test) || !tells_holes(&Tree::new()) {
+        return;
+    }
+    let cost = |size: u64, command: &str| {
+        let tree = Tree::new();
+        let mut bytes = library().runpath("/o").headers(crate::elfgen::Headers::None).build();
+        // p_filesz and p_memsz of the last PT_LOAD.
+        let count = usize::from(u16::from_le_bytes(bytes[56..58].try_into().unwrap()));
+        let load = (0..count).map(|n| 64 + 56 * n).rfind(|at| bytes[*at..*at + 4] == 1_u32.to_le_bytes()).unwrap();
+        bytes[load + 32..load + 40].copy_from_slice(&size.to_le_bytes());
+        bytes[load + 40..load + 48].copy_from_slice(&size.to_le_bytes());
+        let file = File::create(tree.place("tree/x.so")).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        file.set_len(size + (1 << 24)).unwrap();
+        instructions(&tree, &[command, "tree"])
+    };
+    for command in ["check", "show", "archs"] {
+        let (small, large) = (cost(1 << 30, command), cost(1 << 34, command));
+        assert!(large < small + small / 10, "{command}: {small} instructions, and {large} for sixteen times as much");
+    }
+}
+
+/// Whether holes are told where the tests write.
+fn tells_holes(tree: &Tree) -> bool {
+    let kind = expect(command("stat").args(["-f", "-c", "%T"]).arg(tree.path()), 0);
+    ["ext2/ext3", "xfs", "tmpfs"].iter().any(|known| kind.stdout.trim() == *known)
+}
+
+/// What goes over every section or segment must not take the product of their number and the file's size.
+#[test]
+fn headers_that_name_the_same_bytes_again_and_again_are_named() {
+    let tree = Tree::new();
+    let bytes = preset("rung-e-slack").build();
+    let refused = |name: &str, bytes: &[u8], message: &str| {
+        let path = tree.file(name, bytes);
+        let result = run(command(program()).args([OsStr::new("check"), path.as_os_str()]));
+        assert!(result.said().contains(message), "{name}: {}", result.said());
+    };
+    // Two hundred sections more, each the whole file.
+    let at = usize::try_from(u64::from_le_bytes(bytes[40..48].try_into().unwrap())).unwrap();
+    let count = u16::from_le_bytes(bytes[60..62].try_into().unwrap());
+    let mut many = bytes.clone();
+    let table = many.len().next_multiple_of(16);
+    many.resize(table, 0);
+    many.extend_from_slice(&bytes[at..at + 64 * usize::from(count)]);
+    for _ in 0..200 {
+        let mut section = [0_u8; 64];
+        section[4] = 1;
+        section[32..40].copy_from_slice(&u64::try_from(bytes.len()).unwrap().to_le_bytes());
+        many.extend_from_slice(&section);
+    }
+    many[40..48].copy_from_slice(&u64::try_from(table).unwrap().to_le_bytes());
+    many[60..62].copy_from_slice(&(count + 200).to_le_bytes());
+    refused("sections.so", &many, "of all headers together is more than eight times the size of the file");
+}
