@@ -64,6 +64,7 @@ pub(crate) fn sum_up(
             findings.extend(requests::not_inherited(context, &report.facts, &loaders));
         }
         files::notes(&report.facts, &mut findings);
+        findings.extend(files::journal(&report.facts));
         findings.extend(gpu::judge(context.policy, &report.facts.shown, &report.facts.gpu_code));
     }
     for item in items {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
+use super::secret::Secret;
 use crate::elf::units::len64;
 use crate::elf::view::has_magic;
 
@@ -85,10 +86,10 @@ impl Opened {
         }
     }
 
-    /// Whether an earlier run was killed while it wrote to the file: see [`super::take_back`].
+    /// Whether an earlier run of this user was killed while it wrote to the file: see [`super::take_back`].
     #[must_use]
-    pub(crate) fn is_interrupted(&self) -> bool {
-        Journal::behind(self.bytes()).is_some()
+    pub(crate) fn is_interrupted(&self, secret: &Secret) -> bool {
+        Journal::behind(self.bytes(), &self.identity, secret).is_some()
     }
 
     pub(super) fn is_mapped(&self) -> bool {

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -35,6 +35,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("memmap2", &["fsio"]),
     ("tempfile", &["fsio"]),
     ("rustix", &["fsio"]),
+    ("blake3", &["fsio"]),
     ("rayon", &["tree"]),
     ("walkdir", &["tree"]),
     ("goblin", &["elf"]),
