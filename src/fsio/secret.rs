@@ -55,11 +55,11 @@ impl Secret {
         Self { places, known, own: OnceLock::new() }
     }
 
-    /// The key to sign with, made when it is needed first; `None` where it can be kept nowhere.
+    /// The key to sign with: that of the first place which has one or in which one can be made; `None` where there is no
+    /// such place.
     pub(super) fn key(&self) -> Option<Key> {
-        *self
-            .own
-            .get_or_init(|| self.known.first().copied().or_else(|| self.places.iter().find_map(|place| make(place))))
+        let of = |place: &PathBuf| open_directory(place).and_then(|there| read(&there)).or_else(|| make(place));
+        *self.own.get_or_init(|| self.places.iter().find_map(of))
     }
 
     /// Every key that the user may have signed with.
