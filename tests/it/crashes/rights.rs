@@ -209,7 +209,8 @@ fn a_copy_of_a_tree_gives_no_rights_of_its_maker() {
     let site = Site::new(&few_cases()[0]);
     let tree = site.beside("tree");
     fs::create_dir(&tree).unwrap();
-    let foreign = if is_root() { vec![("user", 65534, 0), ("group", 0, 65534), ("both", 65534, 65534)] } else { vec![] };
+    let foreign =
+        if is_root() { vec![("user", 65534, 0), ("group", 0, 65534), ("both", 65534, 65534)] } else { vec![] };
     if foreign.is_empty() {
         skip(test, "only root gives files away");
     }
@@ -243,7 +244,8 @@ fn forged(object: &[u8], mode: u64, (at, before): (usize, &[u8])) -> Vec<u8> {
     let checked = [&body[..], footer.as_flattened()].concat();
     let (words, rest) = checked.as_chunks::<8>();
     let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest.iter().map(|byte| u64::from(*byte)));
-    let sum = words.fold(0xcbf2_9ce4_8422_2325, |sum: u64, word| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29));
+    let sum =
+        words.fold(0xcbf2_9ce4_8422_2325, |sum: u64, word| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29));
     [object, &checked, &sum.to_le_bytes(), b"\ncuda-runpath\0J2"].concat()
 }
 
