@@ -145,8 +145,8 @@ pub enum EditError {
         "the program is running and has {0} names: it can be neither written in place nor replaced for all of them"
     )]
     RunningHardLinked(u64),
-    /// A write would drop set-user-ID or set-group-ID, and this user cannot set them again.
-    #[error("the file is set-user-ID or set-group-ID and belongs to somebody else: writing it would drop that")]
+    /// A write would drop set-user-ID or set-group-ID, and this user cannot set them again, or not for what may be others' bytes.
+    #[error("the file is set-user-ID or set-group-ID and another user may write to it: writing it would drop that")]
     SetId,
     /// The same of capabilities, which every write takes and only root can give.
     #[error("the file has capabilities, which writing to it takes and which could not be given to it again")]
