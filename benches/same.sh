@@ -15,7 +15,7 @@
 #   --quick   a choice of the commands, of the files for `explain` and of the recorded calls
 #   Environment: JOBS: pairs of runs at a time (default 2). TMPDIR: where the copies go; up to 2 GB. A file system in
 #   memory is much faster, since `fix` waits for the disk after each file.
-# Exit code: 0 no differences, 1 differences, each of which is a line on standard output, 2 wrong usage.
+# Exit code: 0 no differences, 1 differences, each of which is a line on standard output, 2 wrong usage, or stopped.
 
 set -euo pipefail
 
@@ -915,5 +915,8 @@ def main():
 
 
 OLD, NEW = Program("old", sys.argv[1]), Program("new", sys.argv[2])
-sys.exit(main())
+try:
+    sys.exit(main())
+except OSError as error:
+    sys.exit(print(f"same.sh: stopped before the end: {error}", file=sys.stderr) or 2)
 PYTHON

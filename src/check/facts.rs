@@ -8,6 +8,7 @@ use super::policy::CheckPolicy;
 use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind};
 use crate::elf::contents::Contents;
 use crate::elf::data::DataMap;
+use crate::elf::journal_mark::carries_journal;
 use crate::elf::units::{FileRange, len64};
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::Object;
@@ -75,6 +76,8 @@ pub struct Facts {
     pub(crate) compat_note: Option<Result<CompatNote, CompatNoteError>>,
     /// Its GPU code, if that was asked for.
     pub(crate) gpu_code: GpuCode,
+    /// It ends like a file in which an edit was interrupted.
+    pub(crate) carries_journal: bool,
 }
 
 impl Facts {
@@ -111,6 +114,7 @@ impl Facts {
             is_stub: cuda::is_stub(view),
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),
+            carries_journal: carries_journal(view.bytes),
         }
     }
 }

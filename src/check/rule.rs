@@ -319,6 +319,11 @@ rules! {
         because "Somebody wanted to look at it again by then."
         do "Mend the cause, or choose a new date and say why."
         such as "until = 2026-01-31.";
+    INTERRUPTED_EDIT = "CRP705" "interrupted-edit" Warning HAND
+        when "A file ends with the journal of an edit in place, or with bytes that look like one."
+        because "A run of fix --in-place was killed: the file loads with its old or its new path, and what is checked may be half of an edit. A stranger's file may end like that as well; only the user whose run was killed can tell."
+        do "cuda-runpath fix --in-place PATH, as the user whose run was killed, takes the edit back first; other bytes of this kind stay, and are named."
+        such as "A builder that ran out of memory in fixupPhase.";
     SEARCH_CUT = "CRP707" "search-cut" Error HAND
         when "All that an object loads asks for more names and places than are followed."
         because "What was not followed was not checked. No program needs a hundredth of what is followed."

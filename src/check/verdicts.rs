@@ -68,6 +68,7 @@ pub(crate) fn sum_up(
             findings.extend(keeping.map(|(program, _)| requests::not_inherited(&report.facts, program)));
         }
         files::notes(&report.facts, &mut findings);
+        findings.extend(files::journal(&report.facts));
         findings.extend(gpu::judge(context.policy, &report.facts.shown, &report.facts.gpu_code));
     }
     for item in items {

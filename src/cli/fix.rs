@@ -220,11 +220,11 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     let name = || format!("cannot read the receipt {}", receipt.display());
     let text = std::fs::read(receipt).with_context(name)?;
     let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
-    let store = settings::store(outputs);
+    let (store, secret) = (settings::store(outputs), settings::secret());
     let take_back = |file: Reverted| {
         let result = store.check(&file.path).map_err(FixError::from).and_then(|()| {
             let opened = fsio::open(&file.path)?;
-            Ok(fsio::revert(opened, &file.undo)?)
+            Ok(fsio::revert(opened, &file.undo, &secret)?)
         });
         RevertReport { path: file.path, result }
     };

@@ -13,7 +13,7 @@ use super::paths;
 use crate::cuda::{Capability, DriverLibraries};
 use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
-use crate::fsio::{Store, WriteMode};
+use crate::fsio::{Secret, Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
 use crate::tree::{Clean, FixSettings, Scripts, Writing};
 
@@ -79,6 +79,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
             Writing::Files(WriteMode::Replace)
         },
         store: store(&args.build_output),
+        secret: secret(),
     })
 }
 
@@ -138,13 +139,34 @@ pub(super) fn store(given: &[PathBuf]) -> Store {
     let root = std::env::var_os("NIX_STORE").filter(|root| !root.is_empty());
     let root = PathBuf::from(root.unwrap_or_else(|| "/nix/store".into()));
     let root = root.canonicalize().unwrap_or(root);
-    // nix-shell sets the same variables, and its outputs can be finished store paths.
-    let in_build = std::env::var_os("NIX_BUILD_TOP").is_some() && std::env::var_os("IN_NIX_SHELL").is_none();
-    let outputs = if in_build { [given, &outputs()].concat() } else { Vec::new() };
+    let outputs = if build().is_some() { [given, &outputs()].concat() } else { Vec::new() };
     let outputs = outputs.into_iter().map(|output| output.canonicalize().unwrap_or(output));
     // An output is a store path: not the store, nothing above it, nothing inside another path.
     let is_store_path = |output: &PathBuf| output.parent() == Some(&root);
     Store { outputs: outputs.filter(is_store_path).collect(), root }
+}
+
+/// The directory of the running build, if there is one.
+fn build() -> Option<PathBuf> {
+    // nix-shell sets the same variables, and its outputs can be finished store paths.
+    std::env::var_os("NIX_BUILD_TOP").filter(|_| std::env::var_os("IN_NIX_SHELL").is_none()).map(PathBuf::from)
+}
+
+/// What journals are signed with: a build's own in its directory, since it has no home; else in the user's state
+/// directory, and where there is none, in the one for temporary files.
+pub(super) fn secret() -> Secret {
+    const NAME: &str = "cuda-runpath";
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let states = [
+        variable("XDG_STATE_HOME"),
+        // Root's home may be that of the user who became root.
+        Some(PathBuf::from("/var/lib")),
+        // A home that is not there must not be made: Nix takes one for an impurity.
+        variable("HOME").filter(|home| home.is_dir()).map(|home| home.join(".local/state")),
+    ];
+    let states = states.into_iter().flatten().map(|state| state.join(NAME));
+    let places = build().map(|build| build.join(".cuda-runpath")).into_iter().chain(states).collect();
+    Secret::of(places, &std::env::temp_dir())
 }
 
 /// The outputs' names are in `$outputs`, or with `__structuredAttrs` in the attributes file; each name is a variable.

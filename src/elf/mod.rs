@@ -8,6 +8,7 @@ pub(crate) mod dynamic;
 mod encode;
 pub(crate) mod error;
 pub mod image;
+pub(crate) mod journal_mark;
 pub mod ldcache;
 pub(crate) mod load_map;
 pub(crate) mod machine;

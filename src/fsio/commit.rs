@@ -1,16 +1,16 @@
 //! Carrying out a verified plan: in place or by replacing the file, and back again when anything is wrong.
 
-use rustix::fs::{AtFlags, CWD};
-
 use super::edit::{Committed, Durability, EditError, How, Remark, WriteMode, check_size_limit};
-use super::error::FileError;
 use super::in_place::{Terms, Writable};
 use super::journal::Journal;
 use super::map::{self, Opened};
+use super::rights::{SET_ID, is_exclusive};
+use super::secret::Secret;
 use super::undo::Undo;
-use super::writes::Writes;
+use super::writes::{Taken, Writes};
 use super::{in_place, replace};
 use crate::elf::image::Saved;
+use crate::elf::journal_mark::carries_journal;
 use crate::elf::plan::{self, Patch};
 use crate::elf::verify::Verified;
 
@@ -18,21 +18,29 @@ use crate::elf::verify::Verified;
 ///
 /// # Errors
 /// [`EditError`]; the file has its old bytes then, and no temporary file is left.
-pub(crate) fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -> Result<Committed, EditError> {
+pub(crate) fn commit(
+    mut opened: Opened,
+    verified: &Verified,
+    mode: WriteMode,
+    secret: &Secret,
+) -> Result<Committed, EditError> {
     let plan = verified.plan();
     check_size_limit(plan.new_len)?;
     let writes = Writes::of(verified);
     let links = opened.identity.links;
-    let several = plan.patches.len() > 1;
+    let needs_journal = plan.patches.len() > 1 && mode != WriteMode::OwnCopy;
     let terms = Terms {
         durability: if mode == WriteMode::Replace { Durability::Synced } else { Durability::Cached },
         writable: if links > 1 || mode == WriteMode::OwnCopy { Writable::MakeIt } else { Writable::AsItIs },
-        journal: several && !plan.has_payload && mode != WriteMode::OwnCopy,
+        journal: (needs_journal && !plan.has_payload).then_some(secret),
     };
     if links > 1 {
         let read_only = opened.identity.mode & 0o222 == 0;
         if mode != WriteMode::OwnCopy && read_only && opened.identity.modified.0 == 1 {
             return Err(EditError::LinkedToStore(links));
+        }
+        if carries_journal(opened.bytes()) {
+            return Err(EditError::ForeignJournal(links));
         }
         let mut done = in_place::write(&mut opened, writes, terms).map_err(|error| error.into_edit_error(links))?;
         if mode == WriteMode::Replace {
@@ -43,10 +51,10 @@ pub(crate) fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -
     if mode == WriteMode::Replace {
         return replace_or_in_place(opened, writes, terms, plan.prefix_safe);
     }
-    if plan.has_payload && several && plan.prefix_safe && mode == WriteMode::InPlace {
+    if needs_journal && plan.prefix_safe && terms.journal.and_then(Secret::key).is_none() {
         let mut done = replace_or_in_place(opened, writes, terms, true)?;
         if done.how == How::Replaced {
-            done.notes.push(Remark::Payload);
+            done.notes.push(if plan.has_payload { Remark::Payload } else { Remark::NoSecret });
         }
         return Ok(done);
     }
@@ -57,7 +65,7 @@ pub(crate) fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -
 fn replace_or_in_place(
     mut opened: Opened,
     writes: Writes<'_>,
-    terms: Terms,
+    terms: Terms<'_>,
     prefix_safe: bool,
 ) -> Result<Committed, EditError> {
     let because = match replace::write(&opened, writes, terms.durability) {
@@ -83,7 +91,7 @@ fn replace_or_in_place(
 fn in_place_or_replace(
     mut opened: Opened,
     writes: Writes<'_>,
-    terms: Terms,
+    terms: Terms<'_>,
     why_not: Option<Remark>,
 ) -> Result<Committed, EditError> {
     let because = match why_not {
@@ -91,6 +99,7 @@ fn in_place_or_replace(
         None => match in_place::write(&mut opened, writes, terms) {
             Ok(done) => return Ok(done),
             Err(in_place::NotWritten::Edit(EditError::SetId)) => Remark::NotWritable,
+            Err(in_place::NotWritten::Edit(EditError::Capability)) => Remark::Capability,
             Err(in_place::NotWritten::Edit(error)) => return Err(error),
             Err(in_place::NotWritten::Running) => Remark::Running,
             Err(in_place::NotWritten::NotWritable(_)) => Remark::NotWritable,
@@ -112,8 +121,11 @@ fn in_place_or_replace(
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
-    let opened = take_back(opened)?;
+pub(crate) fn revert(opened: Opened, undo: &Undo, secret: &Secret) -> Result<(), EditError> {
+    let opened = take_back(opened, secret)?;
+    if opened.identity.links > 1 && carries_journal(opened.bytes()) {
+        return Err(EditError::ForeignJournal(opened.identity.links));
+    }
     if opened.identity.len != undo.new_len {
         return Err(EditError::NotAsReceipt("its size differs"));
     }
@@ -130,40 +142,40 @@ pub(crate) fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
     }
     let patches: Vec<Patch> =
         undo.before.iter().rev().map(|saved| Patch::restoring(saved.offset, &saved.bytes)).collect();
-    let writes = Writes::back(&patches, undo.old_len);
+    let writes = Writes::back(&patches, undo.old_len, Taken::default());
     let several = patches.len() > 1;
     let has_payload = several && plan::has_payload(opened.bytes());
-    let terms = Terms { durability: Durability::Synced, writable: Writable::MakeIt, journal: several && !has_payload };
-    if has_payload && opened.identity.links == 1 {
+    let journal = (several && !has_payload).then_some(secret);
+    let terms = Terms { durability: Durability::Synced, writable: Writable::MakeIt, journal };
+    if several && journal.and_then(Secret::key).is_none() && opened.identity.links == 1 {
         return replace_or_in_place(opened, writes, terms, true).map(|_| ());
     }
     write_back(opened, writes, terms)
 }
 
-/// Takes back what a killed run left half done; another file comes back as it is.
+/// Takes back what a killed run of this user left half done; another file comes back as it is.
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn take_back(mut opened: Opened) -> Result<Opened, EditError> {
-    while let Some(journal) = Journal::behind(opened.bytes()) {
+pub(crate) fn take_back(mut opened: Opened, secret: &Secret) -> Result<Opened, EditError> {
+    while let Some(journal) = Journal::behind(opened.bytes(), &opened.identity, secret) {
         if !journal.explains_file(opened.bytes()) {
             return Err(EditError::InterruptedThenChanged);
         }
         let path = opened.path.clone();
         let patches = journal.patches_back();
-        let writes = Writes::back(&patches, journal.old_len);
+        // The bits may be those of other contents where another user could write meanwhile.
+        let set_id = if is_exclusive(&opened.identity) { journal.mode & SET_ID } else { 0 };
+        let writes = Writes::back(&patches, journal.old_len, Taken { modified: Some(journal.modified), set_id });
         // The journal that is there serves until the end.
-        let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: false };
-        opened.identity.mode = (opened.identity.mode & !0o7777) | journal.mode;
+        let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: None };
         write_back(opened, writes, terms)?;
-        rustix::fs::utimensat(CWD, &path, &in_place::times(journal.modified), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| FileError::new(&path, "set its time", e))?;
         opened = map::open(&path)?;
     }
     Ok(opened)
 }
 
-fn write_back(mut opened: Opened, writes: Writes<'_>, terms: Terms) -> Result<(), EditError> {
+fn write_back(mut opened: Opened, writes: Writes<'_>, terms: Terms<'_>) -> Result<(), EditError> {
     let links = opened.identity.links;
     if links == 1 {
         return in_place_or_replace(opened, writes, terms, None).map(|_| ());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::error::FileError;
 use super::limits::size_limit;
+use super::rights::SET_ID;
 use super::store::{Store, StoreRefusal};
 use crate::elf::data::DataMap;
 use crate::elf::units::FileRange;
@@ -196,8 +197,8 @@ pub(crate) fn copy_entry(
     let meta = std::fs::symlink_metadata(source).map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if meta.is_dir() {
-        std::fs::create_dir(copy).map_err(|e| wrote("make the directory", e))?;
-        let mode = Mode::from_raw_mode((meta.mode() & 0o7777) | 0o700);
+        std::fs::DirBuilder::new().mode(0o700).create(copy).map_err(|e| wrote("make the directory", e))?;
+        let mode = Mode::from_raw_mode((meta.mode() & 0o7777 & !SET_ID) | 0o700);
         rustix::fs::chmod(copy, mode).map_err(|e| wrote("set its mode", e.into()))?;
     } else if meta.file_type().is_symlink() {
         let points_to = std::fs::read_link(source).map_err(|e| FileError::new(source, "read the link", e))?;
@@ -216,7 +217,8 @@ pub(crate) fn copy_entry(
     Ok(None)
 }
 
-/// Copies one file with its mode and times.
+/// Copies one file with its mode and times. The copy is the running user's: set-user-ID and set-group-ID stay where they
+/// give what they gave, and give it for what was read.
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
@@ -228,9 +230,16 @@ pub(crate) fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
         // The write would kill the process with SIGXFSZ.
         return Err(wrote("write it", Errno::FBIG.into()));
     }
-    let to = File::options().read(true).write(true).create_new(true).open(copy).map_err(|e| wrote("make it", e))?;
+    // No other user opens it before it has everything.
+    let to = File::options().read(true).write(true).create_new(true).mode(0o600).open(copy);
+    let to = to.map_err(|e| wrote("make it", e))?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
-    let mode = Mode::from_raw_mode(meta.mode() & 0o7777);
+    let made = to.metadata().map_err(|e| wrote("read its attributes", e))?;
+    let read = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
+    let is_as_it_was = (read.ctime(), read.ctime_nsec()) == (meta.ctime(), meta.ctime_nsec());
+    let gives = |bit, is_same| if is_as_it_was && is_same { bit } else { 0 };
+    let kept = gives(0o4000, read.uid() == made.uid()) | gives(0o2000, read.gid() == made.gid());
+    let mode = Mode::from_raw_mode(read.mode() & 0o7777 & (kept | !SET_ID));
     rustix::fs::fchmod(&to, mode).map_err(|e| wrote("set its mode", e.into()))?;
     let at = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     let times = Timestamps {

@@ -63,6 +63,12 @@ pub(crate) enum Remark {
     NotPrefixSafe,
     /// A journal would stand between the object and the end of the file.
     Payload,
+    /// Writing to the file itself would take its capabilities.
+    Capability,
+    /// A journal could not be signed: see [`super::Secret`].
+    NoSecret,
+    /// The file ends like one with a journal, which is not one of this user's for this file.
+    ForeignJournal,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
     /// The system does not tell which extended attributes there were.
@@ -89,6 +95,13 @@ impl Remark {
             Self::OwnerKept => "written in place: its owner could not be given to a copy".to_owned(),
             Self::NotPrefixSafe => "replaced: a half-written file would not load".to_owned(),
             Self::Payload => "replaced: what stands behind the object must stay the end of the file".to_owned(),
+            Self::Capability => "replaced: writing to the file itself would take its capabilities".to_owned(),
+            Self::NoSecret => "replaced: no key could be kept that a journal is signed with".to_owned(),
+            Self::ForeignJournal => {
+                "it ends like a file with a journal, but not one that this user's runs wrote for this file: nothing is \
+                 taken back by it, and it stays"
+                    .to_owned()
+            }
             Self::AttributesUnread => "its extended attributes could not be read and are lost".to_owned(),
             Self::OldFileLeft(path) => format!("the old file could not be removed: it is {}", path.display()),
             Self::TakenBack => "an edit that was interrupted was taken back first".to_owned(),
@@ -131,9 +144,18 @@ pub enum EditError {
         "the program is running and has {0} names: it can be neither written in place nor replaced for all of them"
     )]
     RunningHardLinked(u64),
-    /// A write would drop set-user-ID or set-group-ID, and this user cannot set them again.
-    #[error("the file is set-user-ID or set-group-ID and belongs to somebody else: writing it would drop that")]
+    /// A write would drop set-user-ID or set-group-ID, and this user cannot set them again, or not for what may be others' bytes.
+    #[error("the file is set-user-ID or set-group-ID and another user may write to it: writing it would drop that")]
     SetId,
+    /// The same of capabilities, which every write takes and only root can give.
+    #[error("the file has capabilities, which writing to it takes and which could not be given to it again")]
+    Capability,
+    /// A journal stands behind a file that several names lead to, so that it cannot be replaced.
+    #[error(
+        "the file ends like one with a journal, which is not one that this user's runs wrote for it, and has {0} names: \
+         written in place, it could be taken for an interrupted edit's"
+    )]
+    ForeignJournal(u64),
     /// Hard links to a file that looks like one of the Nix store's.
     #[error(
         "the file has {0} names and looks like a file of a Nix store (read-only, modified at 1): editing it would edit the store; copy the tree first"

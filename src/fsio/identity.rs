@@ -3,12 +3,16 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
 
 /// Which file, and in which state: enough to notice that another process changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Device and inode.
     pub(crate) inode: (u64, u64),
+    /// When the inode was made, in seconds and nanoseconds; where the file system does not say, its device and more
+    /// nanoseconds than there are.
+    pub(crate) made: (u64, u64),
     /// Size in bytes.
     pub(crate) len: u64,
     /// Last change of the contents, in seconds and nanoseconds.
@@ -32,17 +36,20 @@ impl Identity {
         Ok(Self::from(file.metadata()?))
     }
 
-    /// Whether the contents are those of another reading; names and attributes may have changed.
+    /// Whether contents and rights are those of another reading; names and other attributes may have changed.
     #[must_use]
-    pub(crate) fn same_contents(&self, other: &Self) -> bool {
-        (self.inode, self.len, self.modified) == (other.inode, other.len, other.modified)
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let told = |of: &Self| (of.inode, of.len, of.modified, of.mode, of.owner);
+        told(self) == told(other)
     }
 }
 
 impl From<Metadata> for Identity {
     fn from(meta: Metadata) -> Self {
+        let made = meta.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
         Self {
             inode: (meta.dev(), meta.ino()),
+            made: made.map_or((meta.dev(), u64::MAX), |made| (made.as_secs(), made.subsec_nanos().into())),
             len: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),

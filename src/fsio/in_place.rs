@@ -8,11 +8,13 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::edit::{Committed, Durability, EditError, How, Remark, check_size_limit};
+use super::edit::{Committed, Durability, EditError, How, check_size_limit};
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
 use super::map::Opened;
+use super::rights::{AfterWriting, Rights, SET_ID};
+use super::secret::Secret;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
@@ -29,11 +31,11 @@ pub(super) enum Writable {
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Terms<'s> {
     pub(crate) durability: Durability,
     pub(crate) writable: Writable,
-    /// Whether a journal stands behind the end of the file until the last write is made.
-    pub(crate) journal: bool,
+    /// What signs a journal, if one stands behind the end of the file until the last write is made.
+    pub(crate) journal: Option<&'s Secret>,
 }
 
 /// Why the file itself could not be written.
@@ -64,34 +66,36 @@ impl From<EditError> for NotWritten {
 }
 
 /// Makes the writes, or none of them. The file is not mapped any more when the first one is made.
-pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Result<Committed, NotWritten> {
+pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -> Result<Committed, NotWritten> {
     let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
     if opened.is_mapped() {
         // What was cut meanwhile must not be looked at.
         check_unchanged(opened, &file)?;
     }
-    check_mode_can_be_kept(opened)?;
-    let capability = capability(&file);
     let old = opened.identity;
+    let set_again = match Rights::of(&file, &old).after_writing(&old, writes.taken().set_id) {
+        AfterWriting::Kept => 0,
+        AfterWriting::SetAgain => (old.mode | writes.taken().set_id) & SET_ID,
+        AfterWriting::SetIdLost => return Err(EditError::SetId.into()),
+        AfterWriting::CapabilityLost => return Err(EditError::Capability.into()),
+    };
     let Prepared { journal, expected } = writes.prepare(opened)?;
-    let behind = if terms.journal { journal.encode() } else { Vec::new() };
+    let key = terms.journal.and_then(Secret::key);
+    let behind = key.map(|key| journal.encode(&old, key)).unwrap_or_default();
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
     opened.unmap();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
+    let path = &opened.path;
     let mut edit =
-        Edit { path: &opened.path, file: &file, old, writes, journal, begun: 0, reach: old.len, is_final: false };
+        Edit { path, file: &file, old, writes, journal, set_again, begun: 0, reach: old.len, is_final: false };
     let now = match edit.carry_out(&behind, &expected, terms.durability) {
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
     };
     let undo = edit.journal.into_undo(writes.new_len(), now.modified);
-    let mut notes = Vec::new();
-    if capability.is_some() && self::capability(&file) != capability {
-        notes.push(Remark::AttributeLost("security.capability".to_owned()));
-    }
-    Ok(Committed { how: How::InPlace, notes, undo })
+    Ok(Committed { how: How::InPlace, notes: Vec::new(), undo })
 }
 
 /// An edit, and how far it has come.
@@ -101,6 +105,8 @@ struct Edit<'e> {
     old: Identity,
     writes: Writes<'e>,
     journal: Journal,
+    /// The set-user-ID and set-group-ID that the writes take and that come back.
+    set_again: u32,
     /// How many writes were begun.
     begun: usize,
     /// How long the file is by now unless another process writes to it.
@@ -146,11 +152,23 @@ impl Edit<'_> {
         // The last look: of two processes that write at once, none can keep the other out.
         read_back(self.path, self.file, expected, &mut found)?;
         let now = Identity::of(self.file).map_err(|e| self.failed("read its attributes", e))?;
-        keep_mode(self.file, &self.old, &now).map_err(|e| self.failed("keep its mode", e))?;
+        self.keep_set_id(&now).map_err(|e| self.failed("keep its mode", e))?;
+        if let Some(modified) = self.writes.taken().modified {
+            rustix::fs::futimens(self.file, &times(modified)).map_err(|e| self.failed("set its time", e.into()))?;
+        }
         if is_synced {
             self.file.sync_all().map_err(|e| self.failed("sync it", e))?;
         }
-        if now.len == self.reach { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
+        // What the own writes do not take went with another process's.
+        let has_lost = self.old.mode & !now.mode & SET_ID & !self.set_again != 0;
+        if now.len == self.reach && !has_lost { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    fn keep_set_id(&self, now: &Identity) -> io::Result<()> {
+        if self.set_again & !now.mode != 0 {
+            rustix::fs::fchmod(self.file, Mode::from_raw_mode((now.mode | self.set_again) & 0o7777))?;
+        }
+        Ok(())
     }
 
     fn failed(&self, action: &'static str, error: io::Error) -> EditError {
@@ -190,7 +208,7 @@ impl Edit<'_> {
             self.file.set_len(self.old.len)?;
         }
         if is_ours {
-            keep_mode(self.file, &self.old, &Identity::of(self.file)?)?;
+            self.keep_set_id(&Identity::of(self.file)?)?;
             rustix::fs::futimens(self.file, &times(self.old.modified))?;
         }
         Ok(is_ours)
@@ -206,21 +224,15 @@ fn lock(file: &File) -> Result<(), EditError> {
     }
 }
 
-/// A write drops set-user-ID and set-group-ID, and only the owner and root can set them again.
-fn check_mode_can_be_kept(opened: &Opened) -> Result<(), EditError> {
-    let user = rustix::process::geteuid();
-    let may_set = user.is_root() || user.as_raw() == opened.identity.owner.0;
-    if opened.identity.mode & 0o6000 != 0 && !may_set { Err(EditError::SetId) } else { Ok(()) }
-}
-
-fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWritten> {
+fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || rustix::fs::open(&opened.path, flags, Mode::empty()).map(File::from);
+    let path = opened.path.clone();
+    let open = || rustix::fs::open(&path, flags, Mode::empty()).map(File::from);
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
-    let file_error = |error: Errno| FileError::new(&opened.path, "open it for writing", error);
+    let file_error = |error: Errno| FileError::new(&path, "open it for writing", error);
     match error {
         Errno::TXTBSY => Err(NotWritten::Running),
         Errno::ACCESS | Errno::PERM if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
@@ -228,19 +240,13 @@ fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWrit
             let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
             let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).and_then(|()| open());
             let back = rustix::fs::fchmod(&opened.file, mode);
+            // Only the time of that is another one; the rest is compared.
+            opened.identity.changed = Identity::of(&opened.file).map_or(opened.identity.changed, |now| now.changed);
             lent.and_then(|file| back.map(|()| file)).map_err(|error| NotWritten::NotWritable(file_error(error)))
         }
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Err(NotWritten::NotWritable(file_error(error))),
         error => Err(NotWritten::Edit(EditError::File(file_error(error)))),
     }
-}
-
-/// Writing drops set-user-ID and set-group-ID unless root does it.
-fn keep_mode(file: &File, old: &Identity, now: &Identity) -> io::Result<()> {
-    if now.mode != old.mode {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(old.mode & 0o7777))?;
-    }
-    Ok(())
 }
 
 /// The time of the last change, and of the last access as it is.
@@ -249,10 +255,4 @@ pub(super) fn times(modified: (i64, i64)) -> Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
         last_modification: Timespec { tv_sec: modified.0, tv_nsec: modified.1 },
     }
-}
-
-fn capability(file: &File) -> Option<Vec<u8>> {
-    let mut value = [0; 64];
-    let len = rustix::fs::fgetxattr(file, "security.capability", &mut value[..]).ok()?;
-    value.get(..len).map(<[u8]>::to_vec)
 }

@@ -2,6 +2,9 @@
 //!
 //! No loader reads behind the end of an object, so a file with a journal loads as it does without one. A run that finds
 //! a journal knows that another one was killed, and takes that one's writes back before it does anything else.
+//!
+//! What stands at the end of a file is what its maker put there. So a journal is signed with a secret of the user whose
+//! run wrote it, for one inode and the moment in which that was made; any other is bytes like all others.
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::fs::File;
@@ -9,16 +12,17 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::identity::Identity;
+use super::secret::{Key, Secret};
 use super::undo::Undo;
 use crate::elf::image::{Image, Saved};
+use crate::elf::journal_mark::JOURNAL_MARK;
 use crate::elf::plan::Patch;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
-/// The last bytes of a file with a journal.
-const MAGIC: &[u8; 16] = b"\ncuda-runpath\0J2";
-
-/// In front of [`MAGIC`]: size, mode and time of the file, number of steps, their length in bytes, and a checksum.
-const FOOTER: usize = 7 * 8;
+/// Behind the steps: size, mode and time of the file, number of steps, their length in bytes, and their hash. Then come
+/// the signature of that and [`JOURNAL_MARK`]: whether a journal is to be believed is known before a step is read.
+const NUMBERS: usize = 6 * 8;
+const HASH: usize = blake3::OUT_LEN;
 
 /// One write of an edit, as far as it goes over bytes that the file had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +72,9 @@ impl Journal {
     }
 
     /// The bytes that stand behind the end of the file while the edit is made.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, file: &Identity, key: Key) -> Vec<u8> {
         let body = self.steps.iter().map(|step| step.before.len().saturating_mul(2).saturating_add(16));
-        let end = FOOTER.saturating_add(MAGIC.len());
+        let end = NUMBERS.saturating_add(HASH).saturating_add(HASH).saturating_add(JOURNAL_MARK.len());
         let mut bytes = Vec::with_capacity(body.fold(end, usize::saturating_add));
         let mut count = 0_u64;
         for step in self.steps.iter().filter(|step| !step.before.is_empty()) {
@@ -82,63 +86,63 @@ impl Journal {
         }
         let (seconds, nanoseconds) = (self.modified.0.cast_unsigned(), self.modified.1.cast_unsigned());
         let numbers = [self.old_len, u64::from(self.mode), seconds, nanoseconds, count, len64(&bytes)];
-        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        bytes.extend(checksum(&bytes).to_le_bytes());
-        bytes.extend(MAGIC);
+        let hash = blake3::hash(&bytes);
+        let footer: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).chain(*hash.as_bytes()).collect();
+        bytes.extend(&footer);
+        bytes.extend(signature(file, &footer, key).as_bytes());
+        bytes.extend(JOURNAL_MARK);
         bytes
     }
 
     /// How to take a finished edit back; appended bytes need no mention.
     pub(super) fn into_undo(self, new_len: u64, modified: (i64, i64)) -> Undo {
-        let count = self.steps.len();
-        let (mut before, mut after) = (Vec::with_capacity(count), Vec::<Saved>::with_capacity(count));
-        for Replaced { offset, before: old, after: new } in self.steps {
-            if old.is_empty() {
-                continue;
+        let overlaps = Overlaps::of(&self.steps);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (index, step) in self.steps.iter().enumerate().filter(|(_, step)| !step.before.is_empty()) {
+            let mut now = Saved { offset: step.offset, bytes: step.after.clone() };
+            // What this step wrote is what later ones have put over it.
+            let mut later: Vec<usize> = overlaps.with(step).filter(|later| *later > index).collect();
+            later.sort_unstable();
+            for later in later.into_iter().filter_map(|later| self.steps.get(later)) {
+                lay_over(&mut now, later.offset, &later.after);
             }
-            // What this step wrote is what earlier ones have there now.
-            for earlier in &mut after {
-                lay_over(earlier, offset, &new);
-            }
-            before.push(Saved { offset, bytes: old });
-            after.push(Saved { offset, bytes: new });
+            before.push(Saved { offset: step.offset, bytes: step.before.clone() });
+            after.push(now);
         }
         Undo { old_len: self.old_len, new_len, before, after, modified }
     }
 
-    /// The journal at the end of a file's bytes, if there is one, whole and for a file like this.
-    pub(super) fn behind(file: &[u8]) -> Option<Self> {
-        let checked = file.strip_suffix(MAGIC)?;
-        let (rest, footer) = checked.split_at_checked(checked.len().checked_sub(FOOTER)?)?;
+    /// The journal at the end of a file's bytes, if there is one that a run of this user wrote for this file.
+    pub(super) fn behind(file: &[u8], identity: &Identity, secret: &Secret) -> Option<Self> {
+        let (rest, signed) = file.strip_suffix(JOURNAL_MARK)?.split_last_chunk::<HASH>()?;
+        let (rest, footer) = rest.split_last_chunk::<{ NUMBERS + HASH }>()?;
+        // Of a hash, so that the time which the comparison takes says nothing.
+        secret.keys().find(|key| signature(identity, footer, *key) == *signed)?;
         let mut numbers = Numbers(footer);
         let (old_len, mode) = (numbers.next()?, u32::try_from(numbers.next()?).ok()?);
         let modified = (numbers.next()?.cast_signed(), numbers.next()?.cast_signed());
-        let (count, len, sum) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let (count, len) = (numbers.next()?, numbers.next()?);
         let start = rest.len().checked_sub(usize::try_from(len).ok()?)?;
-        if checksum(checked.get(start..checked.len().checked_sub(8)?)?) != sum {
+        let mut body = Numbers(rest.get(start..)?);
+        if blake3::hash(body.0).as_bytes() != numbers.0 || old_len > u64::try_from(start).ok()? {
             return None;
         }
-        let mut body = Numbers(rest.get(start..)?);
         let mut steps = Vec::new();
         for _ in 0..count {
             let offset = FileOffset::new(body.next()?);
             let len = usize::try_from(body.next()?).ok()?;
-            let step = Replaced { offset, before: body.take(len)?.to_vec(), after: body.take(len)?.to_vec() };
-            if step.range()?.end().get() > old_len {
-                return None;
-            }
-            steps.push(step);
+            steps.push(Replaced { offset, before: body.take(len)?.to_vec(), after: body.take(len)?.to_vec() });
         }
-        let is_for_this = body.0.is_empty() && old_len <= u64::try_from(start).ok()? && mode <= 0o7777;
-        is_for_this.then_some(Self { old_len, mode, modified, steps })
+        Some(Self { old_len, mode, modified, steps })
     }
 
     /// Whether a file holds, wherever the edit writes, what stood there at some point of it. A write that was cut short
     /// leaves bytes of two points.
     pub(super) fn explains_file(&self, file: &[u8]) -> bool {
+        let overlaps = Overlaps::of(&self.steps);
         self.steps.iter().all(|step| {
             let found = step.range().and_then(|range| range.of(file));
-            found.is_some_and(|found| self.explains(step, found))
+            found.is_some_and(|found| self.explains(step, found, &overlaps))
         })
     }
 
@@ -148,12 +152,12 @@ impl Journal {
     }
 
     /// The same for the bytes where one step writes.
-    fn explains(&self, step: &Replaced, found: &[u8]) -> bool {
+    fn explains(&self, step: &Replaced, found: &[u8], overlaps: &Overlaps) -> bool {
         if found == step.before || found == step.after {
             return true;
         }
         let mut explained = vec![false; found.len()];
-        for other in &self.steps {
+        for other in overlaps.with(step).filter_map(|index| self.steps.get(index)) {
             let Some(both) = other.range().zip(step.range()).and_then(|(other, own)| other.intersection(own)) else {
                 continue;
             };
@@ -175,12 +179,13 @@ impl Journal {
     /// What writing says; the steps before that one stand as they are.
     pub(super) fn roll_back(&self, file: &File, begun: usize) -> io::Result<bool> {
         let mut all_ours = true;
+        let overlaps = Overlaps::of(&self.steps);
         for step in self.steps.iter().take(begun).rev() {
             let mut found = vec![0; step.before.len()];
             let read = file.read_exact_at(&mut found, step.offset.get());
             let is_cut = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
             // What cannot be read for another reason can only be written.
-            if is_cut || (read.is_ok() && !self.explains(step, &found)) {
+            if is_cut || (read.is_ok() && !self.explains(step, &found, &overlaps)) {
                 all_ours = false;
             } else if read.is_err() || found != step.before {
                 file.write_all_at(&step.before, step.offset.get())?;
@@ -188,6 +193,41 @@ impl Journal {
         }
         Ok(all_ours)
     }
+}
+
+/// Which steps of an edit write to the same bytes. The planner's do so a few times at most, however many there are: what is
+/// asked of each step costs as much as there are steps over it.
+struct Overlaps {
+    /// In the order of their starts: start, the furthest end so far, and which step it is.
+    sorted: Vec<(u64, u64, usize)>,
+}
+
+impl Overlaps {
+    fn of(steps: &[Replaced]) -> Self {
+        let range = |(index, step): (usize, &Replaced)| step.range().map(|r| (r.start().get(), r.end().get(), index));
+        let mut sorted: Vec<_> = steps.iter().enumerate().filter_map(range).collect();
+        sorted.sort_unstable();
+        let mut furthest = 0;
+        for (_, end, _) in &mut sorted {
+            furthest = furthest.max(*end);
+            *end = furthest;
+        }
+        Self { sorted }
+    }
+
+    /// Those that may write to bytes of this one, itself among them.
+    fn with(&self, step: &Replaced) -> impl Iterator<Item = usize> {
+        let (start, end) = step.range().map_or((0, 0), |range| (range.start().get(), range.end().get()));
+        let before_its_end = self.sorted.partition_point(|(other, ..)| *other < end);
+        let before_its_end = self.sorted.get(..before_its_end).unwrap_or_default();
+        before_its_end.iter().rev().take_while(move |(_, furthest, _)| *furthest > start).map(|(.., index)| *index)
+    }
+}
+
+/// What binds a journal to a file. An inode's number is given again to another file, later.
+fn signature(file: &Identity, footer: &[u8], key: Key) -> blake3::Hash {
+    let place = [file.inode.1, file.made.0, file.made.1].map(u64::to_le_bytes);
+    key.sign(&[&JOURNAL_MARK[..], place.as_flattened(), footer].concat())
 }
 
 /// Writes that stand at an offset of a file over the bytes that were saved of it.
@@ -220,16 +260,6 @@ impl<'b> Numbers<'b> {
     }
 }
 
-/// A journal that reached the disk only in part must not be believed. As FNV-1a, but eight bytes at a time, the last ones
-/// alone; the rotation takes the high bits to where the multiplication spreads them.
-fn checksum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words
-        .chain(rest.iter().map(|byte| u64::from(*byte)))
-        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, word| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write};
@@ -237,21 +267,23 @@ mod tests {
     use super::*;
     use crate::elf::plan::Content;
 
+    const FILE: Identity = Identity {
+        inode: (1, 2),
+        made: (9, 10),
+        len: 16,
+        modified: (-3, 4),
+        changed: (5, 6),
+        mode: 0o100_4755,
+        owner: (7, 8),
+        links: 1,
+    };
+
     fn journal() -> (Vec<u8>, Vec<Patch>, Journal) {
         let file = b"0123456789abcdef".to_vec();
         // The last one goes over the first two and behind the end.
         let patches = [(2, &b"AAAA"[..]), (4, b"BBBB"), (5, b"CCCCCCCCCCCCCC")];
         let patches = patches.map(|(at, bytes)| Patch::restoring(FileOffset::new(at), bytes)).to_vec();
-        let identity = Identity {
-            inode: (1, 2),
-            len: 16,
-            modified: (-3, 4),
-            changed: (5, 6),
-            mode: 0o100_4755,
-            owner: (7, 8),
-            links: 1,
-        };
-        let journal = Journal::of(&identity, &file, &patches).unwrap();
+        let journal = Journal::of(&FILE, &file, &patches).unwrap();
         (file, patches, journal)
     }
 
@@ -293,19 +325,55 @@ mod tests {
         assert!(!journal.explains_file(&file[..10]));
     }
 
+    fn secret() -> Secret {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = Secret::of(vec![folder.path().to_owned()], folder.path());
+        secret.key().unwrap();
+        secret
+    }
+
     #[test]
     fn it_is_read_as_it_was_written_or_not_at_all() {
         let (file, _, journal) = journal();
-        let whole = [&file[..], b"zz", &journal.encode()].concat();
-        assert_eq!(Journal::behind(&whole), Some(journal.clone()));
-        assert_eq!(Journal::behind(&file), None);
+        let secret = secret();
+        let whole = [&file[..], b"zz", &journal.encode(&FILE, secret.key().unwrap())].concat();
+        let read = |file: &[u8]| Journal::behind(file, &FILE, &secret);
+        assert_eq!(read(&whole), Some(journal.clone()));
+        assert_eq!(read(&file), None);
         for at in 18..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
-            assert_eq!(Journal::behind(&damaged), None, "{at}");
-            assert_eq!(Journal::behind(&whole[..at]), None, "{at}");
+            assert_eq!(read(&damaged), None, "{at}");
+            assert_eq!(read(&whole[..at]), None, "{at}");
         }
         // For a longer file than there is in front of it.
-        assert_eq!(Journal::behind(&whole[3..]), None);
+        assert_eq!(read(&whole[3..]), None);
+    }
+
+    #[test]
+    fn it_is_believed_for_its_file_and_by_its_writer_only() {
+        let (file, _, journal) = journal();
+        let own = secret();
+        let whole = [&file[..], &journal.encode(&FILE, own.key().unwrap())].concat();
+        // What an edit or its owner changes.
+        let later = Identity { len: 500, modified: (77, 0), changed: (78, 0), mode: 0o100_755, links: 2, ..FILE };
+        assert_eq!(Journal::behind(&whole, &later, &own), Some(journal));
+        for other in [Identity { inode: (1, 3), ..FILE }, Identity { made: (9, 11), ..FILE }] {
+            assert_eq!(Journal::behind(&whole, &other, &own), None, "{other:?}");
+        }
+        assert_eq!(Journal::behind(&whole, &FILE, &secret()), None);
+    }
+
+    /// Cost in steps looked at: a file whose maker chose many places is as cheap for each as one with few.
+    #[test]
+    fn each_step_asks_only_those_over_the_same_bytes() {
+        let step = |at: u64, len| Replaced { offset: FileOffset::new(at), before: vec![0; len], after: vec![1; len] };
+        let mut steps: Vec<_> = (0..10_000).map(|index| step(index * 8, 8)).collect();
+        steps.extend([step(100, 50), step(40_000, 0)]);
+        let overlaps = Overlaps::of(&steps);
+        let asked: usize = steps.iter().map(|step| overlaps.with(step).count()).sum();
+        assert!(asked < 2 * steps.len(), "{asked}");
+        let over: Vec<usize> = overlaps.with(&steps[15]).collect();
+        assert!(over.contains(&15) && over.contains(&10_000) && over.len() < 6, "{over:?}");
     }
 }

@@ -15,6 +15,7 @@ use super::copy::data_of;
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
+use super::secret::Secret;
 use crate::elf::data::DataMap;
 use crate::elf::units::len64;
 use crate::elf::view::has_magic;
@@ -87,10 +88,10 @@ impl Opened {
         }
     }
 
-    /// Whether an earlier run was killed while it wrote to the file: see [`super::take_back`].
+    /// Whether an earlier run of this user was killed while it wrote to the file: see [`super::take_back`].
     #[must_use]
-    pub(crate) fn is_interrupted(&self) -> bool {
-        Journal::behind(self.bytes()).is_some()
+    pub(crate) fn is_interrupted(&self, secret: &Secret) -> bool {
+        Journal::behind(self.bytes(), &self.identity, secret).is_some()
     }
 
     /// Where it has data: asked of the system for a large file that takes less room than it says.

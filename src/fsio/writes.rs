@@ -20,18 +20,33 @@ use crate::elf::verify::Verified;
 pub(super) struct Writes<'w> {
     patches: &'w [Patch],
     new_len: u64,
+    taken: Taken,
+}
+
+/// What a killed edit took from a file beside bytes: it comes back when they are back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    /// The time of its last change.
+    pub(crate) modified: Option<(i64, i64)>,
+    /// Bits of its mode.
+    pub(crate) set_id: u32,
 }
 
 impl<'w> Writes<'w> {
     /// A plan's.
     pub(super) fn of(verified: &'w Verified) -> Self {
         let plan = verified.plan();
-        Self { patches: &plan.patches, new_len: plan.new_len }
+        Self { patches: &plan.patches, new_len: plan.new_len, taken: Taken::default() }
     }
 
     /// Those of a journal or a receipt, whose bytes the file had.
-    pub(super) fn back(patches: &'w [Patch], old_len: u64) -> Self {
-        Self { patches, new_len: old_len }
+    pub(super) fn back(patches: &'w [Patch], old_len: u64, taken: Taken) -> Self {
+        Self { patches, new_len: old_len, taken }
+    }
+
+    /// See [`Taken`].
+    pub(super) fn taken(&self) -> Taken {
+        self.taken
     }
 
     /// In order.
@@ -142,5 +157,5 @@ pub(super) fn expect(
 /// Whether a file still is the one that was planned for.
 pub(super) fn check_unchanged(opened: &Opened, file: &File) -> Result<(), EditError> {
     let now = Identity::of(file).map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
-    if opened.identity.same_contents(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+    if opened.identity.is_same_as(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
 }

@@ -16,12 +16,13 @@ use crate::cuda::{Consumer, DriverLibraries};
 use crate::elf::class::ByClass;
 use crate::elf::data::DataMap;
 use crate::elf::dynamic::PathTags;
+use crate::elf::journal_mark::carries_journal;
 use crate::elf::ldcache;
 use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, Opened, Sniffed, Store, WriteMode};
+use crate::fsio::{self, Opened, Secret, Sniffed, Store, WriteMode};
 use crate::loader;
 use crate::runpath::{
     Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
@@ -59,6 +60,8 @@ pub(crate) struct FixSettings {
     pub(crate) writing: Writing,
     /// What may not be written.
     pub(crate) store: Store,
+    /// What tells the journals of this user's runs from others.
+    pub(crate) secret: Secret,
 }
 
 /// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
@@ -143,7 +146,7 @@ fn fix_object(
     settings: &FixSettings,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Outcome, FixError> {
-    let is_interrupted = opened.is_interrupted();
+    let is_interrupted = opened.is_interrupted(&settings.secret);
     let opened = if is_interrupted { take_back(found, opened, settings)? } else { opened };
     let planned = match plan_object(found, &opened, settings, object)? {
         Ok(planned) => planned,
@@ -153,12 +156,15 @@ fn fix_object(
     if is_interrupted {
         report.notes.push(fsio::Remark::TakenBack.text());
     }
+    if carries_journal(opened.bytes()) {
+        report.notes.push(fsio::Remark::ForeignJournal.text());
+    }
     if settings.writing != Writing::Nothing {
         settings.store.check(&report.real)?;
     }
     let verified = verify(opened.bytes(), plan, &change)?;
     if let Writing::Files(mode) = settings.writing {
-        let committed = fsio::commit(opened, &verified, mode)?;
+        let committed = fsio::commit(opened, &verified, mode, &settings.secret)?;
         report.how = Some(committed.how);
         report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
         report.undo = Some(committed.undo);
@@ -172,7 +178,7 @@ fn take_back(found: &Found, opened: Opened, settings: &FixSettings) -> Result<Op
         return Err(fsio::EditError::Interrupted.into());
     }
     settings.store.check(found.real().as_path())?;
-    Ok(fsio::take_back(opened)?)
+    Ok(fsio::take_back(opened, &settings.secret)?)
 }
 
 /// Reads, decides and plans; the inner error is an outcome that needs no plan.

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -36,6 +36,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("memmap2", &["fsio"]),
     ("tempfile", &["fsio"]),
     ("rustix", &["fsio"]),
+    ("blake3", &["fsio"]),
     ("rayon", &["tree"]),
     ("walkdir", &["tree"]),
     ("goblin", &["elf"]),

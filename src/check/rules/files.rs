@@ -1,4 +1,4 @@
-//! CRP700 to CRP707: what cannot be read or followed, and the rows of an allowlist.
+//! CRP700 to CRP707: what cannot be read or followed, the rows of an allowlist, and what an edit left half done.
 
 use std::path::Path;
 
@@ -38,6 +38,12 @@ pub(in crate::check) fn row_unused(list: &Path, number: usize, about: String) ->
 pub(in crate::check) fn row_expired(list: &Path, number: usize, about: String, reason: &str) -> Finding {
     let case = format!("row {number} ({about}) is past its date: {reason}");
     Finding::new(&rule::ALLOW_EXPIRED, list, about, case)
+}
+
+/// CRP705.
+pub(in crate::check) fn journal(facts: &Facts) -> Option<Finding> {
+    let case = "ends with the journal of an edit that was interrupted, or with bytes that look like one";
+    facts.carries_journal.then(|| Finding::new(&rule::INTERRUPTED_EDIT, &facts.shown, "", case))
 }
 
 /// CRP707.

@@ -1,4 +1,4 @@
-//! CRP600 to CRP704: what only shows when everything is looked at, and what cannot be read.
+//! CRP600 to CRP705: what only shows when everything is looked at, and what cannot be read or was left half done.
 
 use super::image::{Image, store};
 use super::objects::{
@@ -11,7 +11,7 @@ use crate::elfgen::{Kind, Machine, Spec};
 const LIB: &str = "/lib/libuser.so.1";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [releases(), packages(), objects(), unreadable(), allowlists()].into_iter().flatten().collect()
+    [releases(), packages(), objects(), unreadable(), allowlists(), journals()].into_iter().flatten().collect()
 }
 
 fn releases() -> Vec<Case> {
@@ -218,4 +218,16 @@ fn allowlists() -> Vec<Case> {
             image.put(LIB, &linked().rpath(DRIVER));
         }),
     ]
+}
+
+fn journals() -> Vec<Case> {
+    vec![
+        raises("CRP705", "a journal of 0.1.0", (LIB, "")).in_image(|image| ends_with(image, b"\ncuda-runpath\0J2")),
+        raises("CRP705", "a journal", (LIB, "")).in_image(|image| ends_with(image, b"\ncuda-runpath\0J3")),
+        near("CRP705", "a payload").in_image(|image| ends_with(image, b"\ncuda-runpath\0J3\n")),
+    ]
+}
+
+fn ends_with(image: &Image, end: &[u8]) {
+    image.file(LIB, &[&linked().runpath(DRIVER).build(), end].concat());
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::site::{Case, Loads, Site, cases, few_cases};
@@ -104,10 +105,12 @@ fn half_a_write_is_taken_back() {
             if before.len() != after.len() {
                 continue;
             }
-            let differing: Vec<_> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
-            let mut torn = before;
-            for at in &differing[..differing.len() / 2] {
-                torn[*at] = after[*at];
+            // In the object; the journal is for the inode that the second kill left.
+            let object = 0..site.old.len as usize;
+            let differing: Vec<_> = object.filter(|at| before[*at] != after[*at]).collect();
+            let mut torn = after;
+            for at in &differing[differing.len() / 2..] {
+                torn[*at] = before[*at];
             }
             fs::write(&site.object, torn).unwrap();
             let told = format!("{}, half of {}", case.name, pair[0].text);
@@ -144,12 +147,9 @@ fn a_file_that_changed_since_is_refused_by_name() {
         }
     }
     // What no write of the edit touches is another process's, and stays.
-    let new = {
-        site.reset();
-        let fixed = site.fix(IN_PLACE).run();
-        fixed.assert_code(0, "undisturbed");
-        fs::read(&site.object).unwrap()
-    };
+    let new = Site::new(&site.case);
+    new.fix(IN_PLACE).run().assert_code(0, "undisturbed");
+    let new = fs::read(&new.object).unwrap();
     let untouched = old.windows(9).position(|code| code == [0xcc; 9]).expect("filler in the code") + 4;
     let mut changed = killed.clone();
     changed[untouched] ^= 0x55;
@@ -163,8 +163,8 @@ fn a_file_that_changed_since_is_refused_by_name() {
 
 /// A journal that is cut or that does not add up is a payload like any other: nothing is taken back by it.
 #[test]
-fn half_a_journal_is_believed_by_nobody() {
-    if !can_trace("half_a_journal_is_believed_by_nobody") {
+fn a_journal_that_is_not_whole_is_not_believed() {
+    if !can_trace("a_journal_that_is_not_whole_is_not_believed") {
         return;
     }
     let site = interrupted("rung-e-slack-pie");
@@ -181,7 +181,7 @@ fn half_a_journal_is_believed_by_nobody() {
         fs::write(&site.object, &bytes).unwrap();
         let again = site.fix(IN_PLACE).run();
         again.assert_orderly("a damaged journal");
-        assert!(!again.stdout.contains("taken back"), "{}", again.stdout);
+        assert!(!again.stdout.contains("taken back first"), "{}", again.stdout);
         let now = fs::read(&site.object).unwrap();
         assert!(now.ends_with(&bytes[old_len..]), "what stood behind the object is gone");
         assert_eq!(site.loads(), Loads::New);
@@ -194,12 +194,7 @@ fn a_running_program_is_taken_back_in_a_copy() {
         return;
     }
     let site = interrupted("bfd-pie");
-    let new = {
-        let killed = fs::read(&site.object).unwrap();
-        let new = site.edited(IN_PLACE);
-        fs::write(&site.object, killed).unwrap();
-        new
-    };
+    let new = Site::new(&site.case).edited(IN_PLACE);
     let running = Waiting::start(command(&site.object).arg("wait"));
     let fixed = site.fix(IN_PLACE).run();
     running.finish();
@@ -220,12 +215,7 @@ fn the_mode_comes_back_too() {
         return;
     }
     let site = Site::new(&few_cases()[0]);
-    let folder = site.object.parent().unwrap();
-    for path in [folder.parent().unwrap(), folder, &site.object] {
-        give_to_nobody(path);
-    }
-    let copy = folder.with_file_name("program");
-    copy_program(&program(), &copy);
+    let copy = give_site_to_nobody(&site);
     let fix =
         |command: &mut Command| run(command.args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object));
     let mode = || fs::metadata(&site.object).unwrap().mode() & 0o7777;
@@ -243,4 +233,117 @@ fn the_mode_comes_back_too() {
     assert!(fixed.stdout.contains("taken back first"), "{}", fixed.stdout);
     assert_eq!(mode(), 0o4755);
     assert_ne!(Contents::of(&site.object), site.old);
+}
+
+/// The file's maker is not the user whose edit was interrupted, whatever the end of the file says.
+#[test]
+fn a_journal_is_for_one_inode_and_one_user() {
+    let test = "a_journal_is_for_one_inode_and_one_user";
+    if !can_trace(test) {
+        return;
+    }
+    let site = interrupted("rung-e-slack-pie");
+    let killed = fs::read(&site.object).unwrap();
+    // Numbers, hash, signature and mark, and some of the steps.
+    let end = &killed[killed.len() - 150..];
+    let is_kept = |bytes: &[u8], stdout: &str| {
+        assert!(bytes.ends_with(end), "what stood behind the object is gone");
+        assert!(!stdout.contains("taken back first"), "{stdout}");
+        assert!(stdout.contains("note: it ends like a file with a journal"), "{stdout}");
+    };
+    for mode in MODES {
+        let copy = site.object.with_file_name("copy");
+        fs::write(&copy, &killed).unwrap();
+        set_mode(&copy, 0o644);
+        let mut arguments = vec!["fix", "--driver", "/another"];
+        arguments.extend(mode);
+        arguments.push(copy.to_str().unwrap());
+        let fixed = invoke(&arguments);
+        fixed.assert_code(0, "a copy of the file");
+        is_kept(&fs::read(&copy).unwrap(), &fixed.stdout);
+        assert_eq!(fs::metadata(&copy).unwrap().mode() & 0o7777, 0o644);
+        fs::remove_file(copy).unwrap();
+    }
+    // Another user has another key.
+    let state = site.beside("state");
+    let fixed =
+        run(command(program()).args(["fix", "--driver", "/another"]).arg(&site.object).env("XDG_STATE_HOME", state));
+    fixed.assert_code(0, "another user");
+    is_kept(&fs::read(&site.object).unwrap(), &fixed.stdout);
+}
+
+/// Where several names lead to the file it cannot be replaced, and the journal's owner could take it for what it was.
+#[test]
+fn a_strangers_journal_is_not_written_over() {
+    let test = "a_strangers_journal_is_not_written_over";
+    if !can_trace(test) {
+        return;
+    }
+    let site = interrupted("rung-e-slack-pie");
+    let copy = site.object.with_file_name("copy");
+    fs::copy(&site.object, &copy).unwrap();
+    fs::hard_link(&copy, site.beside("second")).unwrap();
+    let before = Snapshot::of(&copy);
+    let refused = invoke(["fix", "--driver", "/another", copy.to_str().unwrap()]);
+    refused.assert_code(2, "several names");
+    assert!(refused.stderr.contains("ends like one with a journal"), "{}", refused.stderr);
+    assert_eq!(Snapshot::of(&copy), before);
+}
+
+/// A build has no home: the key is in its directory, and the next run of that build believes the journal.
+#[test]
+fn a_build_without_a_home_takes_back_too() {
+    let test = "a_build_without_a_home_takes_back_too";
+    if !can_trace(test) {
+        return;
+    }
+    let site = Site::new(&few_cases()[0]);
+    let new = site.edited(IN_PLACE);
+    let build = site.beside("build");
+    fs::create_dir(&build).unwrap();
+    let fix = |inject: &[&str]| {
+        let mut strace = command("strace");
+        strace.args(["-f", "-qq", "-o"]).arg(site.beside("log")).args(inject);
+        strace.args(site.command_but_for_the_object(IN_PLACE)).arg(&site.object);
+        strace.env_remove("XDG_STATE_HOME").env("HOME", "/homeless-shelter").env("NIX_BUILD_TOP", &build);
+        run(&mut strace)
+    };
+    site.reset();
+    assert_eq!(fix(&["-e", "inject=ftruncate:signal=SIGKILL:when=1"]).code, KILLED);
+    assert!(!std::path::Path::new("/homeless-shelter").exists());
+    assert_eq!(fs::metadata(build.join(".cuda-runpath/key")).unwrap().mode() & 0o777, 0o600);
+    let fixed = fix(&[]);
+    fixed.assert_code(0, "the same build");
+    assert!(fixed.stdout.contains("taken back first"), "{}", fixed.stdout);
+    assert_eq!(site.now(), new);
+}
+
+/// Without a journal that can be believed an edit of several writes makes a copy.
+#[test]
+fn without_a_key_the_file_is_replaced() {
+    let test = "without_a_key_the_file_is_replaced";
+    if !require("cc", test) || !require("setpriv", test) {
+        return;
+    }
+    let site = Site::new(&few_cases()[0]);
+    let copy = give_site_to_nobody(&site);
+    let mut fix = as_nobody(&copy);
+    for name in ["XDG_STATE_HOME", "HOME", "TMPDIR"] {
+        fix.env(name, "/dev/null");
+    }
+    let fixed = run(fix.args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object));
+    fixed.assert_code(0, "no key");
+    assert!(fixed.stdout.contains("replaced: no key could be kept"), "{}", fixed.stdout);
+    assert_eq!(site.loads(), Loads::New);
+}
+
+/// Makes everything of a site another user's, and a copy of the program that this user can start.
+fn give_site_to_nobody(site: &Site) -> PathBuf {
+    let folder = site.object.parent().unwrap();
+    for path in [folder.parent().unwrap(), folder, &site.object] {
+        give_to_nobody(path);
+    }
+    let copy = folder.with_file_name("program");
+    copy_program(&program(), &copy);
+    copy
 }

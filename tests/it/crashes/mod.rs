@@ -8,5 +8,6 @@ mod leftovers;
 mod meanwhile;
 mod places;
 mod receipts;
+mod rights;
 mod site;
 mod strace;

@@ -128,6 +128,8 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     ] {
         command.env_remove(name);
     }
+    // Where the program keeps what it signs with.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.env("LC_ALL", "C").stdin(Stdio::null());
     command
 }
