@@ -1,6 +1,7 @@
 //! Which driver libraries an object asks for, by DT_NEEDED, by a name that it can hand to dlopen, or by saying so.
 
 use bstr::{BString, ByteSlice};
+use serde_json::value::RawValue;
 
 use super::libraries::DriverLibraries;
 use super::requests::{self, FoundNames, RequestKind};
@@ -50,7 +51,7 @@ impl Consumer {
             for hit in libraries.in_json.find_overlapping_iter(json) {
                 found.note(Some(hit.pattern().as_usize()), RequestKind::Note);
             }
-            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(json.trim_end_with(|c| c == '\0')).is_ok();
+            let is_json = serde_json::from_slice::<&RawValue>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
         found.look(view, libraries.names(), &libraries.searches, consumer.imports_dlopen);
