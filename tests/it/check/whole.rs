@@ -1,4 +1,4 @@
-//! CRP600 to CRP705: what only shows when everything is looked at, and what cannot be read or was left half done.
+//! CRP600 to CRP707: what only shows when everything is looked at, and what cannot be read or was left half done.
 
 use super::image::{Image, store};
 use super::objects::{
@@ -11,7 +11,7 @@ use crate::elfgen::{Kind, Machine, Spec};
 const LIB: &str = "/lib/libuser.so.1";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [releases(), packages(), objects(), unreadable(), allowlists(), journals()].into_iter().flatten().collect()
+    [releases(), packages(), objects(), unreadable(), allowlists(), journals(), searches()].into_iter().flatten().collect()
 }
 
 fn releases() -> Vec<Case> {
@@ -226,6 +226,21 @@ fn journals() -> Vec<Case> {
         raises("CRP705", "a journal", (LIB, "")).in_image(|image| ends_with(image, b"\ncuda-runpath\0J3")),
         near("CRP705", "a payload").in_image(|image| ends_with(image, b"\ncuda-runpath\0J3\n")),
     ]
+}
+
+fn searches() -> Vec<Case> {
+    vec![
+        raises("CRP707", "a thousand libraries that are nowhere, in three hundred directories", (LIB, ""))
+            .in_image(|image| image.put(LIB, &asks_for_much(1000))),
+        near("CRP707", "a hundred of them").in_image(|image| image.put(LIB, &asks_for_much(100))),
+    ]
+}
+
+/// So many libraries and the driver's, from a path of 301 entries.
+fn asks_for_much(libraries: usize) -> Spec {
+    let directories: String = (0..300).map(|n| format!(":/{n}")).collect();
+    let user = linked().runpath(format!("{DRIVER}{directories}"));
+    (0..libraries).fold(user, |spec, n| spec.needs(&format!("libnone{n}.so")))
 }
 
 fn ends_with(image: &Image, end: &[u8]) {
