@@ -95,10 +95,8 @@ impl Allowlist {
             Row::parse(row).map_err(|what| AllowError::Row { row: number, what })
         });
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
-        let paths = GlobSet::new(rows.iter().map(|row| &row.path)).map_err(|error| AllowError::Row {
-            row: rows.len(),
-            what: error.into(),
-        })?;
+        let paths = GlobSet::new(rows.iter().map(|row| &row.path))
+            .map_err(|error| AllowError::Row { row: rows.len(), what: error.into() })?;
         Ok(Self { rows, paths })
     }
 

@@ -10,7 +10,9 @@ use super::policy::CheckPolicy;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
-use crate::loader::{End, Environment, Hardware, Look, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl};
+use crate::loader::{
+    End, Environment, Hardware, Look, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl,
+};
 use crate::runpath::EntryClass;
 
 /// Everything that judging one object needs.

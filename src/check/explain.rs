@@ -11,7 +11,8 @@ use super::finding::{Finding, Verdict};
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{
-    Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, StepOutcome, StepSource, start,
+    Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, StepOutcome, StepSource,
+    start,
 };
 use crate::runpath::{Directory, EntryClass};
 

@@ -15,6 +15,9 @@ const DEVICE_CODE: [&[u8]; 3] = [b".nv_fatbin", b"__nv_relfatbin", b".cask_resou
 const DLOPEN_OWNER: &str = "FDO";
 const DLOPEN_KIND: u32 = 0x407c_0c0a;
 
+/// A note has a line for each library; what JSON becomes in memory is many times as large.
+const LONGEST_NOTE: usize = 1 << 20;
+
 /// No file name is longer on Linux (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
@@ -79,7 +82,8 @@ impl Consumer {
             for hit in libraries.in_json.find_overlapping_iter(json) {
                 note(&mut found, Some(hit.pattern().as_usize()), RequestKind::Note);
             }
-            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(json.trim_end_with(|c| c == '\0')).is_ok();
+            let is_json = json.len() <= LONGEST_NOTE
+                && serde_json::from_slice::<serde_json::Value>(json.trim_end_with(|c| c == '\0')).is_ok();
             consumer.has_bad_note |= dlopen.is_cut || !is_json;
         }
         let ranges = data_ranges(view).into_iter().flat_map(|range| view.data.within(range));

@@ -50,8 +50,7 @@ pub fn rewrite(view: &ElfView<'_>, note: LdCacheNote, old: Option<&BStr>, new: O
     // A note that was wrong before would be told and dropped next time: one edit is enough.
     let needed: HashSet<&BStr> = view.needed().collect();
     let noted = NotedPath::of(&new_path, &|_| true);
-    let agrees =
-        |(soname, found): &Answers| needed.contains(soname.as_bstr()) && noted.disagreement(found).is_none();
+    let agrees = |(soname, found): &Answers| needed.contains(soname.as_bstr()) && noted.disagreement(found).is_none();
     let wanted = answers.filter(|answers| answers.iter().all(agrees)).map(|answers| descriptor(&answers));
     let target = bytes.get_mut(descriptor_at..descriptor_at.checked_add(descriptor_len)?)?;
     target.fill(0);

@@ -167,7 +167,7 @@ impl Search {
     }
 }
 
-/// How many places may still be looked at: all searches for one process together, whoever asks.
+/// How many places may still be looked at: all searches for one process together.
 #[derive(Debug)]
 pub(crate) struct Patience(Cell<usize>);
 

@@ -9,8 +9,8 @@ use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
 use crate::loader::{
-    Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles, TaggedPath,
-    start,
+    Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles,
+    TaggedPath, start,
 };
 
 /// Paths, and what is there; directories are those of the paths.

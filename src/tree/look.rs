@@ -26,5 +26,9 @@ pub(super) fn look<T>(source: &dyn Source, path: &ImagePath, then: impl FnOnce(S
 
 /// The same for a file that is open already, whatever its first bytes are.
 pub(super) fn seen(file: &SourceFile) -> Seen<'_> {
-    if has_magic(file.bytes()) { Seen::Elf(file, Subject::parse_sparse(file.bytes(), &file.data)) } else { Seen::NotElf }
+    if has_magic(file.bytes()) {
+        Seen::Elf(file, Subject::parse_sparse(file.bytes(), &file.data))
+    } else {
+        Seen::NotElf
+    }
 }

@@ -42,6 +42,7 @@ pub(in crate::check) fn row_expired(list: &Path, number: usize, about: String, r
 
 /// CRP707.
 pub(in crate::check) fn search_cut(facts: &Facts) -> Finding {
-    let case = format!("loads what asks for more than {MOST_PLACES} names and places; what comes after them is not known");
+    let case =
+        format!("loads what asks for more than {MOST_PLACES} names and places; what comes after them is not known");
     Finding::new(&rule::SEARCH_CUT, &facts.shown, "", case)
 }

@@ -241,8 +241,7 @@ impl Asked<'_, '_> {
             .entries()
             .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
         let before: HashSet<&BStr> = before.iter().map(|step| step.written.as_bstr()).collect();
-        compat.any(|entry| !before.contains(entry))
-            || after.iter().any(|step| class(step) == EntryClass::Compat)
+        compat.any(|entry| !before.contains(entry)) || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
 
     /// Whether LD_LIBRARY_PATH, which no search path of an object can overrule, gives the answer.

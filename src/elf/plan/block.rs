@@ -24,7 +24,7 @@ pub(super) struct Block {
 }
 
 /// Up to this size bytes are a part of the plan; what is larger is copied from the file as it is written.
-const LARGE: u64 = 64 * 1024;
+const LARGE: u64 = 4096;
 
 impl Block {
     /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first
@@ -62,7 +62,13 @@ impl Block {
             }
             None => return Err("the first PT_LOAD's distance between address and offset cannot be kept"),
         };
-        Ok(Self { offset: FileOffset::new(offset), address: Address::new(address), parts: Vec::new(), len: 0, writable: false })
+        Ok(Self {
+            offset: FileOffset::new(offset),
+            address: Address::new(address),
+            parts: Vec::new(),
+            len: 0,
+            writable: false,
+        })
     }
 
     /// Adds bytes at the next multiple of an alignment and says where they are.

@@ -11,8 +11,8 @@ use super::draft::Rung;
 use super::layout::Layout;
 use super::new_segment::{entry_behind_table, grow_table};
 use crate::elf::notes::{self, Note};
-use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::ranges::RangeSet;
+use crate::elf::record::{Section, dt, pt, sht};
 use crate::elf::relocations::any_address;
 use crate::elf::units::{Address, Alignment, FileRange, Fits};
 

@@ -55,7 +55,11 @@ pub(super) fn cache_notes(shape: &Shape<'_, '_>) -> Result<Vec<CacheNote>, Verif
                 let range = FileRange::new(FileOffset::new(segment.offset.saturating_add(at)), note.len);
                 let range = range.ok_or(VerifyError::PastEnd { offset: segment.offset, len: segment.file_size })?;
                 if found.len() >= MOST_NOTES {
-                    return Err(broken(10, "there is no more than a handful of resolution cache notes", segment.offset));
+                    return Err(broken(
+                        10,
+                        "there is no more than a handful of resolution cache notes",
+                        segment.offset,
+                    ));
                 }
                 found.push(CacheNote { range, descriptor: note.descriptor, within: at, segment: segment.clone() });
             }
