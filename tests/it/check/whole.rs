@@ -1,4 +1,4 @@
-//! CRP600 to CRP704: what only shows when everything is looked at, and what cannot be read.
+//! CRP600 to CRP707: what only shows when everything is looked at, and what cannot be read or followed.
 
 use super::image::{Image, store};
 use super::objects::{
@@ -11,7 +11,7 @@ use crate::elfgen::{Kind, Machine, Spec};
 const LIB: &str = "/lib/libuser.so.1";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [releases(), packages(), objects(), unreadable(), allowlists()].into_iter().flatten().collect()
+    [releases(), packages(), objects(), unreadable(), allowlists(), endless()].into_iter().flatten().collect()
 }
 
 fn releases() -> Vec<Case> {
@@ -216,6 +216,29 @@ fn allowlists() -> Vec<Case> {
         near("CRP704", "before its date").with(ALLOW).in_image(|image| {
             image.file("/allow.toml", format!("{ROW}until = 9999-12-31\n").as_bytes());
             image.put(LIB, &linked().rpath(DRIVER));
+        }),
+    ]
+}
+
+/// So many names, none of which is there, in so many spellings of one directory.
+fn asking(names: usize, entries: usize) -> Spec {
+    let slashes = |n: usize| (0..13).map(|bit| if n >> bit & 1 == 0 { "/." } else { "//." }).collect::<String>();
+    let path: Vec<String> = (0..entries).map(|n| format!("/opt{}/own", slashes(n))).collect();
+    (0..names).fold(library().runpath(path.join(":")), |spec, n| spec.needs(&format!("libnone{n}.so")))
+}
+
+/// Each of 33 names.
+const MISSING: &str = "CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP707";
+
+fn endless() -> Vec<Case> {
+    vec![
+        raises("CRP707", "hundreds of names in hundreds of places", ("/opt/own/libx.so", "")).finds(MISSING).in_image(
+            |image| {
+                image.put("/opt/own/libx.so", &asking(33, 8192));
+            },
+        ),
+        near("CRP707", "a few").finds("CRP312").in_image(|image| {
+            image.put("/opt/own/libx.so", &asking(1, 8192));
         }),
     ]
 }
