@@ -24,7 +24,7 @@ pub(super) struct Block {
 }
 
 /// Up to this size bytes are a part of the plan; what is larger is copied from the file as it is written.
-const LARGE: u64 = 64 * 1024;
+const LARGE: u64 = 4096;
 
 impl Block {
     /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first

@@ -1,4 +1,5 @@
-//! CRP600 to CRP707: what only shows when everything is looked at, and what cannot be read or was left half done.
+//! CRP600 to CRP707: what only shows when everything is looked at, and what cannot be read or followed,
+//! and what was left half done.
 
 use super::image::{Image, store};
 use super::objects::{
@@ -11,7 +12,10 @@ use crate::elfgen::{Kind, Machine, Spec};
 const LIB: &str = "/lib/libuser.so.1";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [releases(), packages(), objects(), unreadable(), allowlists(), journals(), searches()].into_iter().flatten().collect()
+    [releases(), packages(), objects(), unreadable(), allowlists(), journals(), endless()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn releases() -> Vec<Case> {
@@ -228,21 +232,30 @@ fn journals() -> Vec<Case> {
     ]
 }
 
-fn searches() -> Vec<Case> {
-    vec![
-        raises("CRP707", "a thousand libraries that are nowhere, in three hundred directories", (LIB, ""))
-            .in_image(|image| image.put(LIB, &asks_for_much(1000))),
-        near("CRP707", "a hundred of them").in_image(|image| image.put(LIB, &asks_for_much(100))),
-    ]
-}
-
-/// So many libraries and the driver's, from a path of 301 entries.
-fn asks_for_much(libraries: usize) -> Spec {
-    let directories: String = (0..300).map(|n| format!(":/{n}")).collect();
-    let user = linked().runpath(format!("{DRIVER}{directories}"));
-    (0..libraries).fold(user, |spec, n| spec.needs(&format!("libnone{n}.so")))
-}
-
 fn ends_with(image: &Image, end: &[u8]) {
     image.file(LIB, &[&linked().runpath(DRIVER).build(), end].concat());
+}
+
+/// So many names, none of which is there, in so many spellings of one directory.
+fn asking(names: usize, entries: usize) -> Spec {
+    let slashes = |n: usize| (0..13).map(|bit| if n >> bit & 1 == 0 { "/." } else { "//." }).collect::<String>();
+    let path: Vec<String> = (0..entries).map(|n| format!("/opt{}/own", slashes(n))).collect();
+    (0..names).fold(library().runpath(path.join(":")), |spec, n| spec.needs(&format!("libnone{n}.so")))
+}
+
+fn endless() -> Vec<Case> {
+    vec![
+        raises("CRP707", "names that are nowhere, in thousands of places", ("/opt/own/libx.so", ""))
+            .finds(
+                "CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 \
+                 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 \
+                 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP312 CRP707",
+            )
+            .in_image(|image| {
+                image.put("/opt/own/libx.so", &asking(33, 8192));
+            }),
+        near("CRP707", "a few").finds("CRP312").in_image(|image| {
+            image.put("/opt/own/libx.so", &asking(1, 8192));
+        }),
+    ]
 }
