@@ -222,7 +222,7 @@ fn runs(code: Code, gpu: Capability) -> Runs {
             false => Runs::Family(code.capability),
         },
         CodeKind::Ptx if code.capability.ptx_runs_on(gpu) => Runs::Jit(code.capability),
-        _ => Runs::Not,
+        CodeKind::Cubin | CodeKind::Ptx | CodeKind::LtoIr => Runs::Not,
     }
 }
 

@@ -72,3 +72,17 @@ pub enum FatbinProblem {
     #[error(".nvFatBinSegment has {0} records, but there is no container")]
     NoContainer(usize),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::code::CodeKind;
+
+    #[test]
+    fn the_message_about_a_kind_has_all_that_are_known() {
+        let message = FatbinProblem::Kind { at: 0, kind: 3 }.to_string();
+        for kind in CodeKind::ALL {
+            assert!(message.contains(&format!(" {} (", kind.number())), "{message}: {}", kind.name());
+        }
+    }
+}

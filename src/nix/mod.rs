@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn store_paths_are_found_in_paths() {
-        let path = store_path("/root/nix/store/abc-cuda12.8-x/lib/libx.so".into()).unwrap();
-        assert_eq!(path, "/root/nix/store/abc-cuda12.8-x");
+        let path = store_path("/image/nix/store/abc-cuda12.8-x/lib/libx.so".into()).unwrap();
+        assert_eq!(path, "/image/nix/store/abc-cuda12.8-x");
         assert_eq!((base_name(path), package_name(path)), ("abc-cuda12.8-x".into(), "cuda12.8-x".into()));
         assert_eq!(store_path("/nix/store".into()), None);
         assert_eq!(store_path("/nix/store/".into()), None);

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cuda_runpath::elf::plan::Strategy;
+
+use crate::check::formats::FORMATS;
 use crate::harness;
 
 /// Why an example is not run here.
@@ -353,6 +356,22 @@ fn docs_name_files_that_are_there() {
         }
     }
     assert!(count >= 40, "found only {count} names of files");
+}
+
+/// Each rung, and each format of `check`, has a row of a table.
+#[test]
+fn docs_have_every_rung_and_every_format() {
+    let has_row = |page: &str, word: &str| {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let mut rows = text.lines().filter(|line| line.starts_with("| "));
+        assert!(rows.any(|row| row.contains(&format!("`{word}` |"))), "{page} has no row for {word}");
+    };
+    for strategy in Strategy::ALL.iter().filter(|strategy| **strategy != Strategy::TagOnly) {
+        has_row("docs/editing.md", strategy.name());
+    }
+    for format in FORMATS {
+        has_row("docs/check.md", format);
+    }
 }
 
 /// Each hook, and each variable by which a package turns one off.

@@ -81,3 +81,16 @@ pub fn plan(view: &ElfView<'_>, change: &Change, atomicity: Atomicity) -> Result
     }
     Err(PlanError::NoPlace(attempts))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_has_every_strategy_that_places_a_string() {
+        for strategy in Strategy::ALL {
+            let has_a_row = LADDER.iter().any(|(rung, _)| rung == strategy);
+            assert_eq!(has_a_row, *strategy != Strategy::TagOnly, "{}", strategy.name());
+        }
+    }
+}

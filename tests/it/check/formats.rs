@@ -13,6 +13,15 @@ use crate::harness::{Run, Tree, binary, command, expect, invoke, program, requir
 
 pub(crate) const FORMATS: [&str; 5] = ["human", "json", "sarif", "junit", "github"];
 
+#[test]
+fn every_format_is_tested() {
+    let help = invoke(["check", "--help"]).stdout;
+    let (_, help) = help.split_once("--format <FORMAT>").unwrap();
+    let (_, values) = help.split_once("[possible values: ").unwrap();
+    let (values, _) = values.split_once(']').unwrap();
+    assert_eq!(values.split(", ").collect::<Vec<_>>(), FORMATS);
+}
+
 /// Documents of many runs, to be validated together: starting Python takes longer than a check.
 struct Documents {
     tree: Tree,

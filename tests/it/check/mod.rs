@@ -5,7 +5,7 @@ mod bad_input;
 mod commands;
 mod compat;
 mod entries;
-mod formats;
+pub(crate) mod formats;
 mod gpu;
 mod image;
 mod inputs;

@@ -11,7 +11,8 @@ use crate::harness::{Contents, MODES, Run, for_all, long};
 /// directory, removing the old file. What is lost by that is told in a note.
 fn is_dispensable(call: &Call) -> bool {
     let opens_a_directory = call.name.starts_with("open") && !call.text.contains("object");
-    if asks_what_an_argument_is(call) || looks_for_the_key(call) {
+    // Where one place of the key cannot be used the next one is.
+    if asks_what_an_argument_is(call) || call.is_of_the_key {
         return true;
     }
     let of_replacing = ["ioctl", "lseek", "flistxattr", "renameat2", "unlink", "fsync"];
@@ -30,14 +31,6 @@ fn costs_something(call: &Call) -> bool {
 /// The walk asks again.
 fn asks_what_an_argument_is(call: &Call) -> bool {
     call.name == "statx" && call.text.contains("object") && !call.text.contains("NOFOLLOW")
-}
-
-/// What a journal is signed with has several places; where one cannot be used the next one is.
-fn looks_for_the_key(call: &Call) -> bool {
-    let of_its_directory = call.name == "fstat" && call.text.contains("S_IFDIR|0700");
-    let of_its_bytes = (call.name == "statx" && call.text.contains("stx_mode=S_IFREG|0600, stx_size=32,"))
-        || (call.name == "pread64" && call.text.ends_with(", 32, 0) = 32"));
-    of_its_directory || of_its_bytes || call.text.contains("/cuda-runpath\"") || call.text.contains("\"key\"")
 }
 
 /// The failure is named: the file, what was tried, what the system said.
@@ -190,7 +183,7 @@ fn refuse(case: &Case, mode: &[&str], (name, errno, said): (&str, &str, &str)) -
     site.reset();
     let fix = site.fix(mode);
     let mut other_ways = 0;
-    let is_of_the_object = |call: &&Call| !asks_what_an_argument_is(call) && !looks_for_the_key(call);
+    let is_of_the_object = |call: &&Call| !asks_what_an_argument_is(call) && !call.is_of_the_key;
     for call in fix.calls(&site.object).1.iter().filter(|call| call.name == name).filter(is_of_the_object) {
         site.reset();
         let run = fix.run_with(&[call.inject(&format!("error={errno}"))]);

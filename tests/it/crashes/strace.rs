@@ -1,6 +1,6 @@
 //! Runs the program under strace, which makes a chosen system call fail, end in a signal or stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +23,8 @@ pub(super) struct Call {
     pub(super) nth: usize,
     /// As strace prints it.
     pub(super) text: String,
+    /// Whether it is about what journals are signed with, by a path or by a descriptor.
+    pub(super) is_of_the_key: bool,
 }
 
 impl Call {
@@ -117,13 +119,27 @@ impl Traced {
         let name = format!("\"{}\"", file.display());
         let mut counts = BTreeMap::new();
         let mut calls = Vec::new();
+        let mut of_the_key = BTreeSet::new();
         for line in log.lines() {
             let text = line.split_once(' ').map_or("", |(_, text)| text.trim_start());
-            let Some((name, _)) = text.split_once('(').filter(|(name, _)| !name.contains(['+', '-', '<'])) else {
+            let Some((name, arguments)) = text.split_once('(').filter(|(name, _)| !name.contains(['+', '-', '<']))
+            else {
                 continue;
             };
             let nth = counts.entry(name.to_owned()).and_modify(|count| *count += 1).or_insert(1);
-            calls.push(Call { name: name.to_owned(), nth: *nth, text: text.to_owned() });
+            let descriptor = arguments.split([',', ')']).next().unwrap_or_default();
+            let places = ["/cuda-runpath\"", "/.cuda-runpath-key-"];
+            let is_of_the_key = of_the_key.contains(descriptor) || places.iter().any(|place| arguments.contains(place));
+            if name.starts_with("open")
+                && let Some((_, opened)) = text.rsplit_once(" = ")
+            {
+                // The kernel gives the number of a closed descriptor to the next file.
+                match is_of_the_key {
+                    true => of_the_key.insert(opened.to_owned()),
+                    false => of_the_key.remove(opened),
+                };
+            }
+            calls.push(Call { name: name.to_owned(), nth: *nth, text: text.to_owned(), is_of_the_key });
         }
         let is_about_the_file = |call: &Call| {
             let streams = call.text.contains("TCGETS") || (call.name == "mmap" && call.text.contains("MAP_ANONYMOUS"));
