@@ -8,11 +8,12 @@
 # Run: benches/same.sh [--quick] OLD NEW TREE...
 #   OLD, NEW  two programs
 #   TREE      a folder; nothing in it is written. `fix` edits copies, of ELF files of up to 64 MiB, 600 MB for a tree.
-#             A tree with more than 500 MB of ELF files gets fewer commands.
+#             A tree with more than 500 MB of ELF files gets fewer commands. How many files no copy was made of is
+#             said on standard error: what a build does to those is not seen.
 #             A folder with a file scenes.jsonl holds recorded calls instead, each with a tree of its own: lines of
 #             {"arguments": [...], "folder": DIR, "environment": {...}, "texts": [...], "tree": NAME}, where @TREE@
 #             stands for the copy of trees/NAME, also in its links and in the files that "texts" lists.
-#   --quick   a choice of the commands, of the files for `explain` and of the recorded calls
+#   --quick   a choice of the commands, of the files for `explain` and of the recorded calls; copies of 150 MB for a tree
 #   Environment: JOBS: pairs of runs at a time (default 2). TMPDIR: where the copies go; up to 2 GB. A file system in
 #   memory is much faster, since `fix` waits for the disk after each file.
 # Exit code: 0 no differences, 1 differences, each of which is a line on standard output, 2 wrong usage, or stopped.
@@ -774,7 +775,7 @@ def read_only(work, scope):
 
 def copied(scope):
     """The files that `fix` edits copies of: the same at each time, from all parts of the tree."""
-    sizes = {}
+    sizes, left_out = {}, 0
     for folder, _, files in os.walk(scope.tree):
         for name in files:
             path = os.path.join(folder, name)
@@ -782,11 +783,12 @@ def copied(scope):
             if not stat.S_ISREG(state.st_mode):
                 continue
             if state.st_size > 4096:
-                if state.st_size > LARGEST_COPY:
-                    continue
                 with open(path, "rb") as file:
                     if file.read(4) != b"\x7fELF":
                         continue
+                if state.st_size > LARGEST_COPY:
+                    left_out += 1
+                    continue
             sizes[path] = state.st_blocks * 512
     taken, total = set(), 0
     limit = ALL_COPIES // 4 if QUICK else ALL_COPIES
@@ -794,6 +796,9 @@ def copied(scope):
         if total + sizes[path] <= limit:
             taken.add(path)
             total += sizes[path]
+    left_out += len(sizes) - len(taken)
+    if left_out:
+        print(f"{scope.tree}: `fix` edits copies of {len(taken)} files; {left_out} are not looked at", file=sys.stderr)
     return taken
 
 
