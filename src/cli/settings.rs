@@ -134,14 +134,10 @@ pub(super) fn shows_progress(global: &Global) -> bool {
 pub(super) fn store(given: &[PathBuf]) -> Store {
     let root = std::env::var_os("NIX_STORE").filter(|root| !root.is_empty());
     let root = PathBuf::from(root.unwrap_or_else(|| "/nix/store".into()));
-    let root = root.canonicalize().unwrap_or(root);
     // nix-shell sets the same variables, and its outputs can be finished store paths.
     let in_build = std::env::var_os("NIX_BUILD_TOP").is_some() && std::env::var_os("IN_NIX_SHELL").is_none();
     let outputs = if in_build { [given, &outputs()].concat() } else { Vec::new() };
-    let outputs = outputs.into_iter().map(|output| output.canonicalize().unwrap_or(output));
-    // An output is a store path: not the store, nothing above it, nothing inside another path.
-    let is_store_path = |output: &PathBuf| output.parent() == Some(&root);
-    Store { outputs: outputs.filter(is_store_path).collect(), root }
+    Store::new(root, &outputs)
 }
 
 /// The outputs' names are in `$outputs`, or with `__structuredAttrs` in the attributes file; each name is a variable.

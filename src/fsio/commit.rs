@@ -1,12 +1,11 @@
 //! Carrying out a verified plan: in place or by replacing the file, and back again when anything is wrong.
 
-use rustix::fs::{AtFlags, CWD};
-
 use super::edit::{Committed, Durability, EditError, How, Remark, WriteMode, check_size_limit};
 use super::error::FileError;
 use super::in_place::{Terms, Writable};
 use super::journal::Journal;
 use super::map::{self, Opened};
+use super::store::Admitted;
 use super::undo::Undo;
 use super::writes::Writes;
 use super::{in_place, replace};
@@ -18,7 +17,8 @@ use crate::elf::verify::Verified;
 ///
 /// # Errors
 /// [`EditError`]; the file has its old bytes then, and no temporary file is left.
-pub(crate) fn commit(mut opened: Opened, verified: &Verified, mode: WriteMode) -> Result<Committed, EditError> {
+pub(crate) fn commit(admitted: Admitted, verified: &Verified, mode: WriteMode) -> Result<Committed, EditError> {
+    let mut opened = admitted.into_opened();
     let plan = verified.plan();
     check_size_limit(plan.new_len)?;
     let writes = Writes::of(verified);
@@ -112,8 +112,8 @@ fn in_place_or_replace(
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
-    let opened = take_back(opened)?;
+pub(crate) fn revert(admitted: Admitted, undo: &Undo) -> Result<(), EditError> {
+    let opened = take_back(admitted)?;
     if opened.identity.len != undo.new_len {
         return Err(EditError::NotAsReceipt("its size differs"));
     }
@@ -144,21 +144,21 @@ pub(crate) fn revert(opened: Opened, undo: &Undo) -> Result<(), EditError> {
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn take_back(mut opened: Opened) -> Result<Opened, EditError> {
+pub(crate) fn take_back(admitted: Admitted) -> Result<Opened, EditError> {
+    let mut opened = admitted.into_opened();
     while let Some(journal) = Journal::behind(opened.bytes()) {
         if !journal.explains_file(opened.bytes()) {
             return Err(EditError::InterruptedThenChanged);
         }
-        let path = opened.path.clone();
+        let (spot, path) = (opened.spot.clone(), opened.path.clone());
         let patches = journal.patches_back();
         let writes = Writes::back(&patches, journal.old_len);
         // The journal that is there serves until the end.
         let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: false };
         opened.identity.mode = (opened.identity.mode & !0o7777) | journal.mode;
         write_back(opened, writes, terms)?;
-        rustix::fs::utimensat(CWD, &path, &in_place::times(journal.modified), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| FileError::new(&path, "set its time", e))?;
-        opened = map::open(&path)?;
+        spot.set_times(&in_place::times(journal.modified)).map_err(|e| FileError::new(&path, "set its time", e))?;
+        opened = map::open(spot, &path)?;
     }
     Ok(opened)
 }

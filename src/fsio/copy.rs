@@ -1,17 +1,22 @@
 //! Copies that share or skip what they can: reflinks and holes; links stay links.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
 use super::limits::size_limit;
 use super::store::{Store, StoreRefusal};
+use super::sysroot::Sysroot;
 
 /// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.
 pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Result<()> {
@@ -111,91 +116,154 @@ pub(crate) enum CopyError {
     Inside(PathBuf),
 }
 
-/// Makes the directory that a copy goes into and says whether it is fit for one.
+/// Makes the directory that a copy goes into, new or empty, outside of what is copied.
 ///
 /// # Errors
 /// [`CopyError`] when something is there already or the copy would contain itself.
-pub(crate) fn prepare_target(source: &Path, target: &Path, store: &Store) -> Result<(), CopyError> {
+pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> Result<Arc<Dir>, CopyError> {
     let error = |action, error| FileError::new(target, action, error);
-    let canonical = canonical_future(target).map_err(|e| error("resolve it", e))?;
-    if canonical.starts_with(source) {
+    let mut path = target;
+    let (above, text) = loop {
+        match Sysroot::host().reach_directory(path) {
+            Ok(reached) => break reached,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                path = path.parent().ok_or_else(|| error("resolve it", missing))?;
+            }
+            Err(occupied) if occupied.kind() == io::ErrorKind::NotADirectory => {
+                return Err(CopyError::Occupied(target.to_owned()));
+            }
+            Err(other) => return Err(error("resolve it", other).into()),
+        }
+    };
+    let missing = target.strip_prefix(path).map_err(|e| error("resolve it", io::Error::other(e)))?;
+    let names: Vec<&OsStr> = missing.iter().collect();
+    if let Some((original, None)) = source.held()
+        && above.is_in(original).map_err(|e| error("resolve it", e))?
+    {
         return Err(CopyError::Inside(target.to_owned()));
     }
-    store.check(&canonical)?;
-    match std::fs::read_dir(target) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(CopyError::Occupied(target.to_owned())),
-        },
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-            Ok(std::fs::create_dir_all(target).map_err(|e| error("make the directory", e))?)
-        }
-        Err(_) => Err(CopyError::Occupied(target.to_owned())),
+    let Some((first, _)) = names.split_first() else {
+        store.check_directory(&above)?;
+        let is_empty = above.names().is_ok_and(|names| names.is_empty());
+        return if is_empty { Ok(above) } else { Err(CopyError::Occupied(target.to_owned())) };
+    };
+    if names.contains(&OsStr::new("..")) {
+        // What is above a directory that is not there yet is no place.
+        return Err(error("resolve it", Errno::NOENT.into()).into());
     }
+    store.check_future(&above, first, &text.join(missing))?;
+    let mut directory = above;
+    for name in names {
+        directory = Arc::new(directory.make(name).map_err(|e| error("make the directory", e))?);
+    }
+    Ok(directory)
 }
 
-/// The canonical path that a file will have once the directories that are still missing are made.
-fn canonical_future(path: &Path) -> io::Result<PathBuf> {
-    let absolute = std::path::absolute(path)?;
-    for existing in absolute.ancestors() {
-        if let Ok(canonical) = existing.canonicalize() {
-            let missing = absolute.strip_prefix(existing).map_err(io::Error::other)?;
-            return Ok(if missing.as_os_str().is_empty() { canonical } else { canonical.join(missing) });
-        }
-    }
-    Ok(absolute)
-}
+/// Symbolic links of a copy, with what they point to.
+pub(crate) type Links = Vec<(PathBuf, PathBuf)>;
 
-/// The names that were copied already, by inode, so that hard links stay hard links.
-pub(crate) type FirstNames = HashMap<(u64, u64), PathBuf>;
-
-/// Copies one entry of a tree: symbolic links as links, hard links as hard links, modes and times kept; directories of
-/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a
-/// symbolic link points to.
+/// Copies what is held into a directory, both by their descriptors: symbolic links as links, hard links as hard links,
+/// modes and times kept; directories of the copy are writable by their owner, as edits need. Sockets, devices and FIFOs
+/// are left out. The paths are for reports.
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
-pub(crate) fn copy_entry(
-    source: &Path,
-    copy: &Path,
-    first_names: &mut FirstNames,
-) -> Result<Option<PathBuf>, FileError> {
-    let meta = std::fs::symlink_metadata(source).map_err(|e| FileError::new(source, "read its attributes", e))?;
-    let wrote = |action, e: io::Error| FileError::new(copy, action, e);
-    if meta.is_dir() {
-        std::fs::create_dir(copy).map_err(|e| wrote("make the directory", e))?;
-        let mode = Mode::from_raw_mode((meta.mode() & 0o7777) | 0o700);
-        rustix::fs::chmod(copy, mode).map_err(|e| wrote("set its mode", e.into()))?;
-    } else if meta.file_type().is_symlink() {
-        let points_to = std::fs::read_link(source).map_err(|e| FileError::new(source, "read the link", e))?;
-        std::os::unix::fs::symlink(&points_to, copy).map_err(|e| wrote("make the link", e))?;
-        return Ok(Some(points_to));
-    } else if meta.is_file() {
-        let inode = (meta.dev(), meta.ino());
-        match first_names.get(&inode) {
-            Some(first) => std::fs::hard_link(first, copy).map_err(|e| wrote("make the link", e))?,
-            None => copy_file(source, copy)?,
+pub(crate) fn copy_held(
+    (source, original): (&Anchor, &Path),
+    (target, copy): (Arc<Dir>, &Path),
+) -> Result<(Anchor, Links), FileError> {
+    match source.held() {
+        Some((from, None)) => {
+            let mut copier =
+                Copier { original, copy, first_names: HashMap::new(), left: vec![PathBuf::new()], links: Vec::new() };
+            while let Some(below) = copier.left.pop() {
+                copier.copy_directory(from, &target, &below)?;
+            }
+            Ok((Anchor::directory(target), copier.links))
         }
-        if meta.nlink() > 1 {
-            first_names.entry(inode).or_insert_with(|| copy.to_owned());
+        Some((_, Some(spot))) => {
+            let to = Spot::new(target, spot.name());
+            copy_file((spot, original), (&to, copy))?;
+            Ok((Anchor::file(to), Vec::new()))
         }
+        None => Err(FileError::new(original, "copy it", io::Error::other("neither a regular file nor a directory"))),
     }
-    Ok(None)
+}
+
+/// A copy of a tree that is being made.
+struct Copier<'c> {
+    original: &'c Path,
+    copy: &'c Path,
+    /// The names that were copied already, by inode, so that hard links stay hard links.
+    first_names: HashMap<(u64, u64), PathBuf>,
+    /// Directories that are made and empty.
+    left: Vec<PathBuf>,
+    links: Links,
+}
+
+impl Copier<'_> {
+    fn copy_directory(&mut self, from: &Arc<Dir>, to: &Arc<Dir>, below: &Path) -> Result<(), FileError> {
+        let (original, copy) = (self.original.join(below), self.copy.join(below));
+        let open = |dir: &Dir, path: &Path| {
+            dir.below(below.as_os_str().as_bytes()).map(Arc::new).map_err(|e| FileError::new(path, "open it", e))
+        };
+        let (source, target) = (open(from, &original)?, open(to, &copy)?);
+        let mut names = source.names().map_err(|e| FileError::new(&original, "read it", e))?;
+        names.sort();
+        for name in names {
+            let below = below.join(&name);
+            self.copy_entry(&Spot::new(Arc::clone(&source), &name), &Spot::new(Arc::clone(&target), &name), to, below)?;
+        }
+        Ok(())
+    }
+
+    fn copy_entry(&mut self, source: &Spot, target: &Spot, to: &Arc<Dir>, below: PathBuf) -> Result<(), FileError> {
+        let (original, copy) = (self.original.join(&below), self.copy.join(&below));
+        let found = source.identity().map_err(|e| FileError::new(&original, "read its attributes", e))?;
+        let wrote = |action, e: io::Error| FileError::new(&copy, action, e);
+        match FileType::from_raw_mode(found.mode) {
+            FileType::Directory => {
+                let made = target.directory().make(target.name()).map_err(|e| wrote("make the directory", e))?;
+                let mode = Mode::from_raw_mode((found.mode & 0o7777) | 0o700);
+                let listed = made.listed(b"").map_err(|e| wrote("set its mode", e))?;
+                rustix::fs::fchmod(listed, mode).map_err(|e| wrote("set its mode", e.into()))?;
+                self.left.push(below);
+            }
+            FileType::Symlink => {
+                let points_to = source.link().map_err(|e| FileError::new(&original, "read the link", e))?;
+                target.make_link(&points_to).map_err(|e| wrote("make the link", e))?;
+                self.links.push((copy, points_to));
+            }
+            FileType::RegularFile => {
+                match self.first_names.get(&found.inode) {
+                    Some(first) => {
+                        let first = spot_below(to, first.as_os_str().as_bytes());
+                        let made = first.and_then(|first| first.link_to(target));
+                        made.map_err(|e| wrote("make the link", e))?;
+                    }
+                    None => copy_file((source, &original), (target, &copy))?,
+                }
+                if found.links > 1 {
+                    self.first_names.entry(found.inode).or_insert(below);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Copies one file with its mode and times.
-///
-/// # Errors
-/// [`FileError`] names the side that failed.
-pub(crate) fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
-    let from = File::open(source).map_err(|e| FileError::new(source, "open it", e))?;
-    let meta = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
+fn copy_file((source, original): (&Spot, &Path), (target, copy): (&Spot, &Path)) -> Result<(), FileError> {
+    let from = source.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(original, "open it", e))?;
+    let meta = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if size_limit().is_some_and(|limit| meta.len() > limit) {
         // The write would kill the process with SIGXFSZ.
         return Err(wrote("write it", Errno::FBIG.into()));
     }
-    let to = File::options().read(true).write(true).create_new(true).open(copy).map_err(|e| wrote("make it", e))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let to = target.open(flags, Mode::from_raw_mode(0o666)).map_err(|e| wrote("make it", e.into()))?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
     let mode = Mode::from_raw_mode(meta.mode() & 0o7777);
     rustix::fs::fchmod(&to, mode).map_err(|e| wrote("set its mode", e.into()))?;

@@ -4,6 +4,8 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::{Statx, makedev};
+
 /// Which file, and in which state: enough to notice that another process changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -49,6 +51,21 @@ impl From<Metadata> for Identity {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
             links: meta.nlink(),
+        }
+    }
+}
+
+impl From<Statx> for Identity {
+    fn from(stat: Statx) -> Self {
+        let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
+        Self {
+            inode: (makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino),
+            len: stat.stx_size,
+            modified: time(stat.stx_mtime),
+            changed: time(stat.stx_ctime),
+            mode: u32::from(stat.stx_mode),
+            owner: (stat.stx_uid, stat.stx_gid),
+            links: u64::from(stat.stx_nlink),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::dir::Spot;
 use super::edit::{Committed, Durability, EditError, How, Remark, check_size_limit};
 use super::error::FileError;
 use super::identity::Identity;
@@ -80,8 +81,17 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Re
     opened.unmap();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
-    let mut edit =
-        Edit { path: &opened.path, file: &file, old, writes, journal, begun: 0, reach: old.len, is_final: false };
+    let mut edit = Edit {
+        path: &opened.path,
+        spot: &opened.spot,
+        file: &file,
+        old,
+        writes,
+        journal,
+        begun: 0,
+        reach: old.len,
+        is_final: false,
+    };
     let now = match edit.carry_out(&behind, &expected, terms.durability) {
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
@@ -97,6 +107,7 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Re
 /// An edit, and how far it has come.
 struct Edit<'e> {
     path: &'e Path,
+    spot: &'e Spot,
     file: &'e File,
     old: Identity,
     writes: Writes<'e>,
@@ -134,6 +145,8 @@ impl Edit<'_> {
             self.reach = self.reach.max(end);
             write_patch(self.path, "write it", self.file, self.file, patch)?;
         }
+        // Of an edit that another process's file took the name from, nothing is there: cutting it off would make it final.
+        self.expect_name()?;
         if self.reach != self.writes.new_len() {
             if is_synced {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
@@ -150,6 +163,7 @@ impl Edit<'_> {
         if is_synced {
             self.file.sync_all().map_err(|e| self.failed("sync it", e))?;
         }
+        self.expect_name()?;
         if now.len == self.reach { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
     }
 
@@ -160,6 +174,15 @@ impl Edit<'_> {
     fn expect_len(&self) -> Result<(), EditError> {
         let now = self.file.metadata().map_err(|e| self.failed("read its attributes", e))?;
         if now.len() == self.reach { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    /// Another process may have put another file there: the edit would be in one without a name.
+    fn expect_name(&self) -> Result<(), EditError> {
+        match self.spot.identity() {
+            Ok(now) if now.inode == self.old.inode => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed("read its attributes", error)),
+            _ => Err(EditError::ChangedMeanwhile),
+        }
     }
 
     /// Another process may have written since the last look; what it wrote must not be overwritten.
@@ -214,8 +237,7 @@ fn check_mode_can_be_kept(opened: &Opened) -> Result<(), EditError> {
 }
 
 fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWritten> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || rustix::fs::open(&opened.path, flags, Mode::empty()).map(File::from);
+    let open = || opened.spot.open(OFlags::RDWR, Mode::empty());
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,

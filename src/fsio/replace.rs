@@ -1,21 +1,21 @@
 //! A patched copy in the same directory takes the file's name in one step.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Gid, Mode, RenameFlags, Uid};
+use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
 
 use super::copy::copy_contents;
+use super::dir::Spot;
 use super::edit::{Committed, Durability, EditError, How, Remark};
 use super::error::FileError;
 use super::identity::Identity;
 use super::map::Opened;
+use super::temporary::Temporary;
 use super::writes::{Writes, check_unchanged, read_back, write_patch};
 
 /// Why the file could not be replaced.
@@ -46,7 +46,7 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
     let prepared = writes.prepare(opened)?;
     let temporary = copy_beside(opened)?;
-    let copy = temporary.as_file();
+    let copy = &temporary.file;
     for patch in writes.patches() {
         write_patch(path, "write its copy", &opened.file, copy, patch)?;
     }
@@ -60,79 +60,59 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
 }
 
-/// What this program's temporary files are called, in front of six letters and digits.
-const PREFIX: &str = ".cuda-runpath-";
-
-/// Whether a name is that of a temporary file: of a run that is at work, or of one that was killed.
-#[must_use]
-pub(crate) fn is_temporary(name: &OsStr) -> bool {
-    let random = name.as_bytes().strip_prefix(PREFIX.as_bytes());
-    random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
-}
-
 /// The file again, under a temporary name in the same directory. It goes with the value.
-fn copy_beside(opened: &Opened) -> Result<NamedTempFile, NotReplaced> {
+fn copy_beside(opened: &Opened) -> Result<Temporary, NotReplaced> {
     let path = opened.path.as_path();
-    let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(6).tempfile_in(directory_of(path));
+    let made = Temporary::beside(&opened.spot);
     let temporary = made.map_err(|error| make_failure(path, "make a temporary file beside it", error))?;
-    own(opened, temporary.as_file())?;
-    let copied = copy_contents(&opened.file, temporary.as_file(), opened.identity.len);
+    own(opened, &temporary.file)?;
+    let copied = copy_contents(&opened.file, &temporary.file, opened.identity.len);
     copied.map_err(|e| FileError::new(path, "copy it", e))?;
     Ok(temporary)
 }
 
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Vec<Remark>, NotReplaced> {
+fn take_name(opened: &Opened, mut temporary: Temporary, durability: Durability) -> Result<Vec<Remark>, NotReplaced> {
     const ACTION: &str = "rename its copy";
-    let path = opened.path.as_path();
+    let (path, spot) = (opened.path.as_path(), &opened.spot);
     if durability == Durability::Synced {
-        temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
+        temporary.file.sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
     }
     check_unchanged(opened, &opened.file)?;
-    check_same_name(opened, path)?;
+    check_same_name(opened, spot)?;
     let mut notes = Vec::new();
     // Changing places shows afterwards what stood there at the last moment.
-    match exchange(temporary.path(), path) {
+    match temporary.spot.exchange(spot) {
         Ok(()) => {
-            if let Err(error) = check_same_name(opened, temporary.path()) {
-                return Err(give_back(path, temporary, error).into());
+            if let Err(error) = check_same_name(opened, &temporary.spot) {
+                return Err(give_back(opened, temporary, error).into());
             }
-            let name = temporary.path().to_owned();
-            if temporary.close().is_err() {
+            let name = path.with_file_name(temporary.spot.name());
+            if temporary.remove().is_err() {
                 notes.push(Remark::OldFileLeft(name));
             }
         }
         Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
         // Not every file system can do that, and on some it needs room for one more copy.
         Err(_) => {
-            temporary.persist(path).map_err(|failed| make_failure(path, ACTION, failed.error))?;
+            temporary.rename(spot).map_err(|error| make_failure(path, ACTION, error.into()))?;
         }
     }
     // The edit is made; that it may not survive a power cut is told, not called a failure.
-    let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-    if durability == Durability::Synced && sync().is_err() {
+    if durability == Durability::Synced && spot.directory().sync().is_err() {
         notes.push(Remark::NotSynced);
     }
     Ok(notes)
 }
 
-fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
-}
-
 /// Another process's file stands under the temporary name: it must not go with that.
-fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> EditError {
-    let Err(restore) = exchange(temporary.path(), path) else { return error };
-    temporary.disable_cleanup(true);
-    EditError::Displaced { at: temporary.path().to_owned(), restore: restore.into() }
+fn give_back(opened: &Opened, mut temporary: Temporary, error: EditError) -> EditError {
+    let Err(restore) = temporary.spot.exchange(&opened.spot) else { return error };
+    temporary.keep();
+    EditError::Displaced { at: opened.path.with_file_name(temporary.spot.name()), restore: restore.into() }
 }
 
 fn make_failure(path: &Path, action: &'static str, error: io::Error) -> NotReplaced {
-    // `tempfile` puts the system's error number into an error of its own.
     let refused = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let error = FileError::new(path, action, error);
     if refused { NotReplaced::NoDirectory(error) } else { error.into() }
@@ -184,8 +164,7 @@ fn keep_attributes(opened: &Opened, copy: &File) -> Result<Vec<Remark>, FileErro
 }
 
 /// A process that put another file there meanwhile, or wrote to this one, must not lose it.
-fn check_same_name(opened: &Opened, name: &Path) -> Result<(), EditError> {
-    let now = std::fs::symlink_metadata(name);
-    let now = Identity::from(now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?);
+fn check_same_name(opened: &Opened, name: &Spot) -> Result<(), EditError> {
+    let now = name.identity().map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
     if opened.identity.same_contents(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
 }
