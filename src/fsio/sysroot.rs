@@ -1,4 +1,5 @@
-//! Two names of one file: the path that a program in an image sees, and the one to give to the kernel of this machine.
+//! What `/` stands for, and how a path is gone from there: by descriptors, so that no link leads out of an image, also when
+//! it is put in the way meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -135,7 +136,7 @@ impl Sysroot {
     /// # Errors
     /// What the system says; a link is not followed.
     pub(crate) fn spot(&self, path: &ImagePath) -> io::Result<Spot> {
-        self.without_links(path, |root, path| spot_below(root, path))
+        self.without_links(path, spot_below)
     }
 
     /// Opens the directory at a path without symbolic links, to list it or to look at it.

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -36,7 +36,6 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("tempfile", &["fsio"]),
     ("rustix", &["fsio"]),
     ("rayon", &["tree"]),
-    ("walkdir", &["tree"]),
     ("goblin", &["elf"]),
     ("object", &["elf"]),
     ("lz4_flex", &["cuda"]),
