@@ -1,7 +1,8 @@
 //! Which part of which file system an open file is, whatever is mounted where: one file has one such place.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -24,13 +25,22 @@ impl Part {
     }
 }
 
+/// Bytes of the system's table of mounts; a hundred thousand have fewer.
+const LARGEST_TABLE: u64 = 64 << 20;
+
+/// What the system calls an open file or directory.
+pub(super) fn name_of(file: &impl AsFd) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).ok()
+}
+
 /// The place of an open file or directory. `None` where the system does not tell: without `/proc`, before Linux 5.8, or in
 /// another mount namespace.
 pub(super) fn part_of(file: impl AsFd) -> Option<Part> {
     let mount = Whereabouts::of(file.as_fd()).ok()?.mount?;
-    let table = fs::read("/proc/self/mountinfo").ok()?;
+    let mut table = Vec::new();
+    File::open("/proc/self/mountinfo").ok()?.take(LARGEST_TABLE).read_to_end(&mut table).ok()?;
     let line = table.split(|byte| *byte == b'\n').find_map(|line| Line::of(line).filter(|line| line.mount == mount))?;
-    let name = fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).ok()?;
+    let name = name_of(&file)?;
     let below = name.strip_prefix(&line.point).ok()?;
     // A file that is a mount by itself has nothing below that.
     let path = if below.as_os_str().is_empty() { line.root } else { line.root.join(below) };

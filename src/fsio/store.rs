@@ -226,7 +226,21 @@ impl HeldStore {
 
     /// What the system's own names say, where one cannot climb.
     fn by_text(&self, directory: &Dir) -> Standing {
-        self.part_of(directory).unwrap_or(Standing::Outside)
+        self.part_of(directory).unwrap_or_else(|| {
+            let names = mounts::name_of(directory).zip(mounts::name_of(&*self.directory));
+            let below = names.and_then(|(name, store)| name.strip_prefix(store).ok().map(Path::to_owned));
+            self.standing_below(below.as_deref())
+        })
+    }
+
+    /// What a path from the store on says; `None` for one that does not lie below it.
+    fn standing_below(&self, below: Option<&Path>) -> Standing {
+        match below.map(|below| below.iter().next()) {
+            None => Standing::Outside,
+            Some(None) => Standing::Store,
+            Some(Some(name)) if self.is_output(name) => Standing::Output,
+            Some(Some(_)) => Standing::Finished,
+        }
     }
 
     /// For a file that is mounted by itself: where it is.
@@ -238,13 +252,7 @@ impl HeldStore {
     /// Where it is by its place in its file system; `None` where the system does not tell.
     fn part_of(&self, file: impl AsFd) -> Option<Standing> {
         let own = mounts::part_of(file)?;
-        let below = own.below(self.part.as_ref()?);
-        Some(match below.map(|below| below.components().next().map(|name| name.as_os_str().to_owned())) {
-            None => Standing::Outside,
-            Some(None) => Standing::Store,
-            Some(Some(name)) if self.is_output(&name) => Standing::Output,
-            Some(Some(_)) => Standing::Finished,
-        })
+        Some(self.standing_below(own.below(self.part.as_ref()?)))
     }
 }
 

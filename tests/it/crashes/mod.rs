@@ -10,3 +10,4 @@ mod places;
 mod receipts;
 mod site;
 mod strace;
+mod swapped;

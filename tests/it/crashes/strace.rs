@@ -81,15 +81,22 @@ pub(super) struct Traced {
     program: PathBuf,
     arguments: Vec<OsString>,
     log: PathBuf,
+    always: Vec<String>,
 }
 
 impl Traced {
     pub(super) fn new(program: PathBuf, log: PathBuf) -> Self {
-        Self { program, arguments: Vec::new(), log }
+        Self { program, arguments: Vec::new(), log, always: Vec::new() }
     }
 
     pub(super) fn arguments<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&mut self, arguments: I) -> &mut Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// What is done to every run, as to [`Traced::run_with`]'s.
+    pub(super) fn always(&mut self, injection: &str) -> &mut Self {
+        self.always.push(injection.to_owned());
         self
     }
 
@@ -107,14 +114,16 @@ impl Traced {
 
     /// A run to which something is done, by [`Call::inject`]'s options.
     pub(super) fn run_with(&self, injections: &[String]) -> Run {
-        run(&mut self.traced(&options(injections)))
+        run(&mut self.traced(&options(&[injections, &self.always].concat())))
     }
 
     /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
     pub(super) fn calls(&self, file: &Path) -> (Run, Vec<Call>) {
-        let run = run(&mut self.traced(&["-s4096".to_owned()]));
+        let always = self.always.iter().flat_map(|injection| ["-e".to_owned(), injection.clone()]);
+        let run = run(&mut self.traced(&["-s4096".to_owned()].into_iter().chain(always).collect::<Vec<_>>()));
         let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
-        let name = format!("\"{}\"", file.display());
+        // It is opened in its directory.
+        let name = format!("\"{}\"", file.file_name().unwrap().display());
         let mut counts = BTreeMap::new();
         let mut calls = Vec::new();
         for line in log.lines() {
@@ -140,7 +149,7 @@ impl Traced {
     /// Starts a run that stops when a call has returned.
     pub(super) fn stop_after(&self, call: &Call) -> Stopped {
         let _ = std::fs::remove_file(&self.log);
-        let mut traced = self.traced(&options(&[call.inject("signal=SIGSTOP")]));
+        let mut traced = self.traced(&options(&[&[call.inject("signal=SIGSTOP")], &*self.always].concat()));
         let mut child = traced.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace starts");
         let patience = Instant::now() + Duration::from_secs(60);
         loop {
