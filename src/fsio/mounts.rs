@@ -1,10 +1,10 @@
 //! Which part of which file system an open file is, whatever is mounted where: one file has one such place.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::dir::Whereabouts;
@@ -33,18 +33,29 @@ pub(super) fn name_of(file: &impl AsFd) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).ok()
 }
 
-/// The place of an open file or directory. `None` where the system does not tell: without `/proc`, before Linux 5.8, or in
-/// another mount namespace.
+/// The place of an open file or directory. `None` where the system does not tell: without `/proc`, before Linux 5.8.
 pub(super) fn part_of(file: impl AsFd) -> Option<Part> {
     let mount = Whereabouts::of(file.as_fd()).ok()?.mount?;
-    let mut table = Vec::new();
-    File::open("/proc/self/mountinfo").ok()?.take(LARGEST_TABLE).read_to_end(&mut table).ok()?;
-    let line = table.split(|byte| *byte == b'\n').find_map(|line| Line::of(line).filter(|line| line.mount == mount))?;
+    let own = Path::new("/proc/self");
+    let line = line_in(own, mount).or_else(|| processes()?.find_map(|process| line_in(&process, mount)))?;
     let name = name_of(&file)?;
     let below = name.strip_prefix(&line.point).ok()?;
     // A file that is a mount by itself has nothing below that.
     let path = if below.as_os_str().is_empty() { line.root } else { line.root.join(below) };
     Some(Part { device: line.device, path })
+}
+
+/// All processes: a mount of another namespace is in the tables of those that live there.
+fn processes() -> Option<impl Iterator<Item = PathBuf>> {
+    let is_number = |name: &OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    Some(entries.map(|entry| entry.path()).filter(move |path| path.file_name().is_some_and(is_number)))
+}
+
+fn line_in(process: &Path, mount: u64) -> Option<Line> {
+    let mut table = Vec::new();
+    File::open(process.join("mountinfo")).ok()?.take(LARGEST_TABLE).read_to_end(&mut table).ok()?;
+    table.split(|byte| *byte == b'\n').find_map(|line| Line::of(line).filter(|line| line.mount == mount))
 }
 
 /// A line of the table (`Linux Documentation/filesystems/proc.rst`, 3.5).

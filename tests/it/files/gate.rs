@@ -220,8 +220,46 @@ fn a_root_under_proc_is_that_root() {
     assert!(ended.stdout.contains("inside.so") && !ended.stdout.contains("outside.so"), "{}", ended.said());
     // What a receipt names is that root's file.
     let ended =
-        say("\"$BIN\" fix -q --receipt r --driver \"$NEW\" \"$ROOT$1/inside.so\"; \"$BIN\" fix --revert r; rm r").unwrap();
+        say("\"$BIN\" fix -q --receipt r --driver \"$NEW\" \"$ROOT$1/inside.so\"; \"$BIN\" fix --revert r; rm r")
+            .unwrap();
     assert!(ended.stdout.contains("reverted"), "{}", ended.said());
+}
+
+/// `$1` is mounted at `$2` for another process only; then the command, which gets there by that process's root.
+const MOUNTED_ELSEWHERE: &str = r#"
+what=$1 point=$2
+shift 2
+mkfifo "$point/../ready"
+unshare -m sh -ec 'mount --bind "$1" "$2"; : >"$2/../ready"; exec sleep 60' sh "$what" "$point" &
+other=$!
+: <"$point/../ready"
+set +e
+"$@" "/proc/$other/root$point"
+echo "RESULT $?"
+kill "$other"
+"#;
+
+#[test]
+fn the_store_is_the_store_in_another_mount_namespace() {
+    let test = "files::the_store_is_the_store_in_another_mount_namespace";
+    if !has_cc(test) {
+        return;
+    }
+    for mode in MODES {
+        for what in ["store", "store/0000-package", "store/0000-package/lib"] {
+            let tree = Tree::new();
+            let file = store_file(&tree);
+            let before = Snapshot::of(&file);
+            let Some(mut shell) = mounting_shell(test, MOUNTED_ELSEWHERE) else { return };
+            shell.arg(tree.join(what)).arg(tree.join("tree/point")).arg(program()).args(["fix", "--driver"]);
+            shell.arg(&deps(NATIVE).new).args(mode).env("NIX_STORE", tree.join("store"));
+            let ended = run(&mut shell);
+            let Some(result) = result(&ended, test) else { return };
+            let told = format!("{mode:?} {what}\n{}", ended.said());
+            assert!(result == "2" && ended.stderr.contains("Nix store"), "{told}");
+            assert_eq!(Snapshot::of(&file), before, "{told}");
+        }
+    }
 }
 
 /// A directory 5,000 levels down has a path longer than the kernel takes at once; few descriptors are enough for it.
@@ -256,7 +294,8 @@ fn a_deep_tree_is_fixed_with_few_descriptors() {
             fixing = command("strace");
             fixing.args(kernel).arg(program());
         }
-        let ended = expect(fixing.args(["fix", "-q", "-j2", "--driver"]).arg(&deps(NATIVE).new).args(mode).arg(&root), 0);
+        let ended =
+            expect(fixing.args(["fix", "-q", "-j2", "--driver"]).arg(&deps(NATIVE).new).args(mode).arg(&root), 0);
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut file_in("lib.so"), &mut bytes).unwrap();
         assert_ne!(bytes, original, "{mode:?}\n{}", ended.said());
