@@ -21,6 +21,9 @@ use super::identity::Identity;
 /// A directory that is held, to reach what is in it; to list it is asked for anew.
 const HELD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// One that can be listed, too.
+const LISTED: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// Bytes of a path that the kernel takes at once, its end included (`Linux include/uapi/linux/limits.h`, PATH_MAX).
 const LONGEST_PATH: usize = 4096;
 
@@ -77,7 +80,7 @@ impl Dir {
 
     /// The same, to list it.
     pub(super) fn listed(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        self.reach(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
+        self.reach(path, LISTED)
     }
 
     /// Opens what is below it. No link on the way is followed, and none at the end.
@@ -96,22 +99,20 @@ impl Dir {
         }
     }
 
-    /// The same directory by one that this thread reached last: files come in path order.
-    pub(super) fn near(self: &Arc<Self>, path: &[u8]) -> io::Result<Arc<Self>> {
+    /// A directory below it, from the one that this thread reached last where that is on the way: files come in path order,
+    /// and a walk goes down level by level.
+    pub(super) fn near(self: &Arc<Self>, path: &[u8], flags: OFlags) -> io::Result<Arc<Self>> {
         thread_local! {
             static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
         }
-        if path.is_empty() {
+        if path.is_empty() && flags == HELD {
             return Ok(Arc::clone(self));
         }
         let last = LAST.take().filter(|last| Arc::ptr_eq(&last.from, self));
-        let directory = match &last {
-            Some(last) if last.path == path => Arc::clone(&last.directory),
-            Some(last) => match path.strip_prefix(&*last.path).and_then(|rest| rest.strip_prefix(b"/")) {
-                Some(rest) => Arc::new(last.directory.below(rest)?),
-                None => Arc::new(self.below(path)?),
-            },
-            None => Arc::new(self.below(path)?),
+        let directory = match last.as_ref().and_then(|last| Some((last, last.way_to(path)?))) {
+            Some((last, b"")) if flags == HELD => Arc::clone(&last.directory),
+            Some((last, rest)) => Arc::new(Self(last.directory.reach(rest, flags)?)),
+            None => Arc::new(Self(self.reach(path, flags)?)),
         };
         LAST.set(Some(Last { from: Arc::clone(self), path: path.to_owned(), directory: Arc::clone(&directory) }));
         Ok(directory)
@@ -161,7 +162,7 @@ const BUFFER: usize = 32 * 1024;
 
 /// Hands on every entry of a directory but itself and the one above; the first failure is told when all are through.
 pub(super) fn each_entry(
-    directory: &OwnedFd,
+    directory: &impl AsFd,
     then: &mut dyn FnMut(&RawDirEntry<'_>) -> rustix::io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
@@ -198,6 +199,14 @@ struct Last {
     from: Arc<Dir>,
     path: Vec<u8>,
     directory: Arc<Dir>,
+}
+
+impl Last {
+    /// What leads from it to a path, if it is on the way.
+    fn way_to<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let rest = path.strip_prefix(&*self.path)?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"/") }
+    }
 }
 
 /// As much of a path as the kernel takes at once, and what is left of it.
@@ -358,9 +367,9 @@ impl Anchor {
     }
 
     /// The directory at a path below it, to list it.
-    pub(super) fn listed(&self, below: &[u8]) -> Option<io::Result<OwnedFd>> {
+    pub(super) fn listed(&self, below: &[u8]) -> Option<io::Result<Arc<Dir>>> {
         match self.0.as_ref()? {
-            Held::Directory(root) => Some(root.listed(below)),
+            Held::Directory(root) => Some(root.near(below, LISTED)),
             Held::File(_) => None,
         }
     }
@@ -383,5 +392,5 @@ pub(super) fn spot_below(root: &Arc<Dir>, path: &[u8]) -> io::Result<Spot> {
     if name.is_empty() || name == b"." || name == b".." {
         return Err(Errno::ISDIR.into());
     }
-    Ok(Spot::new(root.near(above)?, OsStr::from_bytes(name)))
+    Ok(Spot::new(root.near(above, HELD)?, OsStr::from_bytes(name)))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
 
 /// Names the regular files and the directories in an open directory, in its own order, each with `prefix` and a slash in
 /// front. Nothing else is named: neither symbolic links nor sockets and the like.
-fn walk_into(directory: &OwnedFd, prefix: &[u8], found: &mut dyn FnMut(PathBuf, Kind)) -> io::Result<()> {
+fn walk_into(directory: &impl AsFd, prefix: &[u8], found: &mut dyn FnMut(PathBuf, Kind)) -> io::Result<()> {
     let mut prefix = prefix.to_vec();
     if prefix.last().is_some_and(|last| *last != b'/') {
         prefix.push(b'/');
@@ -99,9 +99,11 @@ impl Sysroot {
     /// # Errors
     /// What the system says first; everything that could be told all the same was named.
     pub(crate) fn walk_into(&self, site: Site<'_>, found: &mut dyn FnMut(PathBuf, Kind)) -> io::Result<()> {
-        let held = site.held.and_then(|(anchor, below)| anchor.listed(below));
-        let directory = held.unwrap_or_else(|| self.open_directory(site.path, OFlags::RDONLY))?;
-        walk_into(&directory, site.path.as_path().as_os_str().as_bytes(), found)
+        let path = site.path.as_path().as_os_str().as_bytes();
+        match site.held.and_then(|(anchor, below)| anchor.listed(below)) {
+            Some(directory) => walk_into(&*directory?, path, found),
+            None => walk_into(&self.open_directory(site.path, OFlags::RDONLY)?, path, found),
+        }
     }
 
     /// What stands at a path without links; `None` for what is neither.

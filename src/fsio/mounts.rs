@@ -11,14 +11,14 @@ use super::dir::Whereabouts;
 
 /// A place in a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct DevicePath {
     /// Major and minor number, as the system writes them.
     device: Vec<u8>,
     /// From the root of the file system.
     path: PathBuf,
 }
 
-impl Part {
+impl DevicePath {
     /// What leads from another part to this one, if it lies below that.
     pub(super) fn below(&self, other: &Self) -> Option<&Path> {
         if self.device == other.device { self.path.strip_prefix(&other.path).ok() } else { None }
@@ -34,7 +34,7 @@ pub(super) fn name_of(file: &impl AsFd) -> Option<PathBuf> {
 }
 
 /// The place of an open file or directory. `None` where the system does not tell: without `/proc`, before Linux 5.8.
-pub(super) fn part_of(file: impl AsFd) -> Option<Part> {
+pub(super) fn part_of(file: impl AsFd) -> Option<DevicePath> {
     let mount = Whereabouts::of(file.as_fd()).ok()?.mount?;
     let own = Path::new("/proc/self");
     let line = line_in(own, mount).or_else(|| processes()?.find_map(|process| line_in(&process, mount)))?;
@@ -42,7 +42,7 @@ pub(super) fn part_of(file: impl AsFd) -> Option<Part> {
     let below = name.strip_prefix(&line.point).ok()?;
     // A file that is a mount by itself has nothing below that.
     let path = if below.as_os_str().is_empty() { line.root } else { line.root.join(below) };
-    Some(Part { device: line.device, path })
+    Some(DevicePath { device: line.device, path })
 }
 
 /// All processes: a mount of another namespace is in the tables of those that live there.
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_part_lies_below_another_of_the_same_file_system() {
-        let part = |device: &[u8], path: &str| Part { device: device.to_vec(), path: path.into() };
+        let part = |device: &[u8], path: &str| DevicePath { device: device.to_vec(), path: path.into() };
         let store = part(b"8:1", "/nix/store");
         assert_eq!(part(b"8:1", "/nix/store/a/b").below(&store), Some(Path::new("a/b")));
         assert_eq!(part(b"8:2", "/nix/store/a/b").below(&store), None);

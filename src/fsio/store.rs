@@ -32,7 +32,7 @@ struct HeldStore {
     directory: Arc<Dir>,
     inode: (u64, u64),
     /// Where it lies in its file system; `None` where the system does not tell.
-    part: Option<mounts::Part>,
+    part: Option<mounts::DevicePath>,
     /// The names of the outputs of the running build; none outside one.
     outputs: Vec<OsString>,
 }

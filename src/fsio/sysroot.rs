@@ -53,11 +53,11 @@ const MOST_LINKS: usize = 40;
 
 /// The directory of this machine that `/` stands for: an image's, or `/` itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sysroot(Option<Image>);
+pub(crate) struct Sysroot(Option<HeldImage>);
 
 /// An image's root: open, and what it is called.
 #[derive(Clone, Debug)]
-struct Image {
+struct HeldImage {
     root: Arc<Dir>,
     path: PathBuf,
 }
@@ -75,7 +75,7 @@ impl Sysroot {
     /// What the system says; a file is no directory.
     pub(crate) fn image(path: &Path) -> io::Result<Self> {
         let (root, path) = Self::host().reach_directory(path)?;
-        Ok(Self(Some(Image { root, path })))
+        Ok(Self(Some(HeldImage { root, path })))
     }
 
     /// Whether it is another root than this machine's.
@@ -115,9 +115,9 @@ impl Sysroot {
     pub(crate) fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
         let reached = self.walk(&path.0)?;
         let anchor = match reached.end {
-            End::Directory(directory) => Anchor::directory(directory),
-            End::File(spot) => Anchor::file(spot),
-            End::Other => Anchor::default(),
+            ReachedEnd::Directory(directory) => Anchor::directory(directory),
+            ReachedEnd::File(spot) => Anchor::file(spot),
+            ReachedEnd::Other => Anchor::default(),
         };
         Ok((ImagePath(reached.text), anchor))
     }
@@ -126,8 +126,8 @@ impl Sysroot {
     pub(super) fn reach_directory(&self, path: &Path) -> io::Result<(Arc<Dir>, PathBuf)> {
         let reached = self.walk(path)?;
         match reached.end {
-            End::Directory(directory) => Ok((directory, reached.text)),
-            End::File(_) | End::Other => Err(Errno::NOTDIR.into()),
+            ReachedEnd::Directory(directory) => Ok((directory, reached.text)),
+            ReachedEnd::File(_) | ReachedEnd::Other => Err(Errno::NOTDIR.into()),
         }
     }
 
@@ -232,12 +232,12 @@ impl Sysroot {
                 kind => {
                     let text = at.text(Some(&next));
                     let is_file = kind == FileType::RegularFile;
-                    let end = if is_file { End::File(Spot::new(at.directory, next)) } else { End::Other };
+                    let end = if is_file { ReachedEnd::File(Spot::new(at.directory, next)) } else { ReachedEnd::Other };
                     return Ok(Reached { text, end });
                 }
             }
         }
-        Ok(Reached { text: at.text(None), end: End::Directory(at.directory) })
+        Ok(Reached { text: at.text(None), end: ReachedEnd::Directory(at.directory) })
     }
 }
 
@@ -245,10 +245,10 @@ impl Sysroot {
 struct Reached {
     /// Its name without links.
     text: PathBuf,
-    end: End,
+    end: ReachedEnd,
 }
 
-enum End {
+enum ReachedEnd {
     Directory(Arc<Dir>),
     File(Spot),
     Other,

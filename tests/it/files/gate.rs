@@ -27,6 +27,10 @@ fn the_store_is_the_store_under_every_mount() {
     let all = ["store", "store/0000-package", "store/0000-package/lib", "store/0000-package/lib/libuser.so", "."];
     for mode in MODES {
         for (what, as_output) in all.iter().flat_map(|what| [(what, false), (what, true)]) {
+            if *what == "store" && as_output {
+                // As an argument, it is no output.
+                continue;
+            }
             let tree = Tree::new();
             let file = store_file(&tree);
             let is_file = what.ends_with(".so");
