@@ -136,6 +136,7 @@ fn a_copy_has_nothing_of_what_a_link_leads_to() {
     let target = swapped.tree.join("copy");
     for kernel in KERNELS {
         let traced = swapped.traced(&["--output", target.to_str().unwrap()], kernel);
+        swapped.reset();
         restore();
         let calls = traced.calls(Path::new("tree")).1;
         for call in calls.iter().filter(|call| may_stop_after(call, kernel)) {
