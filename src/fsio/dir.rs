@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{
     AtFlags, Mode, OFlags, RawDir, RawDirEntry, RenameFlags, ResolveFlags, StatxFlags, Timestamps, makedev,
@@ -29,7 +29,10 @@ const LONGEST_PATH: usize = 4096;
 
 /// An open directory.
 #[derive(Debug)]
-pub(crate) struct Dir(OwnedFd);
+pub(crate) struct Dir {
+    held: OwnedFd,
+    whereabouts: OnceLock<Whereabouts>,
+}
 
 /// Which file or directory it is, and under which mount it was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,28 +57,37 @@ impl Whereabouts {
 impl Dir {
     /// The directory that a path of this machine leads to, links followed: for what the person named, once.
     pub(super) fn follow(path: &Path) -> io::Result<Self> {
-        Ok(Self(rustix::fs::open(path, HELD, Mode::empty())?))
+        Ok(Self::of(rustix::fs::open(path, HELD, Mode::empty())?))
     }
 
     /// Takes what was opened to be one.
     pub(super) fn of(held: OwnedFd) -> Self {
-        Self(held)
+        Self { held, whereabouts: OnceLock::new() }
+    }
+
+    /// Which directory it is, asked for once.
+    pub(super) fn whereabouts(&self) -> io::Result<Whereabouts> {
+        if let Some(known) = self.whereabouts.get() {
+            return Ok(*known);
+        }
+        let asked = Whereabouts::of(self)?;
+        Ok(*self.whereabouts.get_or_init(|| asked))
     }
 
     /// Its entry of this name, to look at and not to read; a link is not followed.
     pub(super) fn look_at(&self, name: &OsStr) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?)
+        Ok(rustix::fs::openat(&self.held, name, flags, Mode::empty())?)
     }
 
     /// The directory above it, whatever this process's paths say.
     pub(super) fn above(&self) -> io::Result<Self> {
-        Ok(Self(rustix::fs::openat(&self.0, c"..", HELD | OFlags::NOFOLLOW, Mode::empty())?))
+        Ok(Self::of(rustix::fs::openat(&self.held, c"..", HELD | OFlags::NOFOLLOW, Mode::empty())?))
     }
 
     /// A directory below it, by a path of plain names.
     pub(super) fn below(&self, path: &[u8]) -> io::Result<Self> {
-        Ok(Self(self.reach(path, HELD)?))
+        Ok(Self::of(self.reach(path, HELD)?))
     }
 
     /// The same, to list it.
@@ -88,14 +100,14 @@ impl Dir {
         let mut at: Option<OwnedFd> = None;
         let mut left = path;
         while let Some((piece, rest)) = first_piece(left) {
-            let from = at.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+            let from = at.as_ref().map_or(self.held.as_fd(), AsFd::as_fd);
             let flags = if rest.is_empty() { flags } else { HELD };
             at = Some(step(from, piece, flags)?);
             left = rest;
         }
         match at {
             Some(reached) => Ok(reached),
-            None => Ok(rustix::fs::openat(&self.0, c".", flags, Mode::empty())?),
+            None => Ok(rustix::fs::openat(&self.held, c".", flags, Mode::empty())?),
         }
     }
 
@@ -111,8 +123,8 @@ impl Dir {
         let last = LAST.take().filter(|last| Arc::ptr_eq(&last.from, self));
         let directory = match last.as_ref().and_then(|last| Some((last, last.way_to(path)?))) {
             Some((last, b"")) if flags == HELD => Arc::clone(&last.directory),
-            Some((last, rest)) => Arc::new(Self(last.directory.reach(rest, flags)?)),
-            None => Arc::new(Self(self.reach(path, flags)?)),
+            Some((last, rest)) => Arc::new(Self::of(last.directory.reach(rest, flags)?)),
+            None => Arc::new(Self::of(self.reach(path, flags)?)),
         };
         LAST.set(Some(Last { from: Arc::clone(self), path: path.to_owned(), directory: Arc::clone(&directory) }));
         Ok(directory)
@@ -120,7 +132,7 @@ impl Dir {
 
     /// Makes a directory in it and opens that.
     pub(super) fn make(&self, name: &OsStr) -> io::Result<Self> {
-        rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?;
+        rustix::fs::mkdirat(&self.held, name, Mode::from_raw_mode(0o777))?;
         self.below(name.as_bytes())
     }
 
@@ -131,12 +143,12 @@ impl Dir {
 
     /// Whether it is another directory or below that.
     pub(super) fn is_in(&self, other: &Self) -> io::Result<bool> {
-        let wanted = Whereabouts::of(other)?.inode;
-        let mut here = Whereabouts::of(self)?;
+        let wanted = other.whereabouts()?.inode;
+        let mut here = self.whereabouts()?;
         let mut climbed: Option<Self> = None;
         while here.inode != wanted {
             let above = climbed.as_ref().unwrap_or(self).above()?;
-            let there = Whereabouts::of(&above)?;
+            let there = above.whereabouts()?;
             if there == here {
                 return Ok(false);
             }
@@ -153,7 +165,7 @@ impl Dir {
 
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.held.as_fd()
     }
 }
 

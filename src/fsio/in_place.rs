@@ -145,8 +145,6 @@ impl Edit<'_> {
             self.reach = self.reach.max(end);
             write_patch(self.path, "write it", self.file, self.file, patch)?;
         }
-        // Of an edit that another process's file took the name from, nothing is there: cutting it off would make it final.
-        self.expect_name()?;
         if self.reach != self.writes.new_len() {
             if is_synced {
                 self.file.sync_data().map_err(|e| self.failed("sync it", e))?;

@@ -155,7 +155,7 @@ impl Store {
     /// Climbs to the first directory that is known, and comes back with what that makes of those below.
     fn standing(&self, held: &HeldStore, directory: &Dir) -> Standing {
         let known = |here: &Whereabouts| self.known.lock().unwrap_or_else(PoisonError::into_inner).get(here).copied();
-        let Ok(mut here) = Whereabouts::of(directory) else { return held.by_text(directory) };
+        let Ok(mut here) = directory.whereabouts() else { return held.by_text(directory) };
         let mut below = Vec::new();
         let mut climbed: Option<Dir> = None;
         let mut standing = loop {
@@ -166,7 +166,7 @@ impl Store {
             if here.inode == held.inode {
                 break self.learn(here, Standing::Store);
             }
-            let above = at.above().and_then(|above| Ok((Whereabouts::of(&above)?, above)));
+            let above = at.above().and_then(|above| Ok((above.whereabouts()?, above)));
             let (there, above) = match above {
                 Ok((there, above)) if there != here => (there, above),
                 // The top, or a directory that this user may not go through: the system's own names are left.
@@ -198,10 +198,10 @@ impl Store {
 
 impl HeldStore {
     fn of(directory: Arc<Dir>, outputs: &[PathBuf]) -> io::Result<Self> {
-        let inode = Whereabouts::of(&directory)?.inode;
+        let inode = directory.whereabouts()?.inode;
         let is_here = |path: &Path| {
             let above = path.parent().and_then(|above| Dir::follow(above).ok());
-            above.is_some_and(|above| Whereabouts::of(above).is_ok_and(|above| above.inode == inode))
+            above.is_some_and(|above| above.whereabouts().is_ok_and(|above| above.inode == inode))
         };
         let outputs = outputs.iter().filter(|path| is_here(path)).filter_map(|path| path.file_name());
         let outputs = outputs.map(OsStr::to_owned).collect();
@@ -245,7 +245,7 @@ impl HeldStore {
 
     /// For a file that is mounted by itself: where it is.
     fn part_of_mounted(&self, file: &std::fs::File, directory: &Dir) -> Option<Standing> {
-        let (file_at, directory_at) = (Whereabouts::of(file).ok()?, Whereabouts::of(directory).ok()?);
+        let (file_at, directory_at) = (Whereabouts::of(file).ok()?, directory.whereabouts().ok()?);
         if file_at.mount == directory_at.mount { None } else { self.part_of(file) }
     }
 
