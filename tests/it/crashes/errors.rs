@@ -11,7 +11,7 @@ use crate::harness::{Contents, MODES, Run, for_all, long};
 /// directory, removing the old file. What is lost by that is told in a note.
 fn is_dispensable(call: &Call) -> bool {
     let opens_a_directory = call.name.starts_with("open") && !call.text.contains("object");
-    if asks_where_it_is(call) {
+    if call.asks_where_it_is() {
         return true;
     }
     let of_replacing = ["ioctl", "lseek", "flistxattr", "renameat2", "unlinkat", "fsync"];
@@ -25,12 +25,6 @@ fn is_dispensable(call: &Call) -> bool {
 fn costs_something(call: &Call) -> bool {
     let costly = ["flistxattr", "fsetxattr", "fchown", "fsync", "unlinkat"];
     costly.contains(&call.name.as_str()) || call.text.contains("user.test")
-}
-
-/// Whether the file is in a Nix store is asked in several ways, and this one is not.
-fn asks_where_it_is(call: &Call) -> bool {
-    let tells_a_place = ["\"..\"", "STATX_MNT_ID", "mountinfo"].iter().any(|word| call.text.contains(word));
-    tells_a_place || ["read", "readlink"].contains(&call.name.as_str())
 }
 
 /// The failure is named: the file, what was tried, what the system said.
@@ -182,7 +176,7 @@ fn refuse(case: &Case, mode: &[&str], (name, errno, said): (&str, &str, &str)) -
     site.reset();
     let fix = site.fix(mode);
     let mut other_ways = 0;
-    for call in fix.calls(&site.object).1.iter().filter(|call| call.name == name && !asks_where_it_is(call)) {
+    for call in fix.calls(&site.object).1.iter().filter(|call| call.name == name && !call.asks_where_it_is()) {
         site.reset();
         let run = fix.run_with(&[call.inject(&format!("error={errno}"))]);
         let told = format!("{} {mode:?}, {errno} from {}", case.name, call.text);
