@@ -9,6 +9,7 @@ use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
 use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
+use crate::fsio;
 use crate::report;
 use crate::report::check::CheckRun;
 use crate::tree::{self, Workers};
@@ -62,7 +63,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(file) = &args.runtime_list {
         let mut out = Vec::new();
         report::check::runtime_list::print(&run, &mut out)?;
-        std::fs::write(file, out).with_context(|| format!("cannot write {}", file.display()))?;
+        fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
     print(&run, global).or_else(output::ignore_closed_pipe)?;
     Ok(status(&run, args.fail_on))

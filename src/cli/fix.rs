@@ -103,7 +103,7 @@ fn resolve(roots: Vec<Result<Root, tree::RootError>>) -> (Vec<Root>, Vec<FileRep
 
 /// An argument in the store is refused as a whole, before anything is written.
 fn refuse_store_roots(roots: &mut Vec<Root>, settings: &FixSettings, failures: &mut Vec<FileReport>) {
-    roots.retain(|root| match settings.store.check(root.real.as_path()) {
+    roots.retain(|root| match settings.store.check_anchor(&root.anchor) {
         Ok(()) => true,
         Err(refusal) => {
             failures.push(failed(root.given.as_path(), FixError::Store(refusal)));
@@ -125,9 +125,7 @@ impl ReceiptFile {
     /// A receipt that is overwritten is a run that can no longer be taken back.
     fn create(path: &Path, settings: &FixSettings) -> anyhow::Result<Self> {
         let name = || format!("cannot make the receipt {}", path.display());
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        settings.store.check(&directory.canonicalize().with_context(name)?).with_context(name)?;
-        let mut file = File::create_new(path).with_context(name)?;
+        let mut file = fsio::create_new(path, &settings.store).with_context(name)?;
         let head = Receipt::head()?;
         file.write_all(head.as_bytes()).with_context(name)?;
         Ok(Self { state: Mutex::new(Ok((file, u64::try_from(head.len())?))) })
@@ -222,10 +220,8 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
     let (store, secret) = (settings::store(outputs), settings::secret());
     let take_back = |file: Reverted| {
-        let result = store.check(&file.path).map_err(FixError::from).and_then(|()| {
-            let opened = fsio::open(&file.path)?;
-            Ok(fsio::revert(opened, &file.undo, &secret)?)
-        });
+        let revert = || Ok(fsio::revert(store.admit(fsio::open_canonical(&file.path)?)?, &file.undo, &secret)?);
+        let result = revert();
         RevertReport { path: file.path, result }
     };
     let reports: Vec<RevertReport> = files.into_iter().map(take_back).collect();

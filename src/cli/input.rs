@@ -57,7 +57,7 @@ fn tree(sysroot: &Sysroot, paths: &[PathBuf]) -> Input {
 /// The store paths. What one that is a link leads to is a store path too, or no part of the closure.
 fn closure(sysroot: &Sysroot, closure: Closure) -> Input {
     let paths = closure.paths.iter().map(|path| ImagePath::new(std::ffi::OsStr::from_bytes(path)));
-    let paths = paths.filter(|path| !sysroot.to_host(path).as_path().is_symlink()).collect();
+    let paths = paths.filter(|path| !sysroot.is_link(path)).collect();
     let source = Arc::new(HostSource::new(sysroot.clone()));
     Input { is_inside: sysroot.is_image(), ..Input::closure(source, paths, closure) }
 }

@@ -72,11 +72,12 @@ pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec
 /// What `/` stands for: the directory of `--root`, or this machine's.
 pub(super) fn sysroot(root: Option<&Path>) -> anyhow::Result<Sysroot> {
     let Some(root) = root else { return Ok(Sysroot::host()) };
-    let real = root.canonicalize().with_context(|| format!("--root {}", root.display()))?;
-    if !real.is_dir() {
-        bail!("--root {}: not a directory", root.display());
+    match Sysroot::image(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            bail!("--root {}: not a directory", root.display())
+        }
+        image => image.with_context(|| format!("--root {}", root.display())),
     }
-    Ok(Sysroot::image(HostPath::new(real)))
 }
 
 /// The image's name for a path: one of this machine that lies in the image, or else one of the image itself.

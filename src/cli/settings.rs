@@ -138,12 +138,8 @@ pub(super) fn shows_progress(global: &Global) -> bool {
 pub(super) fn store(given: &[PathBuf]) -> Store {
     let root = std::env::var_os("NIX_STORE").filter(|root| !root.is_empty());
     let root = PathBuf::from(root.unwrap_or_else(|| "/nix/store".into()));
-    let root = root.canonicalize().unwrap_or(root);
     let outputs = if build().is_some() { [given, &outputs()].concat() } else { Vec::new() };
-    let outputs = outputs.into_iter().map(|output| output.canonicalize().unwrap_or(output));
-    // An output is a store path: not the store, nothing above it, nothing inside another path.
-    let is_store_path = |output: &PathBuf| output.parent() == Some(&root);
-    Store { outputs: outputs.filter(is_store_path).collect(), root }
+    Store::new(root, &outputs)
 }
 
 /// The directory of the running build, if there is one.

@@ -6,6 +6,7 @@ use super::journal::Journal;
 use super::map::{self, Opened};
 use super::rights::{SET_ID, is_exclusive};
 use super::secret::Secret;
+use super::store::Admitted;
 use super::undo::Undo;
 use super::writes::{Taken, Writes};
 use super::{in_place, replace};
@@ -19,11 +20,12 @@ use crate::elf::verify::Verified;
 /// # Errors
 /// [`EditError`]; the file has its old bytes then, and no temporary file is left.
 pub(crate) fn commit(
-    mut opened: Opened,
+    admitted: Admitted,
     verified: &Verified,
     mode: WriteMode,
     secret: &Secret,
 ) -> Result<Committed, EditError> {
+    let mut opened = admitted.into_opened();
     let plan = verified.plan();
     check_size_limit(plan.new_len)?;
     let writes = Writes::of(verified);
@@ -121,8 +123,8 @@ fn in_place_or_replace(
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn revert(opened: Opened, undo: &Undo, secret: &Secret) -> Result<(), EditError> {
-    let opened = take_back(opened, secret)?;
+pub(crate) fn revert(admitted: Admitted, undo: &Undo, secret: &Secret) -> Result<(), EditError> {
+    let opened = take_back(admitted, secret)?;
     if opened.identity.links > 1 && carries_journal(opened.bytes()) {
         return Err(EditError::ForeignJournal(opened.identity.links));
     }
@@ -157,12 +159,13 @@ pub(crate) fn revert(opened: Opened, undo: &Undo, secret: &Secret) -> Result<(),
 ///
 /// # Errors
 /// [`EditError`] when the file changed since or cannot be written.
-pub(crate) fn take_back(mut opened: Opened, secret: &Secret) -> Result<Opened, EditError> {
+pub(crate) fn take_back(admitted: Admitted, secret: &Secret) -> Result<Opened, EditError> {
+    let mut opened = admitted.into_opened();
     while let Some(journal) = Journal::behind(opened.bytes(), &opened.identity, secret) {
         if !journal.explains_file(opened.bytes()) {
             return Err(EditError::InterruptedThenChanged);
         }
-        let path = opened.path.clone();
+        let (spot, path) = (opened.spot.clone(), opened.path.clone());
         let patches = journal.patches_back();
         // The bits may be those of other contents where another user could write meanwhile.
         let set_id = if is_exclusive(&opened.identity) { journal.mode & SET_ID } else { 0 };
@@ -170,7 +173,7 @@ pub(crate) fn take_back(mut opened: Opened, secret: &Secret) -> Result<Opened, E
         // The journal that is there serves until the end.
         let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: None };
         write_back(opened, writes, terms)?;
-        opened = map::open(&path)?;
+        opened = map::open(spot, &path)?;
     }
     Ok(opened)
 }

@@ -1,132 +1,23 @@
-//! Copies that share or skip what they can: reflinks and holes; links stay links.
+//! Copies of trees; links stay links.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Mode, SeekFrom, Timespec, Timestamps};
+use rustix::fs::{FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::contents::copy_contents;
+use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
 use super::limits::size_limit;
 use super::rights::SET_ID;
 use super::store::{Store, StoreRefusal};
-use crate::elf::data::DataMap;
-use crate::elf::units::FileRange;
-
-/// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.
-pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Result<()> {
-    if rustix::fs::ioctl_ficlone(target, source).is_ok() {
-        return Ok(());
-    }
-    target.set_len(len)?;
-    let is_believed = tells_holes(source);
-    let mut at = 0_u64;
-    while at < len {
-        let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
-            Ok(start) => start.min(len),
-            Err(Errno::NXIO) => len,
-            Err(_) => at,
-        };
-        if !is_believed && !is_zero(source, at, start)? {
-            copy_part(source, target, at, start)?;
-        }
-        let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(len).min(len);
-        if start < end {
-            copy_part(source, target, start, end)?;
-        }
-        at = end.max(start);
-    }
-    Ok(())
-}
-
-/// Whether a hole is one. Some file systems call data a hole as long as it is not on the disk yet; elsewhere reading
-/// the gigabytes of a hole is all that an edit costs.
-fn tells_holes(source: &File) -> bool {
-    // ext4 (and its elders), XFS, tmpfs: Linux include/uapi/linux/magic.h.
-    const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
-    let kind = rustix::fs::fstatfs(source).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
-    kind.is_some_and(|kind| KNOWN.contains(&kind))
-}
-
-/// Where a file has data, as far as that can be believed; everywhere in one that takes the room that it says.
-pub(super) fn data_of(file: &File, len: u64) -> DataMap {
-    /// Bytes of a block of `st_blocks`.
-    const BLOCK: u64 = 512;
-    /// A smaller hole is searched sooner than it is asked for. What ends a name may be the first zero of one.
-    const SMALL: u64 = 1 << 20;
-    let is_sparse = file.metadata().is_ok_and(|meta| meta.blocks().saturating_mul(BLOCK) < len >> 1);
-    if !is_sparse || !tells_holes(file) {
-        return DataMap::default();
-    }
-    let mut found: Vec<FileRange> = Vec::new();
-    let mut at = 0_u64;
-    while at < len {
-        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start.min(len),
-            Err(Errno::NXIO) => break,
-            Err(_) => return DataMap::default(),
-        };
-        let Ok(end) = rustix::fs::seek(file, SeekFrom::Hole(start)) else { return DataMap::default() };
-        let around = [start.saturating_sub(SMALL), end.max(start.saturating_add(1)).saturating_add(SMALL).min(len)];
-        match found.last_mut() {
-            Some(last) if last.end().get() >= around[0] => {
-                *last = FileRange::between(last.start().get(), around[1]).unwrap_or(*last);
-            }
-            _ => found.extend(FileRange::between(around[0], around[1])),
-        }
-        at = end.max(start.saturating_add(1));
-    }
-    DataMap::of(found)
-}
-
-fn is_zero(source: &File, start: u64, end: u64) -> io::Result<bool> {
-    let mut buffer = vec![0_u8; if start < end { 1 << 16 } else { 0 }];
-    let mut at = start;
-    while at < end {
-        let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
-        let piece = buffer.get_mut(..len).unwrap_or_default();
-        source.read_exact_at(piece, at)?;
-        if piece.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        at = at.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-    }
-    Ok(true)
-}
-
-fn copy_part(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let (mut from, mut to) = (start, start);
-    while from < end {
-        let len = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), len) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
-                return copy_by_hand(source, target, from, end);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let mut buffer = vec![0_u8; 1 << 16];
-    let mut at = start;
-    while at < end {
-        let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
-        let read = source.read_at(buffer.get_mut(..len).unwrap_or_default(), at)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        target.write_all_at(buffer.get(..read).unwrap_or_default(), at)?;
-        at = at.saturating_add(u64::try_from(read).unwrap_or(0));
-    }
-    Ok(())
-}
+use super::sysroot::Sysroot;
 
 /// Why a tree could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -145,97 +36,161 @@ pub(crate) enum CopyError {
     Inside(PathBuf),
 }
 
-/// Makes the directory that a copy goes into and says whether it is fit for one.
+/// Makes the directory that a copy goes into, new or empty, outside of what is copied.
 ///
 /// # Errors
 /// [`CopyError`] when something is there already or the copy would contain itself.
-pub(crate) fn prepare_target(source: &Path, target: &Path, store: &Store) -> Result<(), CopyError> {
+pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> Result<Arc<Dir>, CopyError> {
     let error = |action, error| FileError::new(target, action, error);
-    let canonical = canonical_future(target).map_err(|e| error("resolve it", e))?;
-    if canonical.starts_with(source) {
+    let mut path = target;
+    let (above, text) = loop {
+        match Sysroot::host().reach_directory(path) {
+            Ok(reached) => break reached,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                path = path.parent().ok_or_else(|| error("resolve it", missing))?;
+            }
+            Err(occupied) if occupied.kind() == io::ErrorKind::NotADirectory => {
+                return Err(CopyError::Occupied(target.to_owned()));
+            }
+            Err(other) => return Err(error("resolve it", other).into()),
+        }
+    };
+    let missing = target.strip_prefix(path).map_err(|e| error("resolve it", io::Error::other(e)))?;
+    let names: Vec<&OsStr> = missing.iter().collect();
+    if let Some((original, None)) = source.held()
+        && above.is_in(original).map_err(|e| error("resolve it", e))?
+    {
         return Err(CopyError::Inside(target.to_owned()));
     }
-    store.check(&canonical)?;
-    match std::fs::read_dir(target) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(CopyError::Occupied(target.to_owned())),
-        },
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-            Ok(std::fs::create_dir_all(target).map_err(|e| error("make the directory", e))?)
-        }
-        Err(_) => Err(CopyError::Occupied(target.to_owned())),
+    let Some((first, _)) = names.split_first() else {
+        store.check_directory(&above)?;
+        let is_empty = above.names().is_ok_and(|names| names.is_empty());
+        return if is_empty { Ok(above) } else { Err(CopyError::Occupied(target.to_owned())) };
+    };
+    if names.contains(&OsStr::new("..")) {
+        // What is above a directory that is not there yet is no place.
+        return Err(error("resolve it", Errno::NOENT.into()).into());
     }
+    store.check_future(&above, first, &text.join(missing))?;
+    let mut directory = above;
+    for name in names {
+        directory =
+            Arc::new(directory.make(name, Mode::from_raw_mode(0o777)).map_err(|e| error("make the directory", e))?);
+    }
+    Ok(directory)
 }
 
-/// The canonical path that a file will have once the directories that are still missing are made.
-fn canonical_future(path: &Path) -> io::Result<PathBuf> {
-    let absolute = std::path::absolute(path)?;
-    for existing in absolute.ancestors() {
-        if let Ok(canonical) = existing.canonicalize() {
-            let missing = absolute.strip_prefix(existing).map_err(io::Error::other)?;
-            return Ok(if missing.as_os_str().is_empty() { canonical } else { canonical.join(missing) });
-        }
-    }
-    Ok(absolute)
-}
+/// Symbolic links of a copy, with what they point to.
+pub(crate) type Links = Vec<(PathBuf, PathBuf)>;
 
-/// The names that were copied already, by inode, so that hard links stay hard links.
-pub(crate) type FirstNames = HashMap<(u64, u64), PathBuf>;
-
-/// Copies one entry of a tree: symbolic links as links, hard links as hard links, modes and times kept; directories of
-/// the copy are writable by their owner, as edits need. Sockets, devices and FIFOs are left out. Returns what a
-/// symbolic link points to.
+/// Copies what is held into a directory, both by their descriptors: symbolic links as links, hard links as hard links,
+/// modes and times kept; directories of the copy are writable by their owner, as edits need. Sockets, devices and FIFOs
+/// are left out. The paths are for reports.
 ///
 /// # Errors
 /// [`FileError`] names the side that failed.
-pub(crate) fn copy_entry(
-    source: &Path,
-    copy: &Path,
-    first_names: &mut FirstNames,
-) -> Result<Option<PathBuf>, FileError> {
-    let meta = std::fs::symlink_metadata(source).map_err(|e| FileError::new(source, "read its attributes", e))?;
-    let wrote = |action, e: io::Error| FileError::new(copy, action, e);
-    if meta.is_dir() {
-        std::fs::DirBuilder::new().mode(0o700).create(copy).map_err(|e| wrote("make the directory", e))?;
-        let mode = Mode::from_raw_mode((meta.mode() & 0o7777 & !SET_ID) | 0o700);
-        rustix::fs::chmod(copy, mode).map_err(|e| wrote("set its mode", e.into()))?;
-    } else if meta.file_type().is_symlink() {
-        let points_to = std::fs::read_link(source).map_err(|e| FileError::new(source, "read the link", e))?;
-        std::os::unix::fs::symlink(&points_to, copy).map_err(|e| wrote("make the link", e))?;
-        return Ok(Some(points_to));
-    } else if meta.is_file() {
-        let inode = (meta.dev(), meta.ino());
-        match first_names.get(&inode) {
-            Some(first) => std::fs::hard_link(first, copy).map_err(|e| wrote("make the link", e))?,
-            None => copy_file(source, copy)?,
+pub(crate) fn copy_held(
+    (source, original): (&Anchor, &Path),
+    (target, copy): (Arc<Dir>, &Path),
+) -> Result<(Anchor, Links), FileError> {
+    match source.held() {
+        Some((from, None)) => {
+            let mut copier =
+                Copier { original, copy, first_names: HashMap::new(), left: vec![PathBuf::new()], links: Vec::new() };
+            while let Some(below) = copier.left.pop() {
+                copier.copy_directory(from, &target, &below)?;
+            }
+            Ok((Anchor::directory(target), copier.links))
         }
-        if meta.nlink() > 1 {
-            first_names.entry(inode).or_insert_with(|| copy.to_owned());
+        Some((_, Some(spot))) => {
+            let to = Spot::new(target, spot.name());
+            copy_file((spot, original), (&to, copy))?;
+            Ok((Anchor::file(to), Vec::new()))
         }
+        None => Err(FileError::new(original, "copy it", io::Error::other("neither a regular file nor a directory"))),
     }
-    Ok(None)
+}
+
+/// A copy of a tree that is being made.
+struct Copier<'c> {
+    original: &'c Path,
+    copy: &'c Path,
+    /// The names that were copied already, by inode, so that hard links stay hard links.
+    first_names: HashMap<(u64, u64), PathBuf>,
+    /// Directories that are made and empty.
+    left: Vec<PathBuf>,
+    links: Links,
+}
+
+impl Copier<'_> {
+    fn copy_directory(&mut self, from: &Arc<Dir>, to: &Arc<Dir>, below: &Path) -> Result<(), FileError> {
+        let (original, copy) = (self.original.join(below), self.copy.join(below));
+        let open = |dir: &Dir, path: &Path| {
+            dir.below(below.as_os_str().as_bytes()).map(Arc::new).map_err(|e| FileError::new(path, "open it", e))
+        };
+        let (source, target) = (open(from, &original)?, open(to, &copy)?);
+        let mut names = source.names().map_err(|e| FileError::new(&original, "read it", e))?;
+        names.sort();
+        for name in names {
+            let below = below.join(&name);
+            self.copy_entry(&Spot::new(Arc::clone(&source), &name), &Spot::new(Arc::clone(&target), &name), to, below)?;
+        }
+        Ok(())
+    }
+
+    fn copy_entry(&mut self, source: &Spot, target: &Spot, to: &Arc<Dir>, below: PathBuf) -> Result<(), FileError> {
+        let (original, copy) = (self.original.join(&below), self.copy.join(&below));
+        let found = source.identity().map_err(|e| FileError::new(&original, "read its attributes", e))?;
+        let wrote = |action, e: io::Error| FileError::new(&copy, action, e);
+        match FileType::from_raw_mode(found.mode) {
+            FileType::Directory => {
+                let made =
+                    target.directory().make(target.name(), Mode::RWXU).map_err(|e| wrote("make the directory", e))?;
+                let mode = Mode::from_raw_mode((found.mode & 0o7777 & !SET_ID) | 0o700);
+                let listed = made.listed(b"").map_err(|e| wrote("set its mode", e))?;
+                rustix::fs::fchmod(listed, mode).map_err(|e| wrote("set its mode", e.into()))?;
+                self.left.push(below);
+            }
+            FileType::Symlink => {
+                let points_to = source.link().map_err(|e| FileError::new(&original, "read the link", e))?;
+                target.make_link(&points_to).map_err(|e| wrote("make the link", e))?;
+                self.links.push((copy, points_to));
+            }
+            FileType::RegularFile => {
+                match self.first_names.get(&found.inode) {
+                    Some(first) => {
+                        let first = spot_below(to, first.as_os_str().as_bytes());
+                        let made = first.and_then(|first| first.link_to(target));
+                        made.map_err(|e| wrote("make the link", e))?;
+                    }
+                    None => copy_file((source, &original), (target, &copy))?,
+                }
+                if found.links > 1 {
+                    self.first_names.entry(found.inode).or_insert(below);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Copies one file with its mode and times. The copy is the running user's: set-user-ID and set-group-ID stay where they
 /// give what they gave, and give it for what was read.
-///
-/// # Errors
-/// [`FileError`] names the side that failed.
-pub(crate) fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
-    let from = File::open(source).map_err(|e| FileError::new(source, "open it", e))?;
-    let meta = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
+fn copy_file((source, original): (&Spot, &Path), (target, copy): (&Spot, &Path)) -> Result<(), FileError> {
+    let from = source.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(original, "open it", e))?;
+    let meta = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if size_limit().is_some_and(|limit| meta.len() > limit) {
         // The write would kill the process with SIGXFSZ.
         return Err(wrote("write it", Errno::FBIG.into()));
     }
     // No other user opens it before it has everything.
-    let to = File::options().read(true).write(true).create_new(true).mode(0o600).open(copy);
-    let to = to.map_err(|e| wrote("make it", e))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let to = target.open(flags, Mode::RUSR | Mode::WUSR).map_err(|e| wrote("make it", e.into()))?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
     let made = to.metadata().map_err(|e| wrote("read its attributes", e))?;
-    let read = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
+    let read = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let is_as_it_was = (read.ctime(), read.ctime_nsec()) == (meta.ctime(), meta.ctime_nsec());
     let gives = |bit, is_same| if is_as_it_was && is_same { bit } else { 0 };
     let kept = gives(0o4000, read.uid() == made.uid()) | gives(0o2000, read.gid() == made.gid());

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
+use rustix::fs::{Statx, StatxFlags, makedev};
+
 /// Which file, and in which state: enough to notice that another process changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -56,6 +58,25 @@ impl From<Metadata> for Identity {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
             links: meta.nlink(),
+        }
+    }
+}
+
+impl From<Statx> for Identity {
+    fn from(stat: Statx) -> Self {
+        let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
+        let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        let tells_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+        let made = u64::try_from(stat.stx_btime.tv_sec).ok().filter(|_| tells_birth);
+        Self {
+            inode: (device, stat.stx_ino),
+            made: made.map_or((device, u64::MAX), |seconds| (seconds, stat.stx_btime.tv_nsec.into())),
+            len: stat.stx_size,
+            modified: time(stat.stx_mtime),
+            changed: time(stat.stx_ctime),
+            mode: u32::from(stat.stx_mode),
+            owner: (stat.stx_uid, stat.stx_gid),
+            links: u64::from(stat.stx_nlink),
         }
     }
 }

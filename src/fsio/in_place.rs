@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::dir::Spot;
 use super::edit::{Committed, Durability, EditError, How, check_size_limit};
 use super::error::FileError;
 use super::identity::Identity;
@@ -87,9 +88,9 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
     opened.unmap();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
-    let path = &opened.path;
+    let (path, spot) = (&opened.path, &opened.spot);
     let mut edit =
-        Edit { path, file: &file, old, writes, journal, set_again, begun: 0, reach: old.len, is_final: false };
+        Edit { path, spot, file: &file, old, writes, journal, set_again, begun: 0, reach: old.len, is_final: false };
     let now = match edit.carry_out(&behind, &expected, terms.durability) {
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
@@ -101,6 +102,7 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
 /// An edit, and how far it has come.
 struct Edit<'e> {
     path: &'e Path,
+    spot: &'e Spot,
     file: &'e File,
     old: Identity,
     writes: Writes<'e>,
@@ -159,6 +161,7 @@ impl Edit<'_> {
         if is_synced {
             self.file.sync_all().map_err(|e| self.failed("sync it", e))?;
         }
+        self.expect_name()?;
         // What the own writes do not take went with another process's.
         let has_lost = self.old.mode & !now.mode & SET_ID & !self.set_again != 0;
         if now.len == self.reach && !has_lost { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
@@ -178,6 +181,15 @@ impl Edit<'_> {
     fn expect_len(&self) -> Result<(), EditError> {
         let now = self.file.metadata().map_err(|e| self.failed("read its attributes", e))?;
         if now.len() == self.reach { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
+    }
+
+    /// Another process may have put another file there: the edit would be in one without a name.
+    fn expect_name(&self) -> Result<(), EditError> {
+        match self.spot.identity() {
+            Ok(now) if now.inode == self.old.inode => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed("read its attributes", error)),
+            _ => Err(EditError::ChangedMeanwhile),
+        }
     }
 
     /// Another process may have written since the last look; what it wrote must not be overwritten.
@@ -225,9 +237,8 @@ fn lock(file: &File) -> Result<(), EditError> {
 }
 
 fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let path = opened.path.clone();
-    let open = || rustix::fs::open(&path, flags, Mode::empty()).map(File::from);
+    let (spot, path) = (opened.spot.clone(), opened.path.clone());
+    let open = || spot.open(OFlags::RDWR, Mode::empty());
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,

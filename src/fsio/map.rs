@@ -11,7 +11,8 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::copy::data_of;
+use super::contents::data_of;
+use super::dir::Spot;
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
@@ -23,8 +24,10 @@ use crate::elf::view::has_magic;
 /// An open file and its bytes.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// Where it was opened.
+    /// What it is called in reports.
     pub(crate) path: PathBuf,
+    /// Its name, in the directory where it was opened.
+    pub(super) spot: Spot,
     /// The file, open for reading only.
     pub(crate) file: File,
     /// Its state when it was mapped.
@@ -116,38 +119,36 @@ impl Opened {
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub(crate) fn sniff(path: &Path) -> Result<Sniffed, FileError> {
-    sniff_for(path, has_magic)
+pub(crate) fn sniff(spot: Spot, path: &Path) -> Result<Sniffed, FileError> {
+    sniff_for(spot, path, has_magic)
 }
 
 /// The same for files whose first four bytes are wanted for another reason.
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
-    let file = open_read_only(path)?;
+pub(crate) fn sniff_for(spot: Spot, path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
+    let file = open_read_only(&spot, path)?;
     let mut start = [0_u8; 4];
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
         || !is_wanted(&start)
     {
         return Ok(Sniffed::NotElf);
     }
-    finish_opening(path, file).map(Sniffed::Elf)
+    finish_opening(spot, path, file).map(Sniffed::Elf)
 }
 
 /// Opens and maps a file whatever it holds.
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened or mapped.
-pub(crate) fn open(path: &Path) -> Result<Opened, FileError> {
-    finish_opening(path, open_read_only(path)?)
+pub(crate) fn open(spot: Spot, path: &Path) -> Result<Opened, FileError> {
+    let file = open_read_only(&spot, path)?;
+    finish_opening(spot, path, file)
 }
 
-fn open_read_only(path: &Path) -> Result<File, FileError> {
-    // A FIFO that took a file's place since the walk must not block, a terminal must not become ours.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))?;
-    Ok(File::from(file))
+fn open_read_only(spot: &Spot, path: &Path) -> Result<File, FileError> {
+    spot.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))
 }
 
 fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
@@ -163,14 +164,14 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
+fn finish_opening(spot: Spot, path: &Path, file: File) -> Result<Opened, FileError> {
     let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
     let contents = if identity.len <= SMALL {
         Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
     } else {
         Bytes::Mapped(map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?)
     };
-    Ok(Opened { path: path.to_owned(), file, identity, contents })
+    Ok(Opened { path: path.to_owned(), spot, file, identity, contents })
 }
 
 fn read(file: &File, len: u64) -> io::Result<Buffer> {

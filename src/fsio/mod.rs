@@ -1,7 +1,9 @@
 //! All input and output on files: the only place that opens, maps, writes, renames or restores one.
 
 mod commit;
+mod contents;
 mod copy;
+mod dir;
 mod disk;
 mod edit;
 mod error;
@@ -10,26 +12,33 @@ mod in_place;
 mod journal;
 mod limits;
 mod map;
+mod mounts;
+mod new_file;
 mod replace;
 mod rights;
 mod secret;
 mod store;
 mod sysroot;
+mod temporary;
 mod undo;
 mod writes;
 
 pub(crate) use commit::{commit, revert, take_back};
-pub(crate) use copy::{CopyError, FirstNames, copy_entry, copy_file, prepare_target};
-pub(crate) use disk::{Kind, is_world_writable, list, read_small, walk_into};
+pub(crate) use copy::{CopyError, Links, copy_held, prepare_target};
+pub use dir::Anchor;
+pub(crate) use dir::Spot;
+pub(crate) use disk::Kind;
+pub use disk::Site;
 pub use edit::EditError;
 pub(crate) use edit::{How, Remark, WriteMode};
 pub use error::FileError;
 pub(crate) use limits::size_limit;
 pub(crate) use map::{Opened, Sniffed, open, sniff, sniff_for};
-pub(crate) use replace::is_temporary;
+pub(crate) use new_file::{create_new, open_canonical, put};
 pub(crate) use secret::Secret;
 pub(crate) use store::Store;
 pub use store::StoreRefusal;
 pub use sysroot::ImagePath;
 pub(crate) use sysroot::{HostPath, Sysroot};
+pub(crate) use temporary::is_temporary;
 pub(crate) use undo::Undo;

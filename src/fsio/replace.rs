@@ -1,25 +1,25 @@
 //! A patched copy in the same directory takes the file's name in one step.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
 
-use super::copy::copy_contents;
+use super::contents::copy_contents;
+use super::dir::Spot;
 use super::edit::{Committed, Durability, EditError, How, Remark};
 use super::error::FileError;
 use super::identity::Identity;
 use super::in_place::times;
 use super::map::Opened;
 use super::rights::{CAPABILITY, Rights};
+use super::temporary::{Temporary, Uninterrupted};
 use super::writes::{Writes, read_back, write_patch};
+use crate::elf::image::Saved;
 
 /// Why the file could not be replaced.
 pub(super) enum NotReplaced {
@@ -43,163 +43,125 @@ impl From<FileError> for NotReplaced {
     }
 }
 
+impl NotReplaced {
+    fn text(self) -> String {
+        match self {
+            Self::NoDirectory(error) | Self::NoOwner(error) => EditError::File(error).with_source(),
+            Self::Edit(error) => error.with_source(),
+        }
+    }
+}
+
 /// Makes the writes to a copy and gives it the name.
 pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, NotReplaced> {
-    let path = opened.path.as_path();
-    // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
+    let (path, spot) = (opened.path.as_path(), &opened.spot);
     let prepared = writes.prepare(opened)?;
     let mut rights = Rights::of(&opened.file, &opened.identity);
     rights.set_id |= writes.taken().set_id;
-    let copy = Copy::beside(opened, !rights.is_empty())?;
-    let file = copy.file();
-    copy_contents(&opened.file, file, opened.identity.len).map_err(|e| FileError::new(path, "copy it", e))?;
-    for patch in writes.patches() {
-        write_patch(path, "write its copy", &opened.file, file, patch)?;
+    let copy = copy_beside(opened, !rights.is_empty())?;
+    let Made { mut notes, modified } = make(opened, writes, &prepared.expected, &rights, durability, &copy.file)?;
+    // As long as the old file has the temporary name, a signal waits.
+    let uninterrupted = Uninterrupted::begin();
+    let copy = copy.name(spot, path, &uninterrupted);
+    let mut copy = copy.map_err(|error| make_failure(path, "name its copy", error))?;
+    let named = take_name(opened, &rights, &mut copy);
+    let left = copy.remove().map(|name| path.with_file_name(name));
+    drop(uninterrupted);
+    match (named, left) {
+        (named, None) => named?,
+        (Ok(()), Some(at)) => notes.push(Remark::OldFileLeft(at)),
+        (Err(error), Some(at)) => return Err(EditError::CopyLeft { failure: error.text(), at }.into()),
     }
-    if opened.identity.len != writes.new_len() {
-        file.set_len(writes.new_len()).map_err(|e| FileError::new(path, "set its copy's size", e))?;
+    // The edit is made; that it may not survive a power cut is told, not called a failure.
+    if durability == Durability::Synced && spot.directory().sync().is_err() {
+        notes.push(Remark::NotSynced);
     }
-    read_back(path, file, &prepared.expected, &mut Vec::new())?;
-    own(opened, file)?;
-    let mut notes = keep_attributes(opened, file, &rights)?;
-    if let Some(modified) = writes.taken().modified {
-        rustix::fs::futimens(file, &times(modified)).map_err(|e| FileError::new(path, "set its time", e))?;
-    }
-    let modified = Identity::of(file).map_err(|e| FileError::new(path, "read its attributes", e))?.modified;
-    notes.extend(take_name(opened, &rights, copy.named(path)?, durability)?);
     Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
 }
 
-/// What this program's temporary files are called, in front of six letters and digits.
-const PREFIX: &str = ".cuda-runpath-";
-
-/// Whether a name is that of a temporary file: of a run that is at work, or of one that was killed.
-#[must_use]
-pub(crate) fn is_temporary(name: &OsStr) -> bool {
-    let random = name.as_bytes().strip_prefix(PREFIX.as_bytes());
-    random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
-}
-
-/// A file beside another one that will be its copy, and that only this user may read or write. It goes with the value.
-enum Copy {
-    Named(NamedTempFile),
-    /// Between getting its owner and getting its rights it could be written by him: what gives rights has no name before
-    /// it has everything.
-    Unnamed(File),
-}
-
-impl Copy {
-    fn beside(opened: &Opened, gives_rights: bool) -> Result<Self, NotReplaced> {
-        const ACTION: &str = "make a temporary file beside it";
-        let path = opened.path.as_path();
-        if gives_rights {
-            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-            match rustix::fs::open(directory_of(path), flags, Mode::RUSR | Mode::WUSR) {
-                Ok(file) => return Ok(Self::Unnamed(File::from(file))),
-                // Not every file system has files without a name. The user's own needs none: no other user opens it.
-                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)
-                    if opened.identity.owner.0 == rustix::process::geteuid().as_raw() => {}
-                Err(error @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)) => {
-                    return Err(NotReplaced::NoOwner(FileError::new(path, ACTION, error)));
-                }
-                Err(error) => return Err(make_failure(path, ACTION, error.into())),
-            }
-        }
-        let made = naming().tempfile_in(directory_of(path));
-        made.map(Self::Named).map_err(|error| make_failure(path, ACTION, error))
-    }
-
-    fn file(&self) -> &File {
-        match self {
-            Self::Named(temporary) => temporary.as_file(),
-            Self::Unnamed(file) => file,
-        }
-    }
-
-    fn named(self, path: &Path) -> Result<NamedTempFile, NotReplaced> {
-        let file = match self {
-            Self::Named(temporary) => return Ok(temporary),
-            Self::Unnamed(file) => file,
-        };
-        let named = naming().make_in(directory_of(path), |name| {
-            let through_proc = || {
-                let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-                rustix::fs::linkat(CWD, link, CWD, name, AtFlags::SYMLINK_FOLLOW)
-            };
-            // Without /proc where the kernel allows it.
-            rustix::fs::linkat(&file, "", CWD, name, AtFlags::EMPTY_PATH).or_else(|error| match error {
-                Errno::NOENT => through_proc(),
-                error => Err(error),
-            })?;
-            file.try_clone()
-        });
-        named.map_err(|error| make_failure(path, "name its copy", error))
-    }
-}
-
-fn naming() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).rand_bytes(6);
-    builder
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(
-    opened: &Opened,
-    rights: &Rights,
-    temporary: NamedTempFile,
-    durability: Durability,
-) -> Result<Vec<Remark>, NotReplaced> {
-    const ACTION: &str = "rename its copy";
+/// An empty file beside another one, that only this user may read or write.
+fn copy_beside(opened: &Opened, gives_rights: bool) -> Result<Temporary, NotReplaced> {
+    const ACTION: &str = "make a temporary file beside it";
     let path = opened.path.as_path();
-    if durability == Durability::Synced {
-        temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
-    }
-    check_untouched(opened, rights)?;
-    check_same_name(opened, path)?;
-    let mut notes = Vec::new();
-    // Changing places shows afterwards what stood there at the last moment.
-    match exchange(temporary.path(), path) {
-        Ok(()) => {
-            if let Err(error) = check_same_name(opened, temporary.path()) {
-                return Err(give_back(path, temporary, error).into());
+    // Between getting its owner and getting its rights it could be written by him: what gives rights has no name before
+    // it has everything.
+    if gives_rights {
+        match Temporary::unnamed_beside(&opened.spot) {
+            Ok(copy) => return Ok(copy),
+            // Not every file system has files without a name. The user's own needs none: no other user opens it.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)
+                if opened.identity.owner.0 == rustix::process::geteuid().as_raw() => {}
+            Err(error @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)) => {
+                return Err(NotReplaced::NoOwner(FileError::new(path, ACTION, error)));
             }
-            let name = temporary.path().to_owned();
-            if temporary.close().is_err() {
-                notes.push(Remark::OldFileLeft(name));
-            }
-        }
-        Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
-        // Not every file system can do that, and on some it needs room for one more copy.
-        Err(_) => {
-            temporary.persist(path).map_err(|failed| make_failure(path, ACTION, failed.error))?;
+            Err(error) => return Err(make_failure(path, ACTION, error.into())),
         }
     }
-    // The edit is made; that it may not survive a power cut is told, not called a failure.
-    let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-    if durability == Durability::Synced && sync().is_err() {
-        notes.push(Remark::NotSynced);
-    }
-    Ok(notes)
+    Temporary::beside(&opened.spot, path).map_err(|error| make_failure(path, ACTION, error))
 }
 
-fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+/// A copy that is ready to take the name.
+struct Made {
+    notes: Vec<Remark>,
+    /// When its contents changed last.
+    modified: (i64, i64),
+}
+
+/// The file again, with the writes made.
+fn make(
+    opened: &Opened,
+    writes: Writes<'_>,
+    expected: &[Saved],
+    rights: &Rights,
+    durability: Durability,
+    copy: &File,
+) -> Result<Made, NotReplaced> {
+    let path = opened.path.as_path();
+    let failed = |action| move |error: io::Error| FileError::new(path, action, error);
+    copy_contents(&opened.file, copy, opened.identity.len).map_err(failed("copy it"))?;
+    for patch in writes.patches() {
+        write_patch(path, "write its copy", &opened.file, copy, patch)?;
+    }
+    if opened.identity.len != writes.new_len() {
+        copy.set_len(writes.new_len()).map_err(failed("set its copy's size"))?;
+    }
+    read_back(path, copy, expected, &mut Vec::new())?;
+    own(opened, copy)?;
+    let notes = keep_attributes(opened, copy, rights)?;
+    if let Some(modified) = writes.taken().modified {
+        rustix::fs::futimens(copy, &times(modified)).map_err(|e| FileError::new(path, "set its time", e))?;
+    }
+    let modified = Identity::of(copy).map_err(failed("read its attributes"))?.modified;
+    if durability == Durability::Synced {
+        copy.sync_all().map_err(failed("sync its copy"))?;
+    }
+    Ok(Made { notes, modified })
+}
+
+/// Gives a finished copy the file's name, if that still leads to the file. What has the temporary name then can go.
+fn take_name(opened: &Opened, rights: &Rights, copy: &mut Temporary) -> Result<(), NotReplaced> {
+    const ACTION: &str = "rename its copy";
+    let (path, spot) = (opened.path.as_path(), &opened.spot);
+    let named = copy.spot().map_err(|error| FileError::new(path, ACTION, error))?.clone();
+    check_untouched(opened, rights)?;
+    check_same_name(opened, spot)?;
+    // Changing places shows afterwards what stood there at the last moment.
+    match named.exchange(spot) {
+        Ok(()) => check_same_name(opened, &named).map_err(|error| give_back(opened, &named, copy, error).into()),
+        Err(Errno::NOENT) => Err(FileError::new(path, ACTION, Errno::NOENT).into()),
+        // Not every file system can do that, and on some it needs room for one more copy.
+        Err(_) => copy.rename(spot).map_err(|error| make_failure(path, ACTION, error)),
+    }
 }
 
 /// Another process's file stands under the temporary name: it must not go with that.
-fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> EditError {
-    let Err(restore) = exchange(temporary.path(), path) else { return error };
-    temporary.disable_cleanup(true);
-    EditError::Displaced { at: temporary.path().to_owned(), restore: restore.into() }
+fn give_back(opened: &Opened, named: &Spot, copy: &mut Temporary, error: EditError) -> EditError {
+    let Err(restore) = named.exchange(&opened.spot) else { return error };
+    copy.keep();
+    EditError::Displaced { at: opened.path.with_file_name(named.name()), restore: restore.into() }
 }
 
 fn make_failure(path: &Path, action: &'static str, error: io::Error) -> NotReplaced {
-    // `tempfile` puts the system's error number into an error of its own.
     let refused = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let error = FileError::new(path, action, error);
     if refused { NotReplaced::NoDirectory(error) } else { error.into() }
@@ -274,8 +236,7 @@ fn check_untouched(opened: &Opened, rights: &Rights) -> Result<(), EditError> {
 }
 
 /// A process that put another file there meanwhile, or wrote to this one, must not lose it.
-fn check_same_name(opened: &Opened, name: &Path) -> Result<(), EditError> {
-    let now = std::fs::symlink_metadata(name);
-    let now = Identity::from(now.map_err(|e| FileError::new(&opened.path, "read its attributes", e))?);
+fn check_same_name(opened: &Opened, name: &Spot) -> Result<(), EditError> {
+    let now = name.identity().map_err(|e| FileError::new(&opened.path, "read its attributes", e))?;
     if opened.identity.is_same_as(&now) { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
 }

@@ -1,13 +1,20 @@
-//! Two names of one file: the path that a program in an image sees, and the one to give to the kernel of this machine.
+//! What `/` stands for, and how a path is gone from there: by descriptors, so that no link leads out of an image, also when
+//! it is put in the way meanwhile.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// A path to give to the kernel of this machine.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use super::dir::{Anchor, Dir, Spot, Whereabouts, spot_below};
+
+/// A path of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostPath(PathBuf);
 
 /// A path as a loader sees it in what is looked at: an image, a closure, this machine. Relative only where that is this
@@ -15,38 +22,45 @@ pub(crate) struct HostPath(PathBuf);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImagePath(PathBuf);
 
-macro_rules! path_type {
-    ($name:ident, $vis:vis) => {
-        impl $name {
-            /// Takes a path to be one of these.
-            $vis fn new(path: impl Into<PathBuf>) -> Self {
-                Self(path.into())
-            }
-
-            /// The path alone: for printing, and for what joins and compares.
-            #[must_use]
-            $vis fn as_path(&self) -> &Path {
-                &self.0
-            }
-
-            /// The same, owned.
-            #[must_use]
-            $vis fn into_path(self) -> PathBuf {
-                self.0
-            }
-        }
-    };
+impl HostPath {
+    /// Takes a path to be one.
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
 }
 
-path_type!(HostPath, pub(crate));
-path_type!(ImagePath, pub);
+impl ImagePath {
+    /// Takes a path to be one.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The path alone: for printing, and for what joins and compares.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same, owned.
+    #[must_use]
+    pub fn into_path(self) -> PathBuf {
+        self.0
+    }
+}
 
 /// As many links as Linux follows in one path (`Linux include/linux/namei.h`, MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
 
-/// The directory of this machine that `/` stands for: an image's, or none where it is `/` itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sysroot(Option<PathBuf>);
+/// The directory of this machine that `/` stands for: an image's, or `/` itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sysroot(Option<HeldImage>);
+
+/// An image's root: open, and what it is called.
+#[derive(Clone, Debug)]
+struct HeldImage {
+    root: Arc<Dir>,
+    path: PathBuf,
+}
 
 impl Sysroot {
     /// This machine.
@@ -55,25 +69,19 @@ impl Sysroot {
         Self(None)
     }
 
-    /// The image below a canonical directory.
-    #[must_use]
-    pub(crate) fn image(root: HostPath) -> Self {
-        Self(Some(root.into_path()))
+    /// The image below a directory of this machine.
+    ///
+    /// # Errors
+    /// What the system says; a file is no directory.
+    pub(crate) fn image(path: &Path) -> io::Result<Self> {
+        let (root, path) = Self::host().reach_directory(path)?;
+        Ok(Self(Some(HeldImage { root, path })))
     }
 
     /// Whether it is another root than this machine's.
     #[must_use]
     pub(crate) fn is_image(&self) -> bool {
         self.0.is_some()
-    }
-
-    /// Where a path lies on this machine.
-    #[must_use]
-    pub(crate) fn to_host(&self, path: &ImagePath) -> HostPath {
-        match &self.0 {
-            None => HostPath(path.0.clone()),
-            Some(root) => HostPath(root.join(path.0.strip_prefix("/").unwrap_or(&path.0))),
-        }
     }
 
     /// The image's name for a canonical path of this machine; a path outside of the image stays as it is.
@@ -85,7 +93,7 @@ impl Sysroot {
     /// The same for a path that may be another's: `None` where it does not lie in an image.
     #[must_use]
     pub(crate) fn to_image_if_below(&self, path: &HostPath) -> Option<ImagePath> {
-        let below = path.0.strip_prefix(self.0.as_ref()?).ok()?;
+        let below = path.0.strip_prefix(&self.0.as_ref()?.path).ok()?;
         Some(ImagePath(Path::new("/").join(below)))
     }
 
@@ -94,41 +102,234 @@ impl Sysroot {
     /// # Errors
     /// What the system says: it does not exist, a directory may not be searched, links lead in a circle.
     pub(crate) fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath> {
-        if self.0.is_none() {
-            return path.0.canonicalize().map(ImagePath);
+        if self.has_no_link(path)? {
+            return Ok(ImagePath(Path::new("/").join(path.0.components().as_path())));
         }
-        let mut left: Vec<OsString> = reversed(&path.0);
-        let mut done = PathBuf::from("/");
-        let mut is_directory = true;
+        Ok(ImagePath(self.walk(&path.0)?.text))
+    }
+
+    /// The same, and what it leads to is held: a directory, or a regular file; nothing else is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
+        let reached = self.walk(&path.0)?;
+        let anchor = match reached.end {
+            ReachedEnd::Directory(directory) => Anchor::directory(directory),
+            ReachedEnd::File(spot) => Anchor::file(spot),
+            ReachedEnd::Other => Anchor::default(),
+        };
+        Ok((ImagePath(reached.text), anchor))
+    }
+
+    /// The directory that a path leads to, and its name without links.
+    pub(super) fn reach_directory(&self, path: &Path) -> io::Result<(Arc<Dir>, PathBuf)> {
+        let reached = self.walk(path)?;
+        match reached.end {
+            ReachedEnd::Directory(directory) => Ok((directory, reached.text)),
+            ReachedEnd::File(_) | ReachedEnd::Other => Err(Errno::NOTDIR.into()),
+        }
+    }
+
+    /// The name at a path without symbolic links.
+    ///
+    /// # Errors
+    /// What the system says; a link is not followed.
+    pub(crate) fn spot(&self, path: &ImagePath) -> io::Result<Spot> {
+        self.without_links(path, spot_below)
+    }
+
+    /// Opens the directory at a path without symbolic links, to list it or to look at it.
+    pub(super) fn open_directory(&self, path: &ImagePath, flags: OFlags) -> io::Result<OwnedFd> {
+        self.without_links(path, |root, path| root.reach(path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC))
+    }
+
+    /// Whether a path is a symbolic link itself.
+    #[must_use]
+    pub(crate) fn is_link(&self, path: &ImagePath) -> bool {
+        self.file_type(path).is_ok_and(|kind| kind == FileType::Symlink)
+    }
+
+    /// What stands at a path, a link too; no link on the way is followed.
+    pub(super) fn file_type(&self, path: &ImagePath) -> io::Result<FileType> {
+        let root = self.root()?;
+        let held = root.reach(below_root(&path.0), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
+        Ok(FileType::from_raw_mode(rustix::fs::fstat(held)?.st_mode))
+    }
+
+    /// Does something at a path below the root. A process's root under `/proc` is no name that can be reached again by
+    /// itself: there the way to it is gone anew.
+    fn without_links<T>(&self, path: &ImagePath, reach: impl Fn(&Arc<Dir>, &[u8]) -> io::Result<T>) -> io::Result<T> {
+        let looped = match reach(&self.root()?, below_root(&path.0)) {
+            Err(error) if self.0.is_none() && error.kind() == Errno::LOOP.kind() => error,
+            answer => return answer,
+        };
+        let (Some(above), Some(name)) = (path.0.parent(), path.0.file_name()) else { return Err(looped) };
+        reach(&self.reach_directory(above)?.0, name.as_bytes())
+    }
+
+    /// Most paths have none: one question tells that.
+    fn has_no_link(&self, path: &ImagePath) -> io::Result<bool> {
+        let is_plain = path.0.is_absolute() && !path.0.components().any(|part| part == Component::ParentDir);
+        if !is_plain {
+            return Ok(false);
+        }
+        match self.file_type(path) {
+            Ok(kind) => Ok(kind != FileType::Symlink),
+            Err(error) if error.kind() == Errno::LOOP.kind() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn root(&self) -> io::Result<Arc<Dir>> {
+        static MACHINE: OnceLock<Arc<Dir>> = OnceLock::new();
+        match (&self.0, MACHINE.get()) {
+            (Some(image), _) => Ok(Arc::clone(&image.root)),
+            (None, Some(root)) => Ok(Arc::clone(root)),
+            (None, None) => {
+                let root = Arc::new(Dir::follow(Path::new("/"))?);
+                Ok(Arc::clone(MACHINE.get_or_init(|| root)))
+            }
+        }
+    }
+
+    /// Goes a path name by name, each from its directory's descriptor, so that a link that another process puts in the
+    /// way is a link like any other: it leads nowhere but into this root.
+    fn walk(&self, path: &Path) -> io::Result<Reached> {
+        let mut at = Position::start(self, path)?;
+        let mut left = reversed(path);
         let mut links = 0_usize;
         while let Some(next) = left.pop() {
-            if !is_directory {
-                return Err(Errno::NOTDIR.into());
-            }
             if next == ".." {
-                done.pop();
+                at.go_up()?;
                 continue;
             }
-            let candidate = ImagePath(done.join(&next));
-            let host = self.to_host(&candidate);
-            let meta = std::fs::symlink_metadata(&host.0)?;
-            if !meta.file_type().is_symlink() {
-                is_directory = meta.is_dir();
-                done = candidate.0;
-                continue;
+            let held = at.directory.look_at(&next)?;
+            match FileType::from_raw_mode(rustix::fs::fstat(&held)?.st_mode) {
+                FileType::Directory => at.enter(next, Dir::of(held)),
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = OsString::from_vec(rustix::fs::readlinkat(&held, c"", Vec::new())?.into_bytes());
+                    let target = PathBuf::from(target);
+                    if is_magic(&held, &target)? {
+                        if self.is_image() {
+                            return Err(Errno::LOOP.into());
+                        }
+                        if let Some(inside) = at.jump(&next, &target)? {
+                            at = inside;
+                            continue;
+                        }
+                    }
+                    if target.is_absolute() {
+                        at.go_to_root();
+                    }
+                    left.extend(reversed(&target));
+                }
+                _ if !left.is_empty() => return Err(Errno::NOTDIR.into()),
+                kind => {
+                    let text = at.text(Some(&next));
+                    let is_file = kind == FileType::RegularFile;
+                    let end = if is_file { ReachedEnd::File(Spot::new(at.directory, next)) } else { ReachedEnd::Other };
+                    return Ok(Reached { text, end });
+                }
             }
-            links += 1;
-            if links > MOST_LINKS {
-                return Err(Errno::LOOP.into());
-            }
-            let target = std::fs::read_link(&host.0)?;
-            if target.is_absolute() {
-                done = PathBuf::from("/");
-            }
-            left.extend(reversed(&target));
         }
-        Ok(ImagePath(done))
+        Ok(Reached { text: at.text(None), end: ReachedEnd::Directory(at.directory) })
     }
+}
+
+/// Where a path leads.
+struct Reached {
+    /// Its name without links.
+    text: PathBuf,
+    end: ReachedEnd,
+}
+
+enum ReachedEnd {
+    Directory(Arc<Dir>),
+    File(Spot),
+    Other,
+}
+
+/// How far a path was gone.
+struct Position {
+    root: Arc<Dir>,
+    /// What the root is called.
+    prefix: PathBuf,
+    /// Below the root.
+    names: Vec<OsString>,
+    directory: Arc<Dir>,
+}
+
+impl Position {
+    /// The root; for a relative path of this machine, the working directory.
+    fn start(sysroot: &Sysroot, path: &Path) -> io::Result<Self> {
+        let root = sysroot.root()?;
+        let mut start = Self { directory: Arc::clone(&root), root, prefix: "/".into(), names: Vec::new() };
+        if !sysroot.is_image() && path.is_relative() {
+            let here = PathBuf::from(OsString::from_vec(rustix::process::getcwd(Vec::new())?.into_bytes()));
+            start.names = reversed(&here);
+            start.names.reverse();
+            start.directory = Arc::new(Dir::follow(Path::new("."))?);
+        }
+        Ok(start)
+    }
+
+    fn enter(&mut self, name: OsString, directory: Dir) {
+        self.names.push(name);
+        self.directory = Arc::new(directory);
+    }
+
+    fn go_to_root(&mut self) {
+        self.names.clear();
+        self.directory = Arc::clone(&self.root);
+    }
+
+    /// A directory that another process moves meanwhile has another one above it: the way down is gone anew.
+    fn go_up(&mut self) -> io::Result<()> {
+        self.names.pop();
+        let names: PathBuf = self.names.iter().collect();
+        self.directory = Arc::new(self.root.below(names.as_os_str().as_bytes())?);
+        Ok(())
+    }
+
+    /// Through a link of `/proc` that is more than its text: a process's root or working directory, an open file. `None`
+    /// where the text leads to the same.
+    fn jump(&self, name: &OsStr, target: &Path) -> io::Result<Option<Self>> {
+        let through = rustix::fs::openat(&self.directory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let by_text = rustix::fs::open(target, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let here = Whereabouts::of(&through)?;
+        if here.mount.is_some() && by_text.is_ok_and(|by_text| Whereabouts::of(by_text).is_ok_and(|is| is == here)) {
+            return Ok(None);
+        }
+        if FileType::from_raw_mode(rustix::fs::fstat(&through)?.st_mode) != FileType::Directory {
+            return Err(io::Error::other("it has no name on this machine"));
+        }
+        let root = Arc::new(Dir::of(through));
+        let prefix = self.text(Some(name));
+        Ok(Some(Self { directory: Arc::clone(&root), root, prefix, names: Vec::new() }))
+    }
+
+    fn text(&self, name: Option<&OsStr>) -> PathBuf {
+        let mut text = self.prefix.clone();
+        text.extend(self.names.iter().map(OsString::as_os_str).chain(name));
+        text
+    }
+}
+
+/// Whether a link is one of `/proc` that is not followed by its text: those with a text that is no place in `/proc`.
+fn is_magic(link: &OwnedFd, target: &Path) -> io::Result<bool> {
+    /// `Linux include/uapi/linux/magic.h`, PROC_SUPER_MAGIC.
+    const PROC: u64 = 0x9fa0;
+    let is_text = target.is_relative() && !target.as_os_str().as_bytes().contains(&b':');
+    Ok(!is_text && u64::try_from(rustix::fs::fstatfs(link)?.f_type).is_ok_and(|kind| kind == PROC))
+}
+
+fn below_root(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 fn reversed(path: &Path) -> Vec<OsString> {
@@ -157,7 +358,7 @@ mod tests {
         symlink("/lib/libx.so.1.0", root.join("usr/lib/libx.so.1")).unwrap();
         symlink("../../../../../lib/libx.so.1", root.join("usr/lib/libx.so")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
-        let sysroot = Sysroot::image(HostPath::new(root));
+        let sysroot = Sysroot::image(root).unwrap();
         let resolved = |path: &str| {
             let found = sysroot.resolve(&ImagePath::new(path));
             found.map(ImagePath::into_path).map_err(|error| error.kind())
@@ -169,11 +370,12 @@ mod tests {
     }
 
     #[test]
-    fn an_image_path_leads_out_and_back() {
-        let sysroot = Sysroot::image(HostPath::new("/srv/image"));
-        let host = sysroot.to_host(&ImagePath::new("/lib/libx.so"));
-        assert_eq!(host.as_path(), Path::new("/srv/image/lib/libx.so"));
+    fn an_image_path_leads_back() {
+        let image = tempfile::tempdir().unwrap();
+        let root = image.path().canonicalize().unwrap();
+        let sysroot = Sysroot::image(&root).unwrap();
+        let host = HostPath::new(root.join("lib/libx.so"));
         assert_eq!(sysroot.to_image(&host), ImagePath::new("/lib/libx.so"));
-        assert_eq!(Sysroot::host().to_host(&ImagePath::new("a/b")), HostPath::new("a/b"));
+        assert_eq!(sysroot.to_image(&HostPath::new("/lib/libx.so")), ImagePath::new("/lib/libx.so"));
     }
 }

@@ -30,7 +30,7 @@ pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<A
 
 fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
     let is_wanted = |start: &[u8]| has_magic(start) || cuda::is_fatbin(start);
-    match source.open(found.to_open(), &is_wanted)? {
+    match source.open(found.site(), &is_wanted)? {
         None => Ok(GpuCode::default()),
         Some(file) if cuda::is_fatbin(file.bytes()) => Ok(cuda::of_fatbin(file.bytes())),
         Some(file) => Ok(cuda::of_contents(&Contents::parse_sparse(file.bytes(), &file.data)?)),

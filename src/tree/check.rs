@@ -18,7 +18,7 @@ use crate::check::{
     judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
 };
 use crate::elf::view::{NotApplicable, Subject, has_magic};
-use crate::fsio::{FileError, ImagePath};
+use crate::fsio::{FileError, ImagePath, Site};
 use crate::loader::{Environment, Object};
 
 /// A wrapper is a short script or a small program.
@@ -90,7 +90,7 @@ fn inspect(
     let item = |inspected| Item { shown: shown.to_owned(), inspected };
     // A wrapper is read whole, whatever it is.
     let is_wanted: IsWanted<'_> = if hidden.is_some() { &|_| true } else { &has_magic };
-    let file = match source.open(found.to_open(), is_wanted) {
+    let file = match source.open(found.site(), is_wanted) {
         Ok(Some(file)) => file,
         Ok(None) => return (item(Inspected::NotElf), None),
         Err(error) => return (item(unreadable(&error)), None),
@@ -106,7 +106,7 @@ fn inspect(
 
 /// The same for one file by itself, at a path without symbolic links.
 pub(super) fn inspect_one(shown: &Path, real: &ImagePath, source: &dyn Source, policy: &CheckPolicy) -> Inspected {
-    let looked = look(source, real, |seen| inspected(seen, shown, real, policy));
+    let looked = look(source, Site::at(real), |seen| inspected(seen, shown, real, policy));
     looked.unwrap_or_else(|error| unreadable(&error))
 }
 

@@ -11,10 +11,10 @@ use globset::GlobSet;
 use super::run::Workers;
 use super::source::{EntryKind, Source};
 use super::walk::{Failure, files_below};
-use crate::fsio::{self, ImagePath};
+use crate::fsio::{self, Anchor, ImagePath, Site};
 
 /// One argument, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Root {
     /// As it was given; reports use it.
     pub(crate) given: ImagePath,
@@ -22,6 +22,8 @@ pub struct Root {
     pub(crate) real: ImagePath,
     /// For a copy, the original: the policy asks where a file belongs, not where it is being edited.
     pub(crate) stands_for: ImagePath,
+    /// What it led to when it was resolved.
+    pub(crate) anchor: Anchor,
 }
 
 /// Why an argument cannot be used.
@@ -40,15 +42,15 @@ impl Root {
     /// # Errors
     /// [`RootError`] when it does not exist or a directory on the way cannot be searched.
     pub(crate) fn resolve(source: &dyn Source, given: ImagePath) -> Result<Self, RootError> {
-        match source.resolve(&given) {
-            Ok(real) => Ok(Self { given, stands_for: real.clone(), real }),
+        match source.hold(&given) {
+            Ok((real, anchor)) => Ok(Self { given, stands_for: real.clone(), real, anchor }),
             Err(source) => Err(RootError { given: given.into_path(), source }),
         }
     }
 }
 
 /// A regular file in a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Its path below the argument as given.
     pub(crate) shown: ImagePath,
@@ -58,10 +60,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// The path to open: an argument may itself be a symbolic link, what lies below it never is.
+    /// The place to open: an argument may itself be a symbolic link, what lies below it never is.
     #[must_use]
-    pub(crate) fn to_open(&self) -> &ImagePath {
-        if self.below.is_none() { &self.root.real } else { &self.shown }
+    pub(crate) fn site(&self) -> Site<'_> {
+        match self.below {
+            None => Site::of(&self.root.anchor, &self.root.real),
+            Some(below) => Site::below(&self.root.anchor, below, &self.shown),
+        }
     }
 
     /// The canonical path. Only files that change need it, so it is not kept.
@@ -79,7 +84,7 @@ impl Found {
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
     pub(crate) fn is_temporary(&self) -> bool {
-        let path = self.to_open().as_path().as_os_str().as_bytes();
+        let path = self.site().path().as_path().as_os_str().as_bytes();
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         fsio::is_temporary(OsStr::from_bytes(name))
     }
@@ -129,7 +134,12 @@ fn walk(source: &dyn Source, root: &Arc<Root>, exclude: &GlobSet, workers: &Work
     let prefix = root.given.as_path().as_os_str().as_bytes();
     let below = prefix.len().saturating_add(usize::from(!prefix.ends_with(b"/")));
     let found = |shown: ImagePath| Found { shown, root: Arc::clone(root), below: Some(below) };
-    match source.kind(&root.real) {
+    let kind = match root.anchor.is_directory() {
+        Some(true) => Ok(EntryKind::Directory),
+        Some(false) => Ok(EntryKind::File),
+        None => source.kind(&root.real),
+    };
+    match kind {
         Ok(EntryKind::Directory) => {}
         Ok(EntryKind::File) => {
             listing.files.push(Found { shown: root.given.clone(), root: Arc::clone(root), below: None });
@@ -149,7 +159,7 @@ fn walk(source: &dyn Source, root: &Arc<Root>, exclude: &GlobSet, workers: &Work
         let name = path.file_name().unwrap_or_default();
         exclude.is_match(below) || exclude.is_match(name)
     };
-    let (files, failures) = files_below(source, &root.given, &is_excluded, workers);
+    let (files, failures) = files_below(source, (&root.given, (&root.anchor, below)), &is_excluded, workers);
     listing.files.extend(files.into_iter().map(found));
     listing.failures.extend(failures);
 }

@@ -22,7 +22,7 @@ use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, Opened, Secret, Sniffed, Store, WriteMode};
+use crate::fsio::{self, FileError, Opened, Secret, Sniffed, Spot, Store, Sysroot, WriteMode};
 use crate::loader;
 use crate::runpath::{
     Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
@@ -92,7 +92,7 @@ pub(crate) fn fix(
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 first_names.insert(inode, found.shown.as_path().to_owned());
-                let finished = match fsio::open(found.to_open().as_path()) {
+                let finished = match open(&found, fsio::open) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
@@ -108,7 +108,7 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     if found.is_temporary() {
         return FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(Skip::Temporary)));
     }
-    match fsio::sniff(found.to_open().as_path()) {
+    match open(&found, fsio::sniff) {
         Err(error) => FirstLook::Done(report(found.shown.into_path(), None, failed(error))),
         Ok(Sniffed::NotElf) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
@@ -117,6 +117,14 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
         Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
         Ok(Sniffed::Elf(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
     }
+}
+
+/// Opens a file in the directory that it was found in.
+fn open<T>(found: &Found, how: impl Fn(Spot, &Path) -> Result<T, FileError>) -> Result<T, FileError> {
+    let site = found.site();
+    let path = site.path().as_path();
+    let spot = Sysroot::host().spot_of(site);
+    how(spot.map_err(|source| FileError { path: path.to_owned(), action: "open it", source })?, path)
 }
 
 fn report(path: PathBuf, object: Option<ObjectBrief>, outcome: Outcome) -> FileReport {
@@ -147,7 +155,7 @@ fn fix_object(
     object: &mut Option<ObjectBrief>,
 ) -> Result<Outcome, FixError> {
     let is_interrupted = opened.is_interrupted(&settings.secret);
-    let opened = if is_interrupted { take_back(found, opened, settings)? } else { opened };
+    let opened = if is_interrupted { take_back(opened, settings)? } else { opened };
     let planned = match plan_object(found, &opened, settings, object)? {
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
@@ -159,26 +167,28 @@ fn fix_object(
     if carries_journal(opened.bytes()) {
         report.notes.push(fsio::Remark::ForeignJournal.text());
     }
-    if settings.writing != Writing::Nothing {
-        settings.store.check(&report.real)?;
-    }
-    let verified = verify(opened.bytes(), plan, &change)?;
-    if let Writing::Files(mode) = settings.writing {
-        let committed = fsio::commit(opened, &verified, mode, &settings.secret)?;
-        report.how = Some(committed.how);
-        report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
-        report.undo = Some(committed.undo);
+    match settings.writing {
+        Writing::Nothing => {
+            verify(opened.bytes(), plan, &change)?;
+        }
+        Writing::Files(mode) => {
+            let admitted = settings.store.admit(opened)?;
+            let verified = verify(admitted.opened().bytes(), plan, &change)?;
+            let committed = fsio::commit(admitted, &verified, mode, &settings.secret)?;
+            report.how = Some(committed.how);
+            report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
+            report.undo = Some(committed.undo);
+        }
     }
     Ok(Outcome::Changed(Box::new(report)))
 }
 
 /// A half-written file says nothing about what it should be: the old one decides.
-fn take_back(found: &Found, opened: Opened, settings: &FixSettings) -> Result<Opened, FixError> {
+fn take_back(opened: Opened, settings: &FixSettings) -> Result<Opened, FixError> {
     if settings.writing == Writing::Nothing {
         return Err(fsio::EditError::Interrupted.into());
     }
-    settings.store.check(found.real().as_path())?;
-    Ok(fsio::take_back(opened, &settings.secret)?)
+    Ok(fsio::take_back(settings.store.admit(opened)?, &settings.secret)?)
 }
 
 /// Reads, decides and plans; the inner error is an outcome that needs no plan.

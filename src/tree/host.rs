@@ -1,10 +1,9 @@
 //! The source that is a directory of this machine: all of it, or an image's root.
 
-use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt;
+use std::io;
 
 use super::source::{EntryKind, IsWanted, Source, SourceDirectory, SourceFile};
-use crate::fsio::{self, FileError, ImagePath, Opened, Sniffed, Sysroot};
+use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sniffed, Sysroot};
 
 /// This machine, or the image below one of its directories.
 #[derive(Clone, Debug, Default)]
@@ -34,53 +33,45 @@ impl Source for HostSource {
         self.sysroot.resolve(path)
     }
 
+    fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
+        self.sysroot.hold(path)
+    }
+
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
-        let meta = std::fs::metadata(self.sysroot.to_host(path).as_path())?;
-        Ok(match (meta.is_file(), meta.is_dir()) {
-            (true, _) => EntryKind::File,
-            (_, true) => EntryKind::Directory,
-            _ => EntryKind::Other,
+        self.sysroot.kind(path).map(|kind| match kind {
+            Some(fsio::Kind::File) => EntryKind::File,
+            Some(fsio::Kind::Directory) => EntryKind::Directory,
+            None => EntryKind::Other,
         })
     }
 
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {
-        let host = self.sysroot.to_host(path);
-        match fsio::list(host.as_path()) {
-            Ok(listing) => {
-                Ok(SourceDirectory { names: Some(listing.names), is_world_writable: listing.world_writable })
-            }
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let is_world_writable = fsio::is_world_writable(host.as_path());
-                Ok(SourceDirectory { names: None, is_world_writable })
-            }
-            Err(error) => Err(error),
-        }
+        let listing = self.sysroot.list(path)?;
+        Ok(SourceDirectory { names: listing.names, is_world_writable: listing.world_writable })
     }
 
     fn is_world_writable(&self, path: &ImagePath) -> bool {
-        fsio::is_world_writable(self.sysroot.to_host(path).as_path())
+        self.sysroot.is_world_writable(path)
     }
 
-    fn walk_into(&self, path: &ImagePath, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()> {
-        fsio::walk_into(
-            self.sysroot.to_host(path).as_path(),
-            path.as_path().as_os_str().as_bytes(),
-            &mut |path, kind| {
-                let kind = match kind {
-                    fsio::Kind::File => EntryKind::File,
-                    fsio::Kind::Directory => EntryKind::Directory,
-                };
-                found.push((ImagePath::new(path), kind));
-            },
-        )
+    fn walk_into(&self, site: Site<'_>, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()> {
+        self.sysroot.walk_into(site, &mut |path, kind| {
+            let kind = match kind {
+                fsio::Kind::File => EntryKind::File,
+                fsio::Kind::Directory => EntryKind::Directory,
+            };
+            found.push((ImagePath::new(path), kind));
+        })
     }
 
-    fn open(&self, path: &ImagePath, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError> {
-        let sniffed = match self.sysroot.is_image() {
-            false => fsio::sniff_for(path.as_path(), is_wanted)?,
-            true => fsio::sniff_for(self.sysroot.to_host(path).as_path(), is_wanted)?,
-        };
-        Ok(match sniffed {
+    fn open(&self, site: Site<'_>, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError> {
+        let path = site.path().as_path();
+        let spot = self.sysroot.spot_of(site).map_err(|e| FileError {
+            path: path.to_owned(),
+            action: "open it",
+            source: e,
+        })?;
+        Ok(match fsio::sniff_for(spot, path, is_wanted)? {
             Sniffed::NotElf => None,
             Sniffed::Elf(opened) => {
                 let identity = opened.identity;
@@ -91,6 +82,6 @@ impl Source for HostSource {
     }
 
     fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>> {
-        fsio::read_small(self.sysroot.to_host(path).as_path(), limit)
+        self.sysroot.read_small(path, limit)
     }
 }

@@ -3,7 +3,7 @@
 use super::source::{Source, SourceFile};
 use crate::elf::error::ParseError;
 use crate::elf::view::{Subject, has_magic};
-use crate::fsio::{FileError, ImagePath};
+use crate::fsio::{FileError, Site};
 
 /// What a look shows.
 pub(super) enum Seen<'f> {
@@ -17,8 +17,8 @@ pub(super) enum Seen<'f> {
 ///
 /// # Errors
 /// [`FileError`] when it cannot be opened or read.
-pub(super) fn look<T>(source: &dyn Source, path: &ImagePath, then: impl FnOnce(Seen<'_>) -> T) -> Result<T, FileError> {
-    match source.open(path, &has_magic)? {
+pub(super) fn look<T>(source: &dyn Source, site: Site<'_>, then: impl FnOnce(Seen<'_>) -> T) -> Result<T, FileError> {
+    match source.open(site, &has_magic)? {
         None => Ok(then(Seen::NotElf)),
         Some(file) => Ok(then(seen(&file))),
     }

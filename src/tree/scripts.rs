@@ -27,7 +27,7 @@ impl Scripts {
         }
         let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
         let read = workers.run(scripts, |found| {
-            let text = source.open(found.to_open(), &|_| true).ok().flatten();
+            let text = source.open(found.site(), &|_| true).ok().flatten();
             (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
         });
         // What one script names another one of the same package opens (cuda-pathfinder).

@@ -100,7 +100,7 @@ fn show_one(
     if found.is_temporary() {
         return Ok(Err(Skip::Temporary));
     }
-    look(source, found.to_open(), |seen| match seen {
+    look(source, found.site(), |seen| match seen {
         Seen::NotElf => Ok(Err(Skip::NotApplicable(NotApplicable::NotElf))),
         Seen::Elf(_, subject) => match subject? {
             Subject::NotApplicable(reason) => Ok(Err(Skip::NotApplicable(reason))),

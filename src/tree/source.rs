@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 
 use crate::elf::data::DataMap;
-use crate::fsio::{FileError, ImagePath};
+use crate::fsio::{Anchor, FileError, ImagePath, Site};
 
 /// What stands at a path, by its own kind: a symbolic link is none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,15 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// What a system would say: it does not exist, it may not be searched, links lead in a circle.
     fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath>;
 
+    /// The same for what an argument names: where a source has descriptors, what it leads to is held open, and what lies
+    /// below is reached from there.
+    ///
+    /// # Errors
+    /// As [`Source::resolve`].
+    fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
+        Ok((self.resolve(path)?, Anchor::default()))
+    }
+
     /// What stands at a path without symbolic links.
     ///
     /// # Errors
@@ -95,13 +104,13 @@ pub trait Source: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// What a system would say first; everything that could be told all the same has been added.
-    fn walk_into(&self, path: &ImagePath, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()>;
+    fn walk_into(&self, site: Site<'_>, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()>;
 
     /// Opens a regular file whose first bytes are wanted; `None` for another one. A symbolic link is not followed.
     ///
     /// # Errors
     /// [`FileError`] when it cannot be opened or read.
-    fn open(&self, path: &ImagePath, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError>;
+    fn open(&self, site: Site<'_>, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError>;
 
     /// A whole file of no more than `limit` bytes, at a path without symbolic links; `None` for anything else.
     fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>>;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::run::Workers;
 use super::source::{EntryKind, Source};
-use crate::fsio::ImagePath;
+use crate::fsio::{Anchor, ImagePath, Site};
 
 /// A path that cannot be walked or is no file.
 #[derive(Debug)]
@@ -25,17 +25,17 @@ enum Walked {
     Failed(Failure),
 }
 
-/// The files below a directory and what could not be listed. What `is_excluded` says of is left out, with what is below.
+/// The files below a directory, which is held, with what lies below it from so many bytes of a path on, and what could not be listed. What `is_excluded` says of is left out, with what is below.
 pub(super) fn files_below(
     source: &dyn Source,
-    root: &ImagePath,
+    (root, held): (&ImagePath, (&Anchor, usize)),
     is_excluded: &(dyn Fn(&Path) -> bool + Sync),
     workers: &Workers,
 ) -> (Vec<ImagePath>, Vec<Failure>) {
     let mut directories: Vec<Vec<Walked>> = vec![Vec::new()];
     let mut level = vec![(0, root.clone())];
     while !level.is_empty() {
-        let listed = workers.run(level, |(place, path)| (place, list(source, path, is_excluded)));
+        let listed = workers.run(level, |(place, path)| (place, list(source, path, held, is_excluded)));
         level = Vec::new();
         for (place, (found, failure)) in listed {
             let mut entries = Vec::with_capacity(found.len());
@@ -62,10 +62,14 @@ pub(super) fn files_below(
 fn list(
     source: &dyn Source,
     path: ImagePath,
+    (anchor, below): (&Anchor, usize),
     is_excluded: &dyn Fn(&Path) -> bool,
 ) -> (Vec<(ImagePath, EntryKind)>, Option<Failure>) {
     let mut found = Vec::new();
-    let failure = source.walk_into(&path, &mut found).err().map(|error| Failure { shown: path.into_path(), error });
+    let failure = source
+        .walk_into(Site::below(anchor, below, &path), &mut found)
+        .err()
+        .map(|error| Failure { shown: path.into_path(), error });
     found.retain(|(path, _)| !is_excluded(path.as_path()));
     // All have the same directory in front.
     found.sort_unstable_by(|(a, _), (b, _)| a.as_path().as_os_str().cmp(b.as_path().as_os_str()));

@@ -14,7 +14,7 @@ use super::look::{Seen, look};
 use super::source::{EntryKind, Source};
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
-use crate::fsio::{FileError, ImagePath};
+use crate::fsio::{FileError, ImagePath, Site};
 use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object};
 
 /// Loaders and caches are smaller; nothing else is read whole.
@@ -134,7 +134,7 @@ impl SourceWorld {
     }
 
     fn open(&self, path: &ImagePath) -> Look {
-        let looked = look(&*self.source, path, |seen| {
+        let looked = look(&*self.source, Site::at(path), |seen| {
             let (file, subject) = match seen {
                 Seen::NotElf => return Look::NotLoadable(None, NotApplicable::NotElf.reason().into()),
                 Seen::Elf(file, subject) => (file, subject),

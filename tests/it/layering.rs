@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -34,11 +34,9 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("serde", &["report"]),
     ("schemars", &["report"]),
     ("memmap2", &["fsio"]),
-    ("tempfile", &["fsio"]),
     ("rustix", &["fsio"]),
     ("blake3", &["fsio"]),
     ("rayon", &["tree"]),
-    ("walkdir", &["tree"]),
     ("goblin", &["elf"]),
     ("object", &["elf"]),
     ("memchr", &["cuda"]),

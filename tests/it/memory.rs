@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cuda_runpath::check::{CheckPolicy, Question, Verdict};
 use cuda_runpath::cuda::DriverLibraries;
 use cuda_runpath::elf::class::ByClass;
-use cuda_runpath::fsio::{FileError, ImagePath};
+use cuda_runpath::fsio::{FileError, ImagePath, Site};
 use cuda_runpath::loader::Environment;
 use cuda_runpath::runpath::{Actions, Directory, Hygiene, Policy};
 use cuda_runpath::tree::{
@@ -93,8 +93,8 @@ impl Source for Memory {
         false
     }
 
-    fn walk_into(&self, path: &ImagePath, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()> {
-        for (below, node) in self.names(path) {
+    fn walk_into(&self, site: Site<'_>, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()> {
+        for (below, node) in self.names(site.path()) {
             match node {
                 Node::Directory => found.push((ImagePath::new(below), EntryKind::Directory)),
                 Node::File(_) => found.push((ImagePath::new(below), EntryKind::File)),
@@ -104,7 +104,8 @@ impl Source for Memory {
         Ok(())
     }
 
-    fn open(&self, path: &ImagePath, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError> {
+    fn open(&self, site: Site<'_>, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError> {
+        let path = site.path();
         let missing = |source| FileError { path: path.as_path().to_owned(), action: "open it", source };
         let Node::File(bytes) = self.node(path).map_err(missing)? else {
             return Err(missing(io::ErrorKind::InvalidInput.into()));

@@ -11,3 +11,4 @@ mod receipts;
 mod rights;
 mod site;
 mod strace;
+mod swapped;

@@ -200,7 +200,7 @@ fn a_failed_revert_leaves_the_edited_file_and_its_receipt_good() {
         let revert = revert(site, receipt);
         let calls = revert.calls(&site.object).1;
         let (mut stayed, mut done) = (0, 0);
-        for call in &calls {
+        for call in calls.iter().filter(|call| !call.asks_where_it_is()) {
             kept.put_back(&site.object);
             let told = format!("{}, EIO from {}", site.case.name, call.text);
             let run = revert.run_with(&[call.inject("error=EIO")]);

@@ -33,6 +33,12 @@ impl Call {
         format!("inject={}:{what}:when={}", self.name, self.nth)
     }
 
+    /// Whether it asks if a file is in a Nix store: there are several ways, and where this one fails another is left.
+    pub(super) fn asks_where_it_is(&self) -> bool {
+        let tells_a_place = ["\"..\"", "STATX_MNT_ID", "mountinfo"].iter().any(|word| self.text.contains(word));
+        tells_a_place || ["read", "readlink"].contains(&self.name.as_str())
+    }
+
     /// Whether the file system is another one after it.
     pub(super) fn changes_files(&self) -> bool {
         let changing = [
@@ -83,15 +89,22 @@ pub(super) struct Traced {
     program: PathBuf,
     arguments: Vec<OsString>,
     log: PathBuf,
+    always: Vec<String>,
 }
 
 impl Traced {
     pub(super) fn new(program: PathBuf, log: PathBuf) -> Self {
-        Self { program, arguments: Vec::new(), log }
+        Self { program, arguments: Vec::new(), log, always: Vec::new() }
     }
 
     pub(super) fn arguments<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&mut self, arguments: I) -> &mut Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// What is done to every run, as to [`Traced::run_with`]'s.
+    pub(super) fn always(&mut self, injection: &str) -> &mut Self {
+        self.always.push(injection.to_owned());
         self
     }
 
@@ -109,14 +122,16 @@ impl Traced {
 
     /// A run to which something is done, by [`Call::inject`]'s options.
     pub(super) fn run_with(&self, injections: &[String]) -> Run {
-        run(&mut self.traced(&options(injections)))
+        run(&mut self.traced(&options(&[injections, &self.always].concat())))
     }
 
     /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
     pub(super) fn calls(&self, file: &Path) -> (Run, Vec<Call>) {
-        let run = run(&mut self.traced(&["-s4096".to_owned()]));
+        let always = self.always.iter().flat_map(|injection| ["-e".to_owned(), injection.clone()]);
+        let run = run(&mut self.traced(&["-s4096".to_owned()].into_iter().chain(always).collect::<Vec<_>>()));
         let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
-        let name = format!("\"{}\"", file.display());
+        // It is opened in its directory.
+        let name = format!("\"{}\"", file.file_name().unwrap().display());
         let mut counts = BTreeMap::new();
         let mut calls = Vec::new();
         let mut of_the_key = BTreeSet::new();
@@ -156,7 +171,7 @@ impl Traced {
     /// Starts a run that stops when a call has returned.
     pub(super) fn stop_after(&self, call: &Call) -> Stopped {
         let _ = std::fs::remove_file(&self.log);
-        let mut traced = self.traced(&options(&[call.inject("signal=SIGSTOP")]));
+        let mut traced = self.traced(&options(&[&[call.inject("signal=SIGSTOP")], &*self.always].concat()));
         let mut child = traced.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace starts");
         let patience = Instant::now() + Duration::from_secs(60);
         loop {

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod elsewhere;
+mod gate;
 mod names;
 mod store;
 mod told;
