@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::error::FileError;
 use super::limits::size_limit;
+use super::regular::Regular;
 use super::store::{Store, StoreRefusal};
 
 /// Copies a file's contents into an empty one: shared blocks where the file system can, holes as holes.
@@ -188,7 +189,7 @@ pub(crate) fn copy_entry(
 /// # Errors
 /// [`FileError`] names the side that failed.
 pub(crate) fn copy_file(source: &Path, copy: &Path) -> Result<(), FileError> {
-    let from = File::open(source).map_err(|e| FileError::new(source, "open it", e))?;
+    let from = Regular::at(source).and_then(|node| node.read()).map_err(|e| FileError::new(source, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(source, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if size_limit().is_some_and(|limit| meta.len() > limit) {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{FlockOperation, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::edit::{Committed, Durability, EditError, How, Remark, check_size_limit};
@@ -13,6 +13,7 @@ use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
 use super::map::Opened;
+use super::regular::Regular;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
@@ -214,24 +215,25 @@ fn check_mode_can_be_kept(opened: &Opened) -> Result<(), EditError> {
 }
 
 fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWritten> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || rustix::fs::open(&opened.path, flags, Mode::empty()).map(File::from);
+    let open = || Regular::at(&opened.path).and_then(|node| node.write());
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
-    let file_error = |error: Errno| FileError::new(&opened.path, "open it for writing", error);
-    match error {
-        Errno::TXTBSY => Err(NotWritten::Running),
-        Errno::ACCESS | Errno::PERM if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
+    let file_error = |error: io::Error| FileError::new(&opened.path, "open it for writing", error);
+    match Errno::from_io_error(&error) {
+        Some(Errno::TXTBSY) => Err(NotWritten::Running),
+        Some(Errno::ACCESS | Errno::PERM)
+            if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 =>
+        {
             // The names of a hard-linked file only follow its inode, so its owner lends himself the right.
             let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
-            let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).and_then(|()| open());
-            let back = rustix::fs::fchmod(&opened.file, mode);
+            let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).map_err(Into::into).and_then(|()| open());
+            let back = rustix::fs::fchmod(&opened.file, mode).map_err(Into::into);
             lent.and_then(|file| back.map(|()| file)).map_err(|error| NotWritten::NotWritable(file_error(error)))
         }
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Err(NotWritten::NotWritable(file_error(error))),
-        error => Err(NotWritten::Edit(EditError::File(file_error(error)))),
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Err(NotWritten::NotWritable(file_error(error))),
+        _ => Err(NotWritten::Edit(EditError::File(file_error(error)))),
     }
 }
 

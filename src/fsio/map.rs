@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
+use super::regular::Regular;
 use crate::elf::units::len64;
 use crate::elf::view::has_magic;
 
@@ -116,14 +116,19 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed, FileError> {
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
 pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
-    let file = open_read_only(path)?;
     let mut start = [0_u8; 4];
+    let node = look_at(path)?;
+    if node.identity.len < len64(&start) {
+        // Nor is anything read that the kernel makes up while it is read, and whose size it does not tell.
+        return Ok(Sniffed::NotElf);
+    }
+    let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
         || !is_wanted(&start)
     {
         return Ok(Sniffed::NotElf);
     }
-    finish_opening(path, file).map(Sniffed::Elf)
+    finish_opening(path, file, node.identity).map(Sniffed::Elf)
 }
 
 /// Opens and maps a file whatever it holds.
@@ -131,14 +136,16 @@ pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Resul
 /// # Errors
 /// [`FileError`] when the file cannot be opened or mapped.
 pub(crate) fn open(path: &Path) -> Result<Opened, FileError> {
-    finish_opening(path, open_read_only(path)?)
+    let node = look_at(path)?;
+    let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
+    finish_opening(path, file, node.identity)
 }
 
-fn open_read_only(path: &Path) -> Result<File, FileError> {
-    // A FIFO that took a file's place since the walk must not block, a terminal must not become ours.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))?;
-    Ok(File::from(file))
+fn look_at(path: &Path) -> Result<Regular<'_>, FileError> {
+    Regular::at(path).map_err(|e| {
+        let is_directory = e.kind() == io::ErrorKind::IsADirectory;
+        FileError::new(path, if is_directory { "read it" } else { "open it" }, e)
+    })
 }
 
 fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
@@ -154,8 +161,7 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn finish_opening(path: &Path, file: File) -> Result<Opened, FileError> {
-    let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
+fn finish_opening(path: &Path, file: File, identity: Identity) -> Result<Opened, FileError> {
     let contents = if identity.len <= SMALL {
         Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
     } else {

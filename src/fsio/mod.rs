@@ -10,6 +10,7 @@ mod in_place;
 mod journal;
 mod limits;
 mod map;
+mod regular;
 mod replace;
 mod store;
 mod sysroot;

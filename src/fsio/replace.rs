@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Gid, Mode, RenameFlags, Uid};
+use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -113,7 +113,8 @@ fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) 
         }
     }
     // The edit is made; that it may not survive a power cut is told, not called a failure.
-    let sync = || File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let sync = || rustix::fs::open(directory_of(path), flags, Mode::empty()).and_then(rustix::fs::fsync);
     if durability == Durability::Synced && sync().is_err() {
         notes.push(Remark::NotSynced);
     }

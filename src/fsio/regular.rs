@@ -1,0 +1,69 @@
+//! Only regular files are opened: what stands at a name is looked at first, and what was looked at is what is opened.
+//!
+//! To open a FIFO waits for its other end; to open a device can rewind a tape or start a watchdog. A name comes from a
+//! stranger's file or image, so neither may happen. `O_PATH` gives hold of a file without opening it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::identity::Identity;
+
+/// A regular file that was looked at and not opened.
+pub(super) struct Regular<'p> {
+    path: &'p Path,
+    node: File,
+    pub(super) identity: Identity,
+}
+
+impl<'p> Regular<'p> {
+    /// Looks at what stands at a path; a symbolic link is not followed.
+    ///
+    /// # Errors
+    /// What the system says, and for anything but a regular file that it is none.
+    pub(super) fn at(path: &'p Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let node = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let identity = Identity::of(&node)?;
+        match FileType::from_raw_mode(identity.mode) {
+            FileType::RegularFile => Ok(Self { path, node, identity }),
+            FileType::Symlink => Err(Errno::LOOP.into()),
+            FileType::Directory => Err(Errno::ISDIR.into()),
+            _ => Err(io::Error::other("not a regular file")),
+        }
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn read(&self) -> io::Result<File> {
+        self.open(OFlags::RDONLY)
+    }
+
+    /// Opens it for reading and writing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn write(&self) -> io::Result<File> {
+        self.open(OFlags::RDWR)
+    }
+
+    fn open(&self, access: OFlags) -> io::Result<File> {
+        let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let same = format!("/proc/self/fd/{}", self.node.as_raw_fd());
+        match rustix::fs::open(same, flags, Mode::empty()) {
+            // There is no /proc, or it is closed to this process: by name once more, and then it must be the same file.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
+                let file = File::from(rustix::fs::open(self.path, flags | OFlags::NOFOLLOW, Mode::empty())?);
+                let is_same = Identity::of(&file)?.inode == self.identity.inode;
+                if is_same { Ok(file) } else { Err(io::Error::other("another file took its place")) }
+            }
+            opened => Ok(File::from(opened?)),
+        }
+    }
+}
