@@ -61,8 +61,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
         FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
-    // A reader that has seen enough does not undo what was done.
-    print(&run, global).or_else(output::ignore_closed_pipe)?;
+    print(&run, global)?;
     if let Some(receipt) = receipt {
         receipt.finish()?;
     }
@@ -209,7 +208,7 @@ fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
         return Ok(report::fix::json::print(run, global.verbose > 0, &mut output::stdout())?);
     }
     let mut out = output::stdout();
-    Ok(report::fix::human::print(&output::human(global), run, &mut out, &mut std::io::stderr())?)
+    Ok(report::fix::human::print(&output::human(global), run, &mut out, &mut output::stderr())?)
 }
 
 /// Takes back what a receipt says; a file that changed since is left alone and named.
@@ -230,7 +229,7 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
         report::fix::json::print_revert(&reports, &mut output::stdout())?;
     } else {
         let mut out = output::stdout();
-        report::fix::human::print_revert(&output::human(global), &reports, &mut out, &mut std::io::stderr())?;
+        report::fix::human::print_revert(&output::human(global), &reports, &mut out, &mut output::stderr())?;
     }
     if is_cut {
         bail!("the last line of the receipt {} is cut: what it is for was not reverted", receipt.display());

@@ -47,6 +47,17 @@ pub(crate) fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::R
     out.flush()
 }
 
+/// Prints what was not read, whatever findings are wanted and in which format.
+///
+/// # Errors
+/// What writing says.
+pub(crate) fn print_unread(human: &Human, run: &CheckRun, err: &mut dyn Write) -> io::Result<()> {
+    for (path, reason) in &run.report.unread {
+        human.error(path, reason, err)?;
+    }
+    err.flush()
+}
+
 fn title(human: &Human, path: &Path, out: &mut dyn Write) -> io::Result<()> {
     if path.as_os_str().is_empty() {
         return writeln!(out, "(all together)");
