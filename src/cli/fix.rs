@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{FixArgs, Global};
 use super::exit::Status;
-use super::{input, output, paths, settings};
+use super::{input, output, paths, settings, signals};
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
@@ -40,6 +40,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         }
     };
     if mode(args).writes() {
+        signals::watch();
         refuse_store_roots(&mut roots, &fix_settings, &mut failures);
     }
     let receipt = args.receipt.as_deref().map(|path| ReceiptFile::create(path, &fix_settings)).transpose()?;
@@ -217,6 +218,7 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     let text = std::fs::read(receipt).with_context(name)?;
     let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
     let store = settings::store(outputs);
+    signals::watch();
     let take_back = |file: Reverted| {
         let result = store.check(&file.path).map_err(FixError::from).and_then(|()| {
             let opened = fsio::open(&file.path)?;

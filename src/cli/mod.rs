@@ -17,6 +17,7 @@ mod policy;
 mod rules;
 mod settings;
 mod show;
+mod signals;
 
 use std::process::ExitCode;
 

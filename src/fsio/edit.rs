@@ -154,6 +154,14 @@ pub enum EditError {
         /// What went wrong.
         restore: io::Error,
     },
+    /// The edit failed, and so did removing the copy that was to take the file's name.
+    #[error("{failure}; and its copy could not be removed: that is {}", at.display())]
+    CopyLeft {
+        /// What went wrong first.
+        failure: String,
+        /// Where the copy is.
+        at: PathBuf,
+    },
     /// A run was killed while it wrote to the file.
     #[error("an edit of it was interrupted: `fix` takes that back before it goes on")]
     Interrupted,

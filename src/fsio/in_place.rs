@@ -14,6 +14,7 @@ use super::identity::Identity;
 use super::journal::Journal;
 use super::map::Opened;
 use super::regular::Regular;
+use super::temporary;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
@@ -68,6 +69,7 @@ impl From<EditError> for NotWritten {
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Result<Committed, NotWritten> {
     let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
+    opened.follow_copy_up(&file).map_err(EditError::File)?;
     if opened.is_mapped() {
         // What was cut meanwhile must not be looked at.
         check_unchanged(opened, &file)?;
@@ -79,6 +81,8 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Re
     let behind = if terms.journal { journal.encode() } else { Vec::new() };
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
     opened.unmap();
+    // What is begun is finished, or taken back, before a signal ends the run.
+    let _held = temporary::hold();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
     let mut edit =
@@ -223,9 +227,7 @@ fn open_for_writing(opened: &Opened, writable: Writable) -> Result<File, NotWrit
     let file_error = |error: io::Error| FileError::new(&opened.path, "open it for writing", error);
     match Errno::from_io_error(&error) {
         Some(Errno::TXTBSY) => Err(NotWritten::Running),
-        Some(Errno::ACCESS | Errno::PERM)
-            if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 =>
-        {
+        Some(Errno::ACCESS | Errno::PERM) if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
             // The names of a hard-linked file only follow its inode, so its owner lends himself the right.
             let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
             let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).map_err(Into::into).and_then(|()| open());

@@ -91,6 +91,24 @@ impl Opened {
         Journal::behind(self.bytes()).is_some()
     }
 
+    /// Takes the file that is open for writing for the same one where overlayfs gave it an inode of its own to be written
+    /// to (`Linux Documentation/filesystems/overlayfs.rst`, "Non-standard behavior"): read anew, it has the same bytes.
+    pub(super) fn follow_copy_up(&mut self, file: &File) -> Result<(), FileError> {
+        // Linux include/uapi/linux/magic.h
+        const OVERLAYFS: u64 = 0x794c_7630;
+        let failed = |e: io::Error| FileError::new(&self.path, "read its attributes", e);
+        let now = Identity::of(file).map_err(failed)?;
+        let kind = rustix::fs::fstatfs(file).map(|stat| u64::try_from(stat.f_type));
+        if now.inode == self.identity.inode || kind != Ok(Ok(OVERLAYFS)) {
+            return Ok(());
+        }
+        let again = finish_opening(&self.path, file.try_clone().map_err(failed)?, now)?;
+        if again.bytes() == self.bytes() {
+            *self = again;
+        }
+        Ok(())
+    }
+
     pub(super) fn is_mapped(&self) -> bool {
         matches!(self.contents, Bytes::Mapped(_))
     }

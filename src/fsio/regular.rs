@@ -67,3 +67,9 @@ impl<'p> Regular<'p> {
         }
     }
 }
+
+/// Device and inode of the regular file at a path.
+#[must_use]
+pub(crate) fn inode_at(path: &Path) -> Option<(u64, u64)> {
+    Regular::at(path).ok().map(|node| node.identity.inode)
+}

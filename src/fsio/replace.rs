@@ -1,22 +1,22 @@
 //! A patched copy in the same directory takes the file's name in one step.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
 
 use super::copy::copy_contents;
 use super::edit::{Committed, Durability, EditError, How, Remark};
 use super::error::FileError;
 use super::identity::Identity;
 use super::map::Opened;
+use super::temporary::{self, Temporary};
 use super::writes::{Writes, check_unchanged, read_back, write_patch};
+use crate::elf::image::Saved;
 
 /// Why the file could not be replaced.
 pub(super) enum NotReplaced {
@@ -26,6 +26,15 @@ pub(super) enum NotReplaced {
     NoOwner(FileError),
     /// Anything else.
     Edit(EditError),
+}
+
+impl NotReplaced {
+    fn text(self) -> String {
+        match self {
+            Self::NoDirectory(error) | Self::NoOwner(error) => EditError::File(error).with_source(),
+            Self::Edit(error) => error.with_source(),
+        }
+    }
 }
 
 impl From<EditError> for NotReplaced {
@@ -43,82 +52,89 @@ impl From<FileError> for NotReplaced {
 /// Makes the writes to a copy and gives it the name.
 pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, NotReplaced> {
     let path = opened.path.as_path();
-    // The file may be mapped: it is not looked at any more once there is a temporary file that a signal would leave.
     let prepared = writes.prepare(opened)?;
-    let temporary = copy_beside(opened)?;
-    let copy = temporary.as_file();
-    for patch in writes.patches() {
-        write_patch(path, "write its copy", &opened.file, copy, patch)?;
-    }
-    if opened.identity.len != writes.new_len() {
-        copy.set_len(writes.new_len()).map_err(|e| FileError::new(path, "set its copy's size", e))?;
-    }
-    read_back(path, copy, &prepared.expected, &mut Vec::new())?;
-    let mut notes = keep_attributes(opened, copy)?;
-    let modified = Identity::of(copy).map_err(|e| FileError::new(path, "read its attributes", e))?.modified;
-    notes.extend(take_name(opened, temporary, durability)?);
-    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
-}
-
-/// What this program's temporary files are called, in front of six letters and digits.
-const PREFIX: &str = ".cuda-runpath-";
-
-/// Whether a name is that of a temporary file: of a run that is at work, or of one that was killed.
-#[must_use]
-pub(crate) fn is_temporary(name: &OsStr) -> bool {
-    let random = name.as_bytes().strip_prefix(PREFIX.as_bytes());
-    random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
-}
-
-/// The file again, under a temporary name in the same directory. It goes with the value.
-fn copy_beside(opened: &Opened) -> Result<NamedTempFile, NotReplaced> {
-    let path = opened.path.as_path();
-    let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(6).tempfile_in(directory_of(path));
-    let temporary = made.map_err(|error| make_failure(path, "make a temporary file beside it", error))?;
-    own(opened, temporary.as_file())?;
-    let copied = copy_contents(&opened.file, temporary.as_file(), opened.identity.len);
-    copied.map_err(|e| FileError::new(path, "copy it", e))?;
-    Ok(temporary)
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Gives a finished copy the file's name, if that still leads to the file.
-fn take_name(opened: &Opened, temporary: NamedTempFile, durability: Durability) -> Result<Vec<Remark>, NotReplaced> {
-    const ACTION: &str = "rename its copy";
-    let path = opened.path.as_path();
-    if durability == Durability::Synced {
-        temporary.as_file().sync_all().map_err(|e| FileError::new(path, "sync its copy", e))?;
-    }
-    check_unchanged(opened, &opened.file)?;
-    check_same_name(opened, path)?;
-    let mut notes = Vec::new();
-    // Changing places shows afterwards what stood there at the last moment.
-    match exchange(temporary.path(), path) {
-        Ok(()) => {
-            if let Err(error) = check_same_name(opened, temporary.path()) {
-                return Err(give_back(path, temporary, error).into());
-            }
-            let name = temporary.path().to_owned();
-            if temporary.close().is_err() {
-                notes.push(Remark::OldFileLeft(name));
-            }
+    let made = Temporary::in_directory(directory_of(path));
+    let mut temporary = made.map_err(|error| make_failure(path, "make a temporary file beside it", error))?;
+    let made = make(opened, writes, &prepared.expected, durability, temporary.file());
+    // As long as the old file has the temporary name, a signal waits.
+    let held = temporary::hold();
+    let named = made.and_then(|made| take_name(opened, &mut temporary).map(|()| made));
+    let left = temporary.remove();
+    drop(held);
+    let Made { mut notes, modified } = match (named, left) {
+        (named, None) => named?,
+        (Ok(mut made), Some(name)) => {
+            made.notes.push(Remark::OldFileLeft(name));
+            made
         }
-        Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
-        // Not every file system can do that, and on some it needs room for one more copy.
-        Err(_) => {
-            temporary.persist(path).map_err(|failed| make_failure(path, ACTION, failed.error))?;
-        }
-    }
+        (Err(error), Some(at)) => return Err(EditError::CopyLeft { failure: error.text(), at }.into()),
+    };
     // The edit is made; that it may not survive a power cut is told, not called a failure.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let sync = || rustix::fs::open(directory_of(path), flags, Mode::empty()).and_then(rustix::fs::fsync);
     if durability == Durability::Synced && sync().is_err() {
         notes.push(Remark::NotSynced);
     }
-    Ok(notes)
+    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
+}
+
+/// A copy that is ready to take the name.
+struct Made {
+    notes: Vec<Remark>,
+    /// When its contents changed last.
+    modified: (i64, i64),
+}
+
+/// The file again, with the writes made.
+fn make(
+    opened: &Opened,
+    writes: Writes<'_>,
+    expected: &[Saved],
+    durability: Durability,
+    copy: &File,
+) -> Result<Made, NotReplaced> {
+    let path = opened.path.as_path();
+    let failed = |action| move |error: io::Error| FileError::new(path, action, error);
+    own(opened, copy)?;
+    copy_contents(&opened.file, copy, opened.identity.len).map_err(failed("copy it"))?;
+    for patch in writes.patches() {
+        write_patch(path, "write its copy", &opened.file, copy, patch)?;
+    }
+    if opened.identity.len != writes.new_len() {
+        copy.set_len(writes.new_len()).map_err(failed("set its copy's size"))?;
+    }
+    read_back(path, copy, expected, &mut Vec::new())?;
+    let notes = keep_attributes(opened, copy)?;
+    let modified = Identity::of(copy).map_err(failed("read its attributes"))?.modified;
+    if durability == Durability::Synced {
+        copy.sync_all().map_err(failed("sync its copy"))?;
+    }
+    Ok(Made { notes, modified })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a finished copy the file's name, if that still leads to the file. What has the temporary name then can go.
+fn take_name(opened: &Opened, temporary: &mut Temporary) -> Result<(), NotReplaced> {
+    const ACTION: &str = "rename its copy";
+    let path = opened.path.as_path();
+    check_unchanged(opened, &opened.file)?;
+    check_same_name(opened, path)?;
+    // Changing places shows afterwards what stood there at the last moment.
+    match exchange(temporary.name(), path) {
+        Ok(()) => {
+            check_same_name(opened, temporary.name()).map_err(|error| give_back(path, temporary, error))?;
+        }
+        Err(Errno::NOENT) => return Err(FileError::new(path, ACTION, Errno::NOENT).into()),
+        // Not every file system can do that, and on some it needs room for one more copy.
+        Err(_) => {
+            std::fs::rename(temporary.name(), path).map_err(|error| make_failure(path, ACTION, error))?;
+            temporary.forget_name();
+        }
+    }
+    Ok(())
 }
 
 fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
@@ -126,10 +142,10 @@ fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
 }
 
 /// Another process's file stands under the temporary name: it must not go with that.
-fn give_back(path: &Path, mut temporary: NamedTempFile, error: EditError) -> EditError {
-    let Err(restore) = exchange(temporary.path(), path) else { return error };
-    temporary.disable_cleanup(true);
-    EditError::Displaced { at: temporary.path().to_owned(), restore: restore.into() }
+fn give_back(path: &Path, temporary: &mut Temporary, error: EditError) -> EditError {
+    let Err(restore) = exchange(temporary.name(), path) else { return error };
+    temporary.forget_name();
+    EditError::Displaced { at: temporary.name().to_owned(), restore: restore.into() }
 }
 
 fn make_failure(path: &Path, action: &'static str, error: io::Error) -> NotReplaced {

@@ -84,11 +84,15 @@ pub(crate) fn fix(
         FirstLook::Linked(found, inode) => match first_names.get(&inode) {
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
-                first_names.insert(inode, found.shown.as_path().to_owned());
-                let finished = match fsio::open(found.to_open().as_path()) {
+                let (shown, path) = (found.shown.clone(), found.to_open().clone());
+                let finished = match fsio::open(path.as_path()) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
+                // On overlayfs a name leaves the others when the file is written to: they are still to be done.
+                if fsio::inode_at(path.as_path()) == Some(inode) {
+                    first_names.insert(inode, shown.into_path());
+                }
                 done(&finished);
                 finished
             }

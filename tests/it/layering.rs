@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -31,6 +31,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("clap_mangen", &["cli"]),
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
+    ("signal_hook", &["cli"]),
     ("serde", &["report"]),
     ("memmap2", &["fsio"]),
     ("tempfile", &["fsio"]),

@@ -195,7 +195,15 @@ fn a_check_needs_no_file_on_disk() {
 fn archs_and_show_need_no_file_on_disk() {
     let input = image();
     let workers = Workers::new(1);
-    let files = || discover(&*input.source, &input.roots().into_iter().map(Result::unwrap).collect::<Vec<_>>(), &globset::GlobSet::empty(), &workers).files;
+    let files = || {
+        discover(
+            &*input.source,
+            &input.roots().into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+            &globset::GlobSet::empty(),
+            &workers,
+        )
+        .files
+    };
     let code = archs(&*input.source, files(), &workers);
     let architectures: Vec<String> = code
         .iter()

@@ -76,7 +76,9 @@ fn verdicts(human: &Human, object: &ObjectReport, out: &mut dyn Write) -> io::Re
     writeln!(out)?;
     for request in &object.requests {
         let verdict = human.out.verdict_label(request.verdict);
-        write!(out, "  {verdict} {} ({}) ", request.soname, request.kind.name())?;
+        write!(out, "  {verdict} ")?;
+        human.name(out, request.soname.as_bytes())?;
+        write!(out, " ({}) ", request.kind.name())?;
         match request.answer.place() {
             Some(place) => {
                 write!(out, "<- ")?;
