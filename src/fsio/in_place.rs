@@ -65,22 +65,17 @@ impl From<EditError> for NotWritten {
     }
 }
 
-/// Makes the writes, or none of them. The file is not mapped any more when the first one is made.
+/// Makes the writes, or none of them.
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms) -> Result<Committed, NotWritten> {
     let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
     opened.follow_copy_up(&file).map_err(EditError::File)?;
-    if opened.is_mapped() {
-        // What was cut meanwhile must not be looked at.
-        check_unchanged(opened, &file)?;
-    }
     check_mode_can_be_kept(opened)?;
     let capability = capability(&file);
     let old = opened.identity;
     let Prepared { journal, expected } = writes.prepare(opened)?;
     let behind = if terms.journal { journal.encode() } else { Vec::new() };
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
-    opened.unmap();
     // What is begun is finished, or taken back, before a signal ends the run.
     let _held = temporary::hold();
     // After everything was read from it, and right in front of the first write.

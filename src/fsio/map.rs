@@ -1,13 +1,15 @@
-//! Opening a file, telling from its first bytes whether it is ELF, and mapping it.
+//! Opening a file, telling from its first bytes whether it is ELF, and reading it.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use memmap2::Mmap;
+use memmap2::{MmapMut, MmapOptions};
 use rustix::buffer::spare_capacity;
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::error::FileError;
@@ -24,17 +26,16 @@ pub(crate) struct Opened {
     pub(crate) path: PathBuf,
     /// The file, open for reading only.
     pub(crate) file: File,
-    /// Its state when it was mapped.
+    /// Its state when it was read.
     pub(crate) identity: Identity,
     contents: Bytes,
 }
 
-/// A file that another process truncates while it is mapped ends this one with SIGBUS: only what is too large to be
-/// copied in a moment is mapped.
+/// Bytes of a file that no other process can change any more.
 #[derive(Debug)]
 enum Bytes {
-    Read(Buffer),
-    Mapped(Mmap),
+    Small(Buffer),
+    Large(Large),
 }
 
 /// The bytes of a file that was read. A thread's next file gets the same memory: to give and take hundreds of kilobytes
@@ -71,7 +72,7 @@ const SMALL: u64 = 1 << 20;
 pub(crate) enum Sniffed {
     /// Not an ELF file, nor what else was asked for.
     NotElf,
-    /// An ELF file, or what else was asked for: read or mapped.
+    /// An ELF file, or what else was asked for: read.
     Elf(Opened),
 }
 
@@ -80,8 +81,8 @@ impl Opened {
     #[must_use]
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.contents {
-            Bytes::Read(Buffer(bytes)) => bytes,
-            Bytes::Mapped(map) => map,
+            Bytes::Small(Buffer(bytes)) => bytes,
+            Bytes::Large(large) => &large.memory,
         }
     }
 
@@ -108,23 +109,14 @@ impl Opened {
         }
         Ok(())
     }
-
-    pub(super) fn is_mapped(&self) -> bool {
-        matches!(self.contents, Bytes::Mapped(_))
-    }
-
-    /// Gives the mapping back; the file stays open.
-    pub(super) fn unmap(&mut self) {
-        self.contents = Bytes::Read(Buffer::default());
-    }
 }
 
-/// Opens a file and reads the first bytes; only an ELF file is mapped.
+/// Opens a file and reads the first bytes; only an ELF file is read whole.
 ///
 /// A symbolic link is not followed: the walker never meets one it should follow, and an argument is resolved before.
 ///
 /// # Errors
-/// [`FileError`] when the file cannot be opened, read or mapped.
+/// [`FileError`] when the file cannot be opened or read.
 pub(crate) fn sniff(path: &Path) -> Result<Sniffed, FileError> {
     sniff_for(path, has_magic)
 }
@@ -132,7 +124,7 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed, FileError> {
 /// The same for files whose first four bytes are wanted for another reason.
 ///
 /// # Errors
-/// [`FileError`] when the file cannot be opened, read or mapped.
+/// [`FileError`] when the file cannot be opened or read.
 pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
     let mut start = [0_u8; 4];
     let node = look_at(path)?;
@@ -149,10 +141,10 @@ pub(crate) fn sniff_for(path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Resul
     finish_opening(path, file, node.identity).map(Sniffed::Elf)
 }
 
-/// Opens and maps a file whatever it holds.
+/// Opens and reads a file whatever it holds.
 ///
 /// # Errors
-/// [`FileError`] when the file cannot be opened or mapped.
+/// [`FileError`] when the file cannot be opened or read.
 pub(crate) fn open(path: &Path) -> Result<Opened, FileError> {
     let node = look_at(path)?;
     let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
@@ -181,9 +173,9 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
 
 fn finish_opening(path: &Path, file: File, identity: Identity) -> Result<Opened, FileError> {
     let contents = if identity.len <= SMALL {
-        Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
+        Bytes::Small(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
     } else {
-        Bytes::Mapped(map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?)
+        Bytes::Large(copy(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
     };
     Ok(Opened { path: path.to_owned(), file, identity, contents })
 }
@@ -205,15 +197,69 @@ fn read(file: &File, len: u64) -> io::Result<Buffer> {
     Ok(buffer)
 }
 
-fn map(file: &File, len: u64) -> io::Result<Mmap> {
-    let mut options = memmap2::MmapOptions::new();
-    options.len(usize::try_from(len).map_err(io::Error::other)?);
-    // SAFETY: the mapping is read-only and private to this process. Another process could still write to or truncate
-    // the file: reads then see other bytes, which the parser treats as hostile anyway and the comparison of identities
-    // before an edit reports, or end in SIGBUS. Nothing is written as long as the mapping is read: both writers take
-    // from it what they need, then make their first write.
-    #[expect(unsafe_code, reason = "the one mapping: gigabytes of library must not be copied to read a few headers")]
-    unsafe {
-        options.map(file)
+/// Copies a file into memory of its own, where no other process can cut it: a mapping of the file itself would end this
+/// process with SIGBUS then. Holes take no memory.
+fn copy(file: &File, len: u64) -> io::Result<Large> {
+    let share = Share::of(len);
+    let size = usize::try_from(len).map_err(io::Error::other)?;
+    let mut memory = MmapOptions::new().len(size).no_reserve_swap().map_anon()?;
+    let mut at = 0_u64;
+    while at < len {
+        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start.min(len),
+            Err(Errno::NXIO) => break,
+            Err(_) => at,
+        };
+        let end = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(len).clamp(start, len);
+        let range =
+            usize::try_from(start).map_err(io::Error::other)?..usize::try_from(end).map_err(io::Error::other)?;
+        file.read_exact_at(memory.get_mut(range).unwrap_or_default(), start)?;
+        at = end.max(at.saturating_add(1));
+    }
+    Ok(Large { memory, _share: share })
+}
+
+/// The bytes of a large file, and their share of what may be in memory at once.
+#[derive(Debug)]
+struct Large {
+    memory: MmapMut,
+    _share: Share,
+}
+
+/// So many bytes of large files are in memory at once; one that is larger by itself, alone.
+const MOST_AT_ONCE: u64 = 1 << 30;
+
+/// Bytes of large files that are in memory, and the wait for room.
+static IN_MEMORY: (Mutex<u64>, Condvar) = (Mutex::new(0), Condvar::new());
+
+thread_local! {
+    /// How many large files this thread holds: it cannot wait for itself.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+#[derive(Debug)]
+struct Share(u64);
+
+impl Share {
+    /// Waits until there is room.
+    fn of(len: u64) -> Self {
+        let (used, freed) = &IN_MEMORY;
+        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+        while HELD.get() == 0 && *used > 0 && used.saturating_add(len) > MOST_AT_ONCE {
+            used = freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+        }
+        *used = used.saturating_add(len);
+        HELD.set(HELD.get().saturating_add(1));
+        Self(len)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let (used, freed) = &IN_MEMORY;
+        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = used.saturating_sub(self.0);
+        HELD.set(HELD.get().saturating_sub(1));
+        freed.notify_all();
     }
 }
