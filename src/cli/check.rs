@@ -37,8 +37,15 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let exclude = paths::exclude(&args.inputs)?;
     let environment = policy::environment(&args.wanted)?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = paths::listing_of(&*input.source, input.roots(), &exclude, &workers);
+    let roots = input.roots();
+    let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
+    let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
     let mut report = tree::check(listing, input.world(), &policy, environment, &workers);
+    report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
+    if leads_nowhere {
+        // There is nothing to report on.
+        return Ok(Status::Failed);
+    }
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
@@ -77,7 +84,6 @@ fn status(run: &CheckRun, fail_on: FailOn) -> Status {
 
 fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
-    report::check::human::print_unread(&output::human(global), run, &mut output::stderr())?;
     let format = if global.json { Format::Json } else { global.format };
     match format {
         Format::Human => report::check::human::print(&output::human(global), run, &mut out)?,

@@ -21,6 +21,9 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
         return revert(receipt, &args.build_output, global);
     }
+    if mode(args).writes() {
+        signals::watch();
+    }
     let fix_settings = settings::fix(args)?;
     let exclude = paths::exclude(&args.inputs)?;
     let source = input::host();
@@ -40,7 +43,6 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         }
     };
     if mode(args).writes() {
-        signals::watch();
         refuse_store_roots(&mut roots, &fix_settings, &mut failures);
     }
     let receipt = args.receipt.as_deref().map(|path| ReceiptFile::create(path, &fix_settings)).transpose()?;

@@ -114,3 +114,15 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
     node.read().ok()?.take(wanted).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To read the kernel's log takes it from the process that it is for.
+    #[test]
+    fn nothing_is_read_that_the_kernel_makes_up() {
+        assert!(!std::fs::read("/proc/self/status").unwrap().is_empty());
+        assert_eq!(read_small(Path::new("/proc/self/status"), 1 << 20), Some(Vec::new()));
+    }
+}

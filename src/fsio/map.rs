@@ -263,3 +263,37 @@ impl Drop for Share {
         freed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mapping of the file itself would end the tests with SIGBUS here.
+    #[test]
+    fn a_large_file_that_is_cut_is_still_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        let mut bytes = vec![0_u8; 5 << 20];
+        for (at, byte) in bytes.iter_mut().enumerate().filter(|(at, _)| at & (1 << 20) == 0) {
+            *byte = u8::try_from(at % 251).unwrap();
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let opened = open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(opened.bytes() == bytes);
+    }
+
+    /// A file that has a hole at each end, which is zeros.
+    #[test]
+    fn holes_are_read_as_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        file.write_all_at(b"here", 32 << 20).unwrap();
+        let opened = open(&path).unwrap();
+        assert_eq!(opened.bytes().len(), 64 << 20);
+        assert_eq!(opened.bytes().iter().filter(|byte| **byte != 0).count(), 4);
+        assert_eq!(opened.bytes().get(32 << 20..(32 << 20) + 4), Some(&b"here"[..]));
+    }
+}

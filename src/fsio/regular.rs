@@ -73,3 +73,44 @@ impl<'p> Regular<'p> {
 pub(crate) fn inode_at(path: &Path) -> Option<(u64, u64)> {
     Regular::at(path).ok().map(|node| node.identity.inode)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixListener;
+
+    fn refusal(path: &Path) -> String {
+        Regular::at(path).map(|_| ()).unwrap_err().to_string()
+    }
+
+    /// To open the FIFO would wait for ever, the socket cannot be opened at all.
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let fifo = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, place("fifo"), FileType::Fifo, fifo, 0).unwrap();
+        let _socket = UnixListener::bind(place("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", place("link")).unwrap();
+        for path in [&place("fifo"), &place("socket"), Path::new("/dev/null")] {
+            assert_eq!(refusal(path), "not a regular file", "{}", path.display());
+        }
+        assert!(refusal(&place("link")).contains("symbolic links"));
+        assert!(refusal(folder.path()).contains("Is a directory"));
+    }
+
+    /// Between the look and the opening the name goes to another file.
+    #[test]
+    fn what_was_looked_at_is_what_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "first").unwrap();
+        let node = Regular::at(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut text = String::new();
+        node.read().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "first");
+    }
+}

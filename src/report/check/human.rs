@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::run::CheckRun;
-use crate::check::{ObjectReport, Severity, Verdict};
+use crate::check::{CheckReport, ObjectReport, Severity, Verdict};
 use crate::report::human::{Detail, Human};
 
 /// Prints findings, with `-v` every verdict, and the counts.
@@ -51,8 +51,8 @@ pub(crate) fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::R
 ///
 /// # Errors
 /// What writing says.
-pub(crate) fn print_unread(human: &Human, run: &CheckRun, err: &mut dyn Write) -> io::Result<()> {
-    for (path, reason) in &run.report.unread {
+pub(crate) fn print_unread(human: &Human, report: &CheckReport, err: &mut dyn Write) -> io::Result<()> {
+    for (path, reason) in &report.unread {
         human.error(path, reason, err)?;
     }
     err.flush()

@@ -8,5 +8,6 @@ mod leftovers;
 mod meanwhile;
 mod places;
 mod receipts;
+mod signals;
 mod site;
 mod strace;

@@ -107,7 +107,12 @@ impl Traced {
 
     /// A run to which something is done, by [`Call::inject`]'s options.
     pub(super) fn run_with(&self, injections: &[String]) -> Run {
-        run(&mut self.traced(&options(injections)))
+        run(&mut self.command_with(injections))
+    }
+
+    /// The command of such a run.
+    pub(super) fn command_with(&self, injections: &[String]) -> Command {
+        self.traced(&options(injections))
     }
 
     /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
