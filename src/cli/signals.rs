@@ -16,12 +16,11 @@ use crate::report::for_terminal;
 /// that was begun is finished, and the signal does what it always does. Where no thread can be had for that, it does so
 /// at once.
 pub(super) fn watch() {
+    let ignored = ignored();
+    let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(move |signal| !is_in(ignored, *signal));
     let (is_watching, watches) = mpsc::channel();
     let wait = move || {
-        let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|s| !is_ignored(*s)))
-        else {
-            return;
-        };
+        let Ok(mut signals) = Signals::new(signals) else { return };
         // The run goes on whether it is heard or not.
         let _ = is_watching.send(());
         for signal in signals.forever() {
@@ -39,11 +38,14 @@ pub(super) fn watch() {
     }
 }
 
-/// What `nohup` and shells made this process ignore, it goes on to ignore.
-fn is_ignored(signal: i32) -> bool {
+/// What `nohup` and shells made this process ignore, it goes on to ignore (`proc_pid_status(5)`, SigIgn).
+fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
+}
+
+fn is_in(mask: u64, signal: i32) -> bool {
     let bit = u32::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
-    let mask = u64::from_str_radix(mask, 16).unwrap_or(0);
-    bit.and_then(|bit| mask.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+    bit.and_then(|bit| mask.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
 }
