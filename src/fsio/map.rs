@@ -216,6 +216,10 @@ fn copy(file: &File, len: u64) -> io::Result<Large> {
         file.read_exact_at(memory.get_mut(range).unwrap_or_default(), start)?;
         at = end.max(at.saturating_add(1));
     }
+    // To a file that is cut, what is behind its end is a hole like any other.
+    if file.metadata()?.len() < len {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "somebody else is cutting it"));
+    }
     Ok(Large { memory, _share: share })
 }
 

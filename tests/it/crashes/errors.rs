@@ -18,7 +18,9 @@ fn is_dispensable(call: &Call) -> bool {
     // Without its owner there is no copy, but the file itself.
     let of_copies = ["fchown", "fsetxattr"];
     let of_both = ["fgetxattr", "flock", "fstatfs"];
-    opens_a_directory || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
+    // Whether the name has left other names of the file is asked after the edit.
+    let looks_again = call.name.starts_with("open") && call.text.contains("O_PATH");
+    opens_a_directory || looks_again || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
 }
 
 /// Whether the harm is that something else is not kept.
