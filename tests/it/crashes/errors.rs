@@ -19,7 +19,7 @@ fn is_dispensable(call: &Call) -> bool {
     let of_copies = ["fchown", "fsetxattr"];
     let of_both = ["fgetxattr", "flock", "fstatfs"];
     // Whether the name has left other names of the file is asked after the edit.
-    let looks_again = call.name.starts_with("open") && call.text.contains("O_PATH");
+    let looks_again = call.text.contains("O_PATH") || (call.name == "statx" && call.text.contains("AT_EMPTY_PATH"));
     opens_a_directory || looks_again || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
 }
 
