@@ -130,8 +130,10 @@ pub(crate) enum Inspected {
     Static(StaticProgram),
     /// Another file without a search path.
     NotApplicable(NotApplicable),
-    /// It cannot be read, and why.
-    Unreadable(String),
+    /// It was read and contradicts itself.
+    Malformed(String),
+    /// It could not be read, and why: nothing is known of it.
+    Unread(String),
 }
 
 /// A file of the list.

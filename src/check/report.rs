@@ -80,6 +80,8 @@ pub struct CheckReport {
     pub objects: Vec<ObjectReport>,
     /// Everything that was found, in path order, by code.
     pub(crate) findings: Vec<Finding>,
+    /// What could not be read, and why: whatever findings are wanted, the check is not one of these.
+    pub(crate) unread: Vec<(PathBuf, String)>,
 }
 
 impl CheckReport {

@@ -43,7 +43,7 @@ pub(crate) fn sum_up(
 ) -> CheckReport {
     let objects: Vec<Arc<Facts>> = reports.iter().map(|report| Arc::clone(&report.facts)).collect();
     let elsewhere = search_path::names(&objects);
-    let mut findings = Vec::new();
+    let (mut findings, mut unread) = (Vec::new(), Vec::new());
     let mut loaders_of: HashMap<&BString, Vec<(&Facts, &InProgram)>> = HashMap::new();
     for (facts, found) in programs {
         findings.extend(found.cut.clone());
@@ -73,8 +73,10 @@ pub(crate) fn sum_up(
     }
     for item in items {
         match &item.inspected {
-            Inspected::Unreadable(reason) => {
+            Inspected::Malformed(reason) => findings.push(files::unreadable(&item.shown, reason)),
+            Inspected::Unread(reason) => {
                 findings.push(files::unreadable(&item.shown, reason));
+                unread.push((item.shown.clone(), reason.clone()));
             }
             Inspected::Static(program) => {
                 findings.extend(requests::static_consumer(&item.shown, &program.names));
@@ -93,7 +95,8 @@ pub(crate) fn sum_up(
     findings.sort_by(|a, b| (&a.path, a.rule.code, &a.about).cmp(&(&b.path, b.rule.code, &b.about)));
     findings.dedup();
     let is_elf = |item: &&Item| !matches!(item.inspected, Inspected::NotElf);
-    CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings }
+    unread.sort();
+    CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings, unread }
 }
 
 /// A request that fails by itself and is right in every program that loads the library, is right; one that fails in a

@@ -25,11 +25,11 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
         if global.is_json() {
             report::archs::json::print(&run, global.verbose > 0, &mut out)?;
         } else {
-            report::archs::human::print(&output::human(global), &run, &mut out, &mut std::io::stderr())?;
+            report::archs::human::print(&output::human(global), &run, &mut out, &mut output::stderr())?;
         }
         Ok(())
     };
-    print().context("cannot write the report").or_else(output::ignore_closed_pipe)?;
+    print().context("cannot write the report")?;
     let is_unknown = |code: &GpuCode| code.places.iter().any(|place| !place.problems.is_empty());
     if run.files.iter().any(|report| report.code.is_err()) {
         return Ok(Status::Failed);

@@ -36,15 +36,17 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         policy.machine = Some(settings::machine(machine)?);
     }
     let exclude = paths::exclude(&args.inputs)?;
-    let roots = input.roots().map_err(|error| {
-        let what = if input.is_inside { "cannot find" } else { "cannot resolve" };
-        let place = if input.is_inside { " in the image" } else { "" };
-        anyhow::Error::new(error.source).context(format!("{what} {}{place}", error.given.display()))
-    })?;
     let environment = policy::environment(&args.wanted)?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = tree::discover(&*input.source, &roots, &exclude, &workers);
+    let roots = input.roots();
+    let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
+    let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
     let mut report = tree::check(listing, input.world(), &policy, environment, &workers);
+    report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
+    if leads_nowhere {
+        // There is nothing to report on.
+        return Ok(Status::Failed);
+    }
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
@@ -65,11 +67,14 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&run, global).or_else(output::ignore_closed_pipe)?;
+    print(&run, global)?;
     Ok(status(&run, args.fail_on))
 }
 
 fn status(run: &CheckRun, fail_on: FailOn) -> Status {
+    if !run.report.unread.is_empty() {
+        return Status::Failed;
+    }
     let limit = match fail_on {
         FailOn::Error => Severity::Error,
         FailOn::Warning => Severity::Warning,

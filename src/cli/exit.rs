@@ -37,15 +37,26 @@ impl Status {
     }
 }
 
-/// Prints an error that ended the run before there was a report. A closed pipe is the reader's decision, not an error.
+/// Prints an error that ended the run before there was a report.
 pub(super) fn report(error: &anyhow::Error, global: &Global) -> Status {
-    let closed = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-    if !closed {
-        // No stream is left to tell it on when standard error is gone too.
-        let label = output::palette(global, &io::stderr()).error_label();
-        let text = format!("{error:#}");
-        let text = if io::stderr().is_terminal() { for_terminal(&text) } else { text };
-        let _ = writeln!(io::stderr(), "{label} {text}");
-    }
+    // No stream is left to tell it on when standard error is gone too.
+    let label = output::palette(global, &io::stderr()).error_label();
+    let text = format!("{error:#}");
+    let text = if io::stderr().is_terminal() { for_terminal(&text) } else { text };
+    let _ = writeln!(io::stderr(), "{label} {text}");
     Status::Failed
+}
+
+/// Prints what clap says of the arguments: help and version, which are no errors, or what is wrong. It quotes arguments,
+/// and those can be names of a stranger's files.
+pub(super) fn usage(error: &clap::Error) -> Status {
+    let status = if error.use_stderr() { Status::Failed } else { Status::Clean };
+    let plain = error.to_string();
+    let safe = for_terminal(&plain);
+    let is_safe = !io::stderr().is_terminal() || safe == plain.trim_end_matches('\n');
+    let printed = if is_safe { error.print() } else { writeln!(io::stderr(), "{safe}") };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Status::Failed,
+        _ => status,
+    }
 }

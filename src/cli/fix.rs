@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{FixArgs, Global};
 use super::exit::Status;
-use super::{input, output, paths, settings};
+use super::{input, output, paths, settings, signals};
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
@@ -20,6 +20,9 @@ use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root,
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
         return revert(receipt, &args.build_output, global);
+    }
+    if mode(args).writes() {
+        signals::watch();
     }
     let mut fix_settings = settings::fix(args)?;
     let exclude = paths::exclude(&args.inputs)?;
@@ -64,8 +67,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
         FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
-    // A reader that has seen enough does not undo what was done.
-    print(&run, global).or_else(output::ignore_closed_pipe)?;
+    print(&run, global)?;
     if let Some(receipt) = receipt {
         receipt.finish()?;
     }
@@ -210,7 +212,7 @@ fn print(run: &FixRun, global: &Global) -> anyhow::Result<()> {
         return Ok(report::fix::json::print(run, global.verbose > 0, &mut output::stdout())?);
     }
     let mut out = output::stdout();
-    Ok(report::fix::human::print(&output::human(global), run, &mut out, &mut std::io::stderr())?)
+    Ok(report::fix::human::print(&output::human(global), run, &mut out, &mut output::stderr())?)
 }
 
 /// Takes back what a receipt says; a file that changed since is left alone and named.
@@ -219,6 +221,7 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     let text = std::fs::read(receipt).with_context(name)?;
     let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
     let (store, secret) = (settings::store(outputs), settings::secret());
+    signals::watch();
     let take_back = |file: Reverted| {
         let revert = || Ok(fsio::revert(store.admit(fsio::open_canonical(&file.path)?)?, &file.undo, &secret)?);
         let result = revert();
@@ -229,7 +232,7 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
         report::fix::json::print_revert(&reports, &mut output::stdout())?;
     } else {
         let mut out = output::stdout();
-        report::fix::human::print_revert(&output::human(global), &reports, &mut out, &mut std::io::stderr())?;
+        report::fix::human::print_revert(&output::human(global), &reports, &mut out, &mut output::stderr())?;
     }
     if is_cut {
         bail!("the last line of the receipt {} is cut: what it is for was not reverted", receipt.display());

@@ -7,6 +7,7 @@ use clap::CommandFactory;
 
 use super::args::{Cli, ManArgs};
 use super::exit::Status;
+use super::output;
 use crate::report;
 
 pub(super) fn run(args: &ManArgs) -> anyhow::Result<Status> {
@@ -24,6 +25,8 @@ pub(super) fn run(args: &ManArgs) -> anyhow::Result<Status> {
     if has_findings {
         report::rules::man::print(&mut page)?;
     }
-    std::io::stdout().write_all(&page)?;
+    let mut out = output::stdout();
+    out.write_all(&page)?;
+    out.flush()?;
     Ok(Status::Clean)
 }

@@ -17,6 +17,7 @@ mod policy;
 mod rules;
 mod settings;
 mod show;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -30,12 +31,7 @@ pub use exit::Status;
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors: clap prints them to standard output.
-            let status = if error.use_stderr() { Status::Failed } else { Status::Clean };
-            let printed = error.print();
-            return if printed.is_ok() { status.into() } else { Status::Failed.into() };
-        }
+        Err(error) => return exit::usage(&error).into(),
     };
     let result = cli.check_format().and_then(|()| match &cli.command {
         Command::Fix(fix) => fix::run(fix, &cli.global),

@@ -10,7 +10,32 @@ use crate::report::{Detail, Escape, Human, Palette};
 
 /// Standard output, buffered: a report can have as many lines as a tree has files. Every byte goes out as it is.
 pub(super) fn stdout() -> impl Write {
-    BufWriter::new(io::stdout())
+    BufWriter::new(UntilClosed(io::stdout()))
+}
+
+/// Standard error.
+pub(super) fn stderr() -> impl Write {
+    UntilClosed(io::stderr())
+}
+
+/// A stream whose reader may leave: that is the reader's decision, not a failure, and what the command found stays what
+/// it was.
+struct UntilClosed<W>(W);
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
 }
 
 /// The styles of a stream.
@@ -21,14 +46,6 @@ pub(super) fn palette(global: &Global, stream: &impl RawStream) -> Palette {
         When::Never => false,
     };
     if coloured { Palette::coloured() } else { Palette::default() }
-}
-
-/// A closed pipe is the reader's decision, not a failure.
-pub(super) fn ignore_closed_pipe(error: anyhow::Error) -> anyhow::Result<()> {
-    match error.downcast_ref::<io::Error>() {
-        Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    }
 }
 
 /// The human printer for these options.

@@ -11,10 +11,10 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::Inputs;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::runpath::Directory;
-use crate::tree::{Failure, Listing, Root, Source, Workers, discover};
+use crate::tree::{Failure, Listing, Root, RootError, Source, Workers, discover};
 
 /// The roots of the walk, from arguments and `--files-from`.
-pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
+pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, RootError>>> {
     let mut paths = inputs.paths.clone();
     if let Some(list) = &inputs.files_from {
         paths.extend(read_list(list, inputs.null)?);
@@ -39,17 +39,26 @@ pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>>
 
 /// What the arguments lead to, and what of it cannot be read.
 pub(super) fn listing(source: &dyn Source, inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
-    let exclude = exclude(inputs)?;
+    Ok(listing_of(source, roots(source, inputs)?, &exclude(inputs)?, workers))
+}
+
+/// The same of roots that are resolved already. One that leads nowhere does not keep the others from being read.
+pub(super) fn listing_of(
+    source: &dyn Source,
+    roots: Vec<Result<Root, RootError>>,
+    exclude: &GlobSet,
+    workers: &Workers,
+) -> Listing {
     let (mut known, mut failures) = (Vec::new(), Vec::new());
-    for root in roots(source, inputs)? {
+    for root in roots {
         match root {
             Ok(root) => known.push(root),
             Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
         }
     }
-    let mut listing = discover(source, &known, &exclude, workers);
+    let mut listing = discover(source, &known, exclude, workers);
     listing.failures.extend(failures);
-    Ok(listing)
+    listing
 }
 
 /// The globs of `--exclude`.

@@ -19,12 +19,12 @@ pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     reports.sort_by(|a, b| a.path.cmp(&b.path));
     if args.print0 {
         let mut out = output::stdout();
-        report::show::human::print_paths(&output::human(global), &reports, &mut out, &mut std::io::stderr())?;
+        report::show::human::print_paths(&output::human(global), &reports, &mut out, &mut output::stderr())?;
     } else if global.is_json() {
         report::show::json::print(&reports, global.verbose > 0, &mut output::stdout())?;
     } else {
         let mut out = output::stdout();
-        report::show::human::print(&output::human(global), &reports, &mut out, &mut std::io::stderr())?;
+        report::show::human::print(&output::human(global), &reports, &mut out, &mut output::stderr())?;
     }
     let failed = reports.iter().any(|report| report.facts.is_err());
     Ok(if failed { Status::Failed } else { Status::Clean })

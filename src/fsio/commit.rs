@@ -45,7 +45,8 @@ pub(crate) fn commit(
             return Err(EditError::ForeignJournal(links));
         }
         let mut done = in_place::write(&mut opened, writes, terms).map_err(|error| error.into_edit_error(links))?;
-        if mode == WriteMode::Replace {
+        // On overlayfs the name can have left the others.
+        if mode == WriteMode::Replace && opened.identity.links > 1 {
             done.notes.push(Remark::HardLinked(links));
         }
         return Ok(done);

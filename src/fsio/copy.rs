@@ -15,6 +15,7 @@ use super::contents::copy_contents;
 use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
 use super::limits::size_limit;
+use super::regular::Regular;
 use super::rights::SET_ID;
 use super::store::{Store, StoreRefusal};
 use super::sysroot::Sysroot;
@@ -178,7 +179,7 @@ impl Copier<'_> {
 /// Copies one file with its mode and times. The copy is the running user's: set-user-ID and set-group-ID stay where they
 /// give what they gave, and give it for what was read.
 fn copy_file((source, original): (&Spot, &Path), (target, copy): (&Spot, &Path)) -> Result<(), FileError> {
-    let from = source.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(original, "open it", e))?;
+    let from = Regular::at(source).and_then(|node| node.read()).map_err(|e| FileError::new(original, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     if size_limit().is_some_and(|limit| meta.len() > limit) {

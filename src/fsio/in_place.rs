@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{FlockOperation, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::dir::Spot;
@@ -14,8 +14,10 @@ use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
 use super::map::Opened;
+use super::regular::Regular;
 use super::rights::{AfterWriting, Rights, SET_ID};
 use super::secret::Secret;
+use super::temporary::Uninterrupted;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
@@ -66,14 +68,11 @@ impl From<EditError> for NotWritten {
     }
 }
 
-/// Makes the writes, or none of them. The file is not mapped any more when the first one is made.
+/// Makes the writes, or none of them.
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -> Result<Committed, NotWritten> {
     let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
-    if opened.is_mapped() {
-        // What was cut meanwhile must not be looked at.
-        check_unchanged(opened, &file)?;
-    }
+    opened.follow_copy_up(&file).map_err(EditError::File)?;
     let old = opened.identity;
     let set_again = match Rights::of(&file, &old).after_writing(&old, writes.taken().set_id) {
         AfterWriting::Kept => 0,
@@ -85,7 +84,8 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
     let key = terms.journal.and_then(Secret::key);
     let behind = key.map(|key| journal.encode(&old, key)).unwrap_or_default();
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
-    opened.unmap();
+    // What is begun is finished, or taken back, before a signal ends the run.
+    let _uninterrupted = Uninterrupted::begin();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
     let (path, spot) = (&opened.path, &opened.spot);
@@ -238,25 +238,25 @@ fn lock(file: &File) -> Result<(), EditError> {
 
 fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
     let (spot, path) = (opened.spot.clone(), opened.path.clone());
-    let open = || spot.open(OFlags::RDWR, Mode::empty());
+    let open = || Regular::at(&spot).and_then(|node| node.write());
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
-    let file_error = |error: Errno| FileError::new(&path, "open it for writing", error);
-    match error {
-        Errno::TXTBSY => Err(NotWritten::Running),
-        Errno::ACCESS | Errno::PERM if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
+    let file_error = |error: io::Error| FileError::new(&path, "open it for writing", error);
+    match Errno::from_io_error(&error) {
+        Some(Errno::TXTBSY) => Err(NotWritten::Running),
+        Some(Errno::ACCESS | Errno::PERM) if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
             // The names of a hard-linked file only follow its inode, so its owner lends himself the right.
             let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
-            let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).and_then(|()| open());
-            let back = rustix::fs::fchmod(&opened.file, mode);
+            let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).map_err(Into::into).and_then(|()| open());
+            let back = rustix::fs::fchmod(&opened.file, mode).map_err(Into::into);
             // Only the time of that is another one; the rest is compared.
             opened.identity.changed = Identity::of(&opened.file).map_or(opened.identity.changed, |now| now.changed);
             lent.and_then(|file| back.map(|()| file)).map_err(|error| NotWritten::NotWritable(file_error(error)))
         }
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Err(NotWritten::NotWritable(file_error(error))),
-        error => Err(NotWritten::Edit(EditError::File(file_error(error)))),
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Err(NotWritten::NotWritable(file_error(error))),
+        _ => Err(NotWritten::Edit(EditError::File(file_error(error)))),
     }
 }
 

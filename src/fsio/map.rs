@@ -6,16 +6,16 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::contents::data_of;
+use super::cut::Mapping;
 use super::dir::Spot;
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
+use super::regular::Regular;
 use super::secret::Secret;
 use crate::elf::data::DataMap;
 use crate::elf::units::len64;
@@ -35,12 +35,11 @@ pub(crate) struct Opened {
     contents: Bytes,
 }
 
-/// A file that another process truncates while it is mapped ends this one with SIGBUS: only what is too large to be
-/// copied in a moment is mapped.
+/// Only what is too large to be copied in a moment is mapped.
 #[derive(Debug)]
 enum Bytes {
     Read(Buffer),
-    Mapped(Mmap),
+    Mapped(Mapping),
 }
 
 /// The bytes of a file that was read. A thread's next file gets the same memory: to give and take hundreds of kilobytes
@@ -87,7 +86,7 @@ impl Opened {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.contents {
             Bytes::Read(Buffer(bytes)) => bytes,
-            Bytes::Mapped(map) => map,
+            Bytes::Mapped(map) => map.bytes(),
         }
     }
 
@@ -103,13 +102,37 @@ impl Opened {
         if self.is_mapped() { data_of(&self.file, self.identity.len) } else { DataMap::default() }
     }
 
-    pub(super) fn is_mapped(&self) -> bool {
+    fn is_mapped(&self) -> bool {
         matches!(self.contents, Bytes::Mapped(_))
     }
 
-    /// Gives the mapping back; the file stays open.
-    pub(super) fn unmap(&mut self) {
-        self.contents = Bytes::Read(Buffer::default());
+    /// Fails where another process cut the file while it was read: what is told of it is not to be believed.
+    ///
+    /// # Errors
+    /// [`FileError`] says that.
+    pub(crate) fn check_whole(&self) -> Result<(), FileError> {
+        match &self.contents {
+            Bytes::Mapped(map) if map.is_cut() => Err(FileError::new(&self.path, "read it", cut())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the file that is open for writing for the same one where overlayfs gave it an inode of its own to be written
+    /// to (`Linux Documentation/filesystems/overlayfs.rst`, "Non-standard behavior"): read anew, it has the same bytes.
+    pub(super) fn follow_copy_up(&mut self, file: &File) -> Result<(), FileError> {
+        // Linux include/uapi/linux/magic.h
+        const OVERLAYFS: u64 = 0x794c_7630;
+        let failed = |e: io::Error| FileError::new(&self.path, "read its attributes", e);
+        let now = Identity::of(file).map_err(failed)?;
+        let kind = rustix::fs::fstatfs(file).map(|stat| u64::try_from(stat.f_type));
+        if now.inode == self.identity.inode || kind != Ok(Ok(OVERLAYFS)) {
+            return Ok(());
+        }
+        let again = finish_opening(self.spot.clone(), &self.path, file.try_clone().map_err(failed)?, now)?;
+        if again.bytes() == self.bytes() {
+            *self = again;
+        }
+        Ok(())
     }
 }
 
@@ -128,14 +151,20 @@ pub(crate) fn sniff(spot: Spot, path: &Path) -> Result<Sniffed, FileError> {
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
 pub(crate) fn sniff_for(spot: Spot, path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
-    let file = open_read_only(&spot, path)?;
     let mut start = [0_u8; 4];
+    let node = look_at(&spot, path)?;
+    let identity = node.identity;
+    if identity.len < len64(&start) {
+        // Nor is anything read that the kernel makes up while it is read, and whose size it does not tell.
+        return Ok(Sniffed::NotElf);
+    }
+    let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
         || !is_wanted(&start)
     {
         return Ok(Sniffed::NotElf);
     }
-    finish_opening(spot, path, file).map(Sniffed::Elf)
+    finish_opening(spot, path, file, identity).map(Sniffed::Elf)
 }
 
 /// Opens and maps a file whatever it holds.
@@ -143,12 +172,25 @@ pub(crate) fn sniff_for(spot: Spot, path: &Path, is_wanted: impl Fn(&[u8]) -> bo
 /// # Errors
 /// [`FileError`] when the file cannot be opened or mapped.
 pub(crate) fn open(spot: Spot, path: &Path) -> Result<Opened, FileError> {
-    let file = open_read_only(&spot, path)?;
-    finish_opening(spot, path, file)
+    let node = look_at(&spot, path)?;
+    let identity = node.identity;
+    let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
+    finish_opening(spot, path, file, identity)
 }
 
-fn open_read_only(spot: &Spot, path: &Path) -> Result<File, FileError> {
-    spot.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))
+/// Device and inode of the regular file that has a name.
+///
+/// # Errors
+/// [`FileError`] when there is none.
+pub(crate) fn inode_of(spot: &Spot, path: &Path) -> Result<(u64, u64), FileError> {
+    look_at(spot, path).map(|node| node.identity.inode)
+}
+
+fn look_at<'s>(spot: &'s Spot, path: &Path) -> Result<Regular<'s>, FileError> {
+    Regular::at(spot).map_err(|e| {
+        let is_directory = e.kind() == io::ErrorKind::IsADirectory;
+        FileError::new(path, if is_directory { "read it" } else { "open it" }, e)
+    })
 }
 
 fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
@@ -164,14 +206,21 @@ fn read_start(file: &File, start: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn finish_opening(spot: Spot, path: &Path, file: File) -> Result<Opened, FileError> {
-    let identity = Identity::of(&file).map_err(|e| FileError::new(path, "read its attributes", e))?;
-    let contents = if identity.len <= SMALL {
-        Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?)
-    } else {
-        Bytes::Mapped(map(&file, identity.len).map_err(|e| FileError::new(path, "map it", e))?)
+fn finish_opening(spot: Spot, path: &Path, file: File, identity: Identity) -> Result<Opened, FileError> {
+    let mapped = if identity.len <= SMALL { None } else { map(&file, path, identity.len)? };
+    let contents = match mapped {
+        Some(mapping) => Bytes::Mapped(mapping),
+        None => Bytes::Read(read(&file, identity.len).map_err(|e| FileError::new(path, "read it", e))?),
     };
     Ok(Opened { path: path.to_owned(), spot, file, identity, contents })
+}
+
+fn map(file: &File, path: &Path, len: u64) -> Result<Option<Mapping>, FileError> {
+    Mapping::of(file, len).map_err(|e| FileError::new(path, "map it", e))
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "somebody else is cutting it")
 }
 
 fn read(file: &File, len: u64) -> io::Result<Buffer> {
@@ -181,7 +230,7 @@ fn read(file: &File, len: u64) -> io::Result<Buffer> {
     while bytes.len() < len {
         let at = len64(bytes);
         match rustix::io::pread(file, spare_capacity(bytes), at) {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "somebody else is cutting it")),
+            Ok(0) => return Err(cut()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -189,17 +238,4 @@ fn read(file: &File, len: u64) -> io::Result<Buffer> {
     // It may have more room than was asked for.
     bytes.truncate(len);
     Ok(buffer)
-}
-
-fn map(file: &File, len: u64) -> io::Result<Mmap> {
-    let mut options = memmap2::MmapOptions::new();
-    options.len(usize::try_from(len).map_err(io::Error::other)?);
-    // SAFETY: the mapping is read-only and private to this process. Another process could still write to or truncate
-    // the file: reads then see other bytes, which the parser treats as hostile anyway and the comparison of identities
-    // before an edit reports, or end in SIGBUS. Nothing is written as long as the mapping is read: both writers take
-    // from it what they need, then make their first write.
-    #[expect(unsafe_code, reason = "the one mapping: gigabytes of library must not be copied to read a few headers")]
-    unsafe {
-        options.map(file)
-    }
 }

@@ -58,20 +58,24 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     let prepared = writes.prepare(opened)?;
     let mut rights = Rights::of(&opened.file, &opened.identity);
     rights.set_id |= writes.taken().set_id;
-    let copy = copy_beside(opened, !rights.is_empty())?;
-    let Made { mut notes, modified } = make(opened, writes, &prepared.expected, &rights, durability, &copy.file)?;
+    let mut copy = copy_beside(opened, !rights.is_empty())?;
+    let made = make(opened, writes, &prepared.expected, &rights, durability, &copy.file);
     // As long as the old file has the temporary name, a signal waits.
     let uninterrupted = Uninterrupted::begin();
-    let copy = copy.name(spot, path, &uninterrupted);
-    let mut copy = copy.map_err(|error| make_failure(path, "name its copy", error))?;
-    let named = take_name(opened, &rights, &mut copy);
+    let named = made.and_then(|made| {
+        copy.name(spot, path, &uninterrupted).map_err(|error| make_failure(path, "name its copy", error))?;
+        take_name(opened, &rights, &mut copy).map(|()| made)
+    });
     let left = copy.remove().map(|name| path.with_file_name(name));
     drop(uninterrupted);
-    match (named, left) {
+    let Made { mut notes, modified } = match (named, left) {
         (named, None) => named?,
-        (Ok(()), Some(at)) => notes.push(Remark::OldFileLeft(at)),
+        (Ok(mut made), Some(at)) => {
+            made.notes.push(Remark::OldFileLeft(at));
+            made
+        }
         (Err(error), Some(at)) => return Err(EditError::CopyLeft { failure: error.text(), at }.into()),
-    }
+    };
     // The edit is made; that it may not survive a power cut is told, not called a failure.
     if durability == Durability::Synced && spot.directory().sync().is_err() {
         notes.push(Remark::NotSynced);

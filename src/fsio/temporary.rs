@@ -90,7 +90,9 @@ impl Temporary {
         let uninterrupted = Uninterrupted::begin();
         let make = |spot: &Spot| spot.open(OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode);
         let (spot, file) = under_free_name(spot, make)?;
-        Ok(Self::unnamed(file).named(spot, path, &uninterrupted))
+        let mut made = Self::unnamed(file);
+        made.named(spot, path, &uninterrupted);
+        Ok(made)
     }
 
     /// One without a name: no other process opens it before [`Self::name`].
@@ -106,9 +108,9 @@ impl Temporary {
     }
 
     /// Gives one that has no name a temporary one.
-    pub(super) fn name(self, beside: &Spot, path: &Path, uninterrupted: &Uninterrupted) -> io::Result<Self> {
+    pub(super) fn name(&mut self, beside: &Spot, path: &Path, uninterrupted: &Uninterrupted) -> io::Result<()> {
         if self.spot.is_some() {
-            return Ok(self);
+            return Ok(());
         }
         let link = |spot: &Spot| {
             // Without /proc where the kernel allows it.
@@ -122,14 +124,14 @@ impl Temporary {
             })
         };
         let (spot, ()) = under_free_name(beside, link)?;
-        Ok(self.named(spot, path, uninterrupted))
+        self.named(spot, path, uninterrupted);
+        Ok(())
     }
 
-    fn named(mut self, spot: Spot, path: &Path, _: &Uninterrupted) -> Self {
+    fn named(&mut self, spot: Spot, path: &Path, _: &Uninterrupted) {
         let path = path.with_file_name(spot.name());
         names().insert(self.number, (spot.clone(), path));
         self.spot = Some(spot);
-        self
     }
 
     /// Where it is, while it has a name.

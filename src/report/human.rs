@@ -146,8 +146,15 @@ impl Human {
 
     /// What is wrong with a file, or with writing it.
     pub(super) fn failure(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
+        self.error(path, &text::with_sources(error), err)
+    }
+
+    /// The same in words. A reason can have names in it, too.
+    pub(super) fn error(&self, path: &Path, reason: &str, err: &mut dyn Write) -> io::Result<()> {
         write!(err, "{} ", self.err.error_label())?;
         text::name(err, path.as_os_str().as_bytes(), self.escape_err)?;
-        writeln!(err, ": {}", text::with_sources(error))
+        write!(err, ": ")?;
+        text::name(err, reason.as_bytes(), self.escape_err)?;
+        writeln!(err)
     }
 }

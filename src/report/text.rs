@@ -20,12 +20,12 @@ pub(super) fn name(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Res
     }
 }
 
-/// Text as text: what is not UTF-8 as `\xNN`, control characters as `\n` or `\u{1b}`.
+/// Text as text: what is not UTF-8 as `\xNN`, control characters and those that cannot be seen as `\n` or `\u{1b}`.
 pub(super) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() {
+            if character.is_control() || is_invisible(character) {
                 text.extend(character.escape_default());
             } else {
                 text.push(character);
@@ -37,6 +37,16 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Whether a character shows as nothing, or turns the order in which others are shown: a name could pass for another one
+/// (Unicode `Default_Ignorable_Code_Point` and `Bidi_Control`, line and paragraph separators, annotations, tags).
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Text as lower-case hexadecimal digits.
@@ -75,5 +85,16 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
         assert_eq!(escaped(b"a\nb\x1b[31m\xff\xc3\xa4"), "a\\nb\\u{1b}[31m\\xff\u{e4}");
+        // C1 controls, and characters by which one name passes for another.
+        assert_eq!(
+            escaped("\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}".as_bytes()),
+            r"\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}"
+        );
+        assert_eq!(
+            escaped("\u{61c}\u{e0041}\u{fe0f}\u{2028}\u{3164}".as_bytes()),
+            r"\u{61c}\u{e0041}\u{fe0f}\u{2028}\u{3164}"
+        );
+        let visible = "\u{e4} \u{5d0}\u{5d1} \u{6f22}\u{5b57} a\u{301} \u{1f600}";
+        assert_eq!(escaped(visible.as_bytes()), visible);
     }
 }

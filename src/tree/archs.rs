@@ -30,9 +30,12 @@ pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<A
 
 fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
     let is_wanted = |start: &[u8]| has_magic(start) || cuda::is_fatbin(start);
-    match source.open(found.site(), &is_wanted)? {
-        None => Ok(GpuCode::default()),
-        Some(file) if cuda::is_fatbin(file.bytes()) => Ok(cuda::of_fatbin(file.bytes())),
-        Some(file) => Ok(cuda::of_contents(&Contents::parse_sparse(file.bytes(), &file.data)?)),
-    }
+    let Some(file) = source.open(found.site(), &is_wanted)? else { return Ok(GpuCode::default()) };
+    let code = if cuda::is_fatbin(file.bytes()) {
+        Ok(cuda::of_fatbin(file.bytes()))
+    } else {
+        Contents::parse_sparse(file.bytes(), &file.data).map(|contents| cuda::of_contents(&contents))
+    };
+    file.check_whole()?;
+    Ok(code?)
 }

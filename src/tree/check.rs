@@ -56,7 +56,7 @@ pub fn check(
     let failures = listing.failures.into_iter();
     items.extend(failures.map(|failure| Item {
         shown: failure.shown,
-        inspected: Inspected::Unreadable(format!("cannot read it: {}", failure.error)),
+        inspected: Inspected::Unread(format!("cannot read it: {}", failure.error)),
     }));
     let object = |item: &Item| match &item.inspected {
         Inspected::Object(facts) => Some(Arc::clone(facts)),
@@ -93,7 +93,7 @@ fn inspect(
     let file = match source.open(found.site(), is_wanted) {
         Ok(Some(file)) => file,
         Ok(None) => return (item(Inspected::NotElf), None),
-        Err(error) => return (item(unreadable(&error)), None),
+        Err(error) => return (item(unread(&error)), None),
     };
     let real = found.real();
     let wrapper = hidden.filter(|_| file.bytes().len() <= LARGEST_WRAPPER).map(|hidden| {
@@ -101,24 +101,25 @@ fn inspect(
         let path = BString::from(path.as_os_str().as_bytes());
         (path, Wrapper { shown: shown.to_owned(), library_path: library_path(file.bytes()) })
     });
-    (item(inspected(seen(&file), shown, &real, policy)), wrapper)
+    let told = inspected(seen(&file), shown, &real, policy);
+    (item(file.check_whole().map_or_else(|error| unread(&error), |()| told)), wrapper)
 }
 
 /// The same for one file by itself, at a path without symbolic links.
 pub(super) fn inspect_one(shown: &Path, real: &ImagePath, source: &dyn Source, policy: &CheckPolicy) -> Inspected {
     let looked = look(source, Site::at(real), |seen| inspected(seen, shown, real, policy));
-    looked.unwrap_or_else(|error| unreadable(&error))
+    looked.unwrap_or_else(|error| unread(&error))
 }
 
-fn unreadable(error: &FileError) -> Inspected {
+fn unread(error: &FileError) -> Inspected {
     let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    Inspected::Unreadable(format!("{error}{source}"))
+    Inspected::Unread(format!("{error}{source}"))
 }
 
 fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, policy: &CheckPolicy) -> Inspected {
     let Seen::Elf(file, subject) = seen else { return Inspected::NotElf };
     match subject {
-        Err(error) => Inspected::Unreadable(error.to_string()),
+        Err(error) => Inspected::Malformed(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
             Inspected::Static(StaticProgram::of(file.bytes(), &file.data, Reading::of(policy)))

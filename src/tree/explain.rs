@@ -73,7 +73,7 @@ fn object(world: &mut SourceWorld, policy: &CheckPolicy, path: &ImagePath) -> Re
         Inspected::NotElf => Err(error(LookError::NoObject("not an ELF file"))),
         Inspected::Static(_) => Err(error(LookError::NoObject("statically linked: nothing is searched"))),
         Inspected::NotApplicable(reason) => Err(error(LookError::NoObject(reason.reason()))),
-        Inspected::Unreadable(reason) => Err(error(LookError::Unreadable(reason.into()))),
+        Inspected::Malformed(reason) | Inspected::Unread(reason) => Err(error(LookError::Unreadable(reason.into()))),
     }
 }
 

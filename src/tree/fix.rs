@@ -91,11 +91,15 @@ pub(crate) fn fix(
         FirstLook::Linked(found, inode) => match first_names.get(&inode) {
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
-                first_names.insert(inode, found.shown.as_path().to_owned());
+                let name = found.clone();
                 let finished = match open(&found, fsio::open) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
+                // On overlayfs a name leaves the others when the file is written to: they are still to be done.
+                if open(&name, |spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
+                    first_names.insert(inode, name.shown.into_path());
+                }
                 done(&finished);
                 finished
             }
@@ -156,7 +160,9 @@ fn fix_object(
 ) -> Result<Outcome, FixError> {
     let is_interrupted = opened.is_interrupted(&settings.secret);
     let opened = if is_interrupted { take_back(opened, settings)? } else { opened };
-    let planned = match plan_object(found, &opened, settings, object)? {
+    let planned = plan_object(found, &opened, settings, object);
+    opened.check_whole()?;
+    let planned = match planned? {
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
@@ -169,7 +175,9 @@ fn fix_object(
     }
     match settings.writing {
         Writing::Nothing => {
-            verify(opened.bytes(), plan, &change)?;
+            let verified = verify(opened.bytes(), plan, &change);
+            opened.check_whole()?;
+            verified?;
         }
         Writing::Files(mode) => {
             let admitted = settings.store.admit(opened)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::source::{EntryKind, IsWanted, Source, SourceDirectory, SourceFile};
+use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
 use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sniffed, Sysroot};
 
 /// This machine, or the image below one of its directories.
@@ -22,9 +22,13 @@ impl HostSource {
 /// The bytes of an open file of this machine.
 struct HostBytes(Opened);
 
-impl AsRef<[u8]> for HostBytes {
-    fn as_ref(&self) -> &[u8] {
+impl FileBytes for HostBytes {
+    fn bytes(&self) -> &[u8] {
         self.0.bytes()
+    }
+
+    fn check_whole(&self) -> Result<(), FileError> {
+        self.0.check_whole()
     }
 }
 

@@ -40,11 +40,9 @@ impl Input {
         Self { source, paths, scope: Scope::Closure(closure), is_inside: false }
     }
 
-    /// What its paths lead to.
-    ///
-    /// # Errors
-    /// [`RootError`] names the first path that leads nowhere.
-    pub fn roots(&self) -> Result<Vec<Root>, RootError> {
+    /// What its paths lead to, or that one leads nowhere.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Result<Root, RootError>> {
         let resolve = |path: &ImagePath| {
             let root = Root::resolve(&*self.source, path.clone())?;
             Ok(if self.is_inside { Root { given: root.real.clone(), ..root } } else { root })

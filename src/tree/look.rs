@@ -20,7 +20,10 @@ pub(super) enum Seen<'f> {
 pub(super) fn look<T>(source: &dyn Source, site: Site<'_>, then: impl FnOnce(Seen<'_>) -> T) -> Result<T, FileError> {
     match source.open(site, &has_magic)? {
         None => Ok(then(Seen::NotElf)),
-        Some(file) => Ok(then(seen(&file))),
+        Some(file) => {
+            let told = then(seen(&file));
+            file.check_whole().map(|()| told)
+        }
     }
 }
 

@@ -3,14 +3,18 @@
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+use crate::fsio;
+
 /// The threads of a run. Made once: a tree is listed and edited by the same.
 #[derive(Debug)]
 pub struct Workers(Option<ThreadPool>);
 
 impl Workers {
-    /// Up to `jobs` threads; where so many cannot be had, the calling one does everything.
+    /// Up to `jobs` threads, fewer where not so many files can be open at once; where they cannot be had, the calling one
+    /// does everything.
     #[must_use]
     pub fn new(jobs: usize) -> Self {
+        let jobs = jobs.min(fsio::most_at_once());
         let pool = (jobs > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(jobs).build());
         Self(pool.and_then(Result::ok))
     }

@@ -28,9 +28,29 @@ pub struct SourceDirectory {
     pub is_world_writable: bool,
 }
 
+/// Where the bytes of a file come from.
+pub trait FileBytes: Send + Sync {
+    /// All of them.
+    fn bytes(&self) -> &[u8];
+
+    /// Fails where they changed while they were read: what is told of them is not to be believed.
+    ///
+    /// # Errors
+    /// [`FileError`] says that.
+    fn check_whole(&self) -> Result<(), FileError> {
+        Ok(())
+    }
+}
+
+impl<T: AsRef<[u8]> + Send + Sync> FileBytes for T {
+    fn bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
+}
+
 /// The bytes of a file, and which file it is.
 pub struct SourceFile {
-    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    bytes: Box<dyn FileBytes>,
     /// Device and inode, or two numbers that tell files of the source apart as well.
     pub(crate) identity: (u64, u64),
     /// `st_mode`
@@ -41,7 +61,7 @@ pub struct SourceFile {
 
 impl SourceFile {
     /// A file that holds these bytes.
-    pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static, identity: (u64, u64), mode: u32) -> Self {
+    pub fn new(bytes: impl FileBytes + 'static, identity: (u64, u64), mode: u32) -> Self {
         Self { bytes: Box::new(bytes), identity, mode, data: DataMap::default() }
     }
 
@@ -54,7 +74,15 @@ impl SourceFile {
     /// Its bytes.
     #[must_use]
     pub(crate) fn bytes(&self) -> &[u8] {
-        (*self.bytes).as_ref()
+        self.bytes.bytes()
+    }
+
+    /// Fails where they changed while they were read.
+    ///
+    /// # Errors
+    /// [`FileError`] says that.
+    pub(crate) fn check_whole(&self) -> Result<(), FileError> {
+        self.bytes.check_whole()
     }
 }
 

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -31,9 +31,11 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("clap_mangen", &["cli"]),
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
+    ("signal_hook", &["cli"]),
     ("serde", &["report"]),
     ("schemars", &["report"]),
     ("memmap2", &["fsio"]),
+    ("libc", &["fsio"]),
     ("rustix", &["fsio"]),
     ("blake3", &["fsio"]),
     ("rayon", &["tree"]),

@@ -175,7 +175,7 @@ fn a_check_needs_no_file_on_disk() {
     let input = image();
     assert!(!Path::new("/nowhere").exists());
     let workers = Workers::new(2);
-    let roots = input.roots().unwrap();
+    let roots = input.roots().into_iter().map(Result::unwrap).collect::<Vec<_>>();
     let listing = discover(&*input.source, &roots, &globset::GlobSet::empty(), &workers);
     assert!(listing.failures.is_empty());
     let report = check(listing, input.world(), &check_policy(&input), Environment::default(), &workers);
@@ -196,7 +196,15 @@ fn a_check_needs_no_file_on_disk() {
 fn archs_and_show_need_no_file_on_disk() {
     let input = image();
     let workers = Workers::new(1);
-    let files = || discover(&*input.source, &input.roots().unwrap(), &globset::GlobSet::empty(), &workers).files;
+    let files = || {
+        discover(
+            &*input.source,
+            &input.roots().into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+            &globset::GlobSet::empty(),
+            &workers,
+        )
+        .files
+    };
     let code = archs(&*input.source, files(), &workers);
     let architectures: Vec<String> = code
         .iter()

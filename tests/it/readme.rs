@@ -125,7 +125,7 @@ fn pages() -> Vec<Page> {
 
 /// Those, and the papers for developers.
 fn papers() -> Vec<Page> {
-    let more = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(Page::read);
+    let more = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(Page::read);
     pages().into_iter().chain(more).collect()
 }
 
@@ -403,4 +403,40 @@ fn docs_have_every_hook_and_its_switch() {
     }
     let missing: Vec<&String> = names.iter().filter(|name| !page.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "docs/nixpkgs.md does not name {missing:?}");
+}
+
+/// Where a test with this path is written: `crashes::kills::NAME`, or `fsio::cut::tests::NAME` beside the code.
+fn test_files(module: &str) -> Vec<String> {
+    let (folder, module) = match module.strip_suffix("::tests") {
+        Some(module) => ("src", module),
+        None => ("tests/it", module),
+    };
+    let path = format!("{folder}/{}", module.replace("::", "/"));
+    let files = [format!("{path}_tests.rs"), format!("{path}.rs"), format!("{path}/mod.rs")];
+    files.into_iter().filter(|file| root().join(file).exists()).collect()
+}
+
+/// Each promise names a test, and the test is there.
+#[test]
+fn docs_name_a_test_for_every_promise() {
+    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let tables = text.lines().skip_while(|line| *line != "| promise | test |");
+    let mut count = 0;
+    for row in tables.filter(|line| line.starts_with("| ") && *line != "| promise | test |") {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("no test is named: {row}"));
+            let code: String =
+                test_files(module).iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap()).collect();
+            let is_test = code.split("#[test]\n").skip(1).any(|after| {
+                after
+                    .lines()
+                    .find(|line| line.contains("fn "))
+                    .is_some_and(|line| line.contains(&format!("fn {name}(")))
+            });
+            assert!(is_test, "there is no test {test}");
+            count += 1;
+        }
+    }
+    assert!(count >= 50, "found only {count} promises with tests");
 }

@@ -116,7 +116,9 @@ fn warn(human: &Human, report: &ArchsReport, code: &GpuCode, err: &mut dyn Write
             text::name(err, report.path.as_os_str().as_encoded_bytes(), human.escape_err)?;
             write!(err, ": ")?;
             text::name(err, &place.name, human.escape_err)?;
-            writeln!(err, ": {problem}")?;
+            write!(err, ": ")?;
+            text::name(err, problem.to_string().as_bytes(), human.escape_err)?;
+            writeln!(err)?;
         }
         if place.more_problems > 0 {
             writeln!(err, "  and {} more", place.more_problems)?;

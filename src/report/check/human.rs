@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::run::CheckRun;
-use crate::check::{ObjectReport, Severity, Verdict};
+use crate::check::{CheckReport, ObjectReport, Severity, Verdict};
 use crate::report::human::{Detail, Human};
 
 /// Prints findings, with `-v` every verdict, and the counts.
@@ -47,6 +47,17 @@ pub(crate) fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::R
     out.flush()
 }
 
+/// Prints what was not read, whatever findings are wanted and in which format.
+///
+/// # Errors
+/// What writing says.
+pub(crate) fn print_unread(human: &Human, report: &CheckReport, err: &mut dyn Write) -> io::Result<()> {
+    for (path, reason) in &report.unread {
+        human.error(path, reason, err)?;
+    }
+    err.flush()
+}
+
 fn title(human: &Human, path: &Path, out: &mut dyn Write) -> io::Result<()> {
     if path.as_os_str().is_empty() {
         return writeln!(out, "(all together)");
@@ -65,7 +76,9 @@ fn verdicts(human: &Human, object: &ObjectReport, out: &mut dyn Write) -> io::Re
     writeln!(out)?;
     for request in &object.requests {
         let verdict = human.out.verdict_label(request.verdict);
-        write!(out, "  {verdict} {} ({}) ", request.soname, request.kind.name())?;
+        write!(out, "  {verdict} ")?;
+        human.name(out, request.soname.as_bytes())?;
+        write!(out, " ({}) ", request.kind.name())?;
         match request.answer.place() {
             Some(place) => {
                 write!(out, "<- ")?;

@@ -17,7 +17,8 @@ pub(crate) fn print(human: &Human, found: &[Diagnosis], out: &mut dyn Write) -> 
         if let Some(rule) = diagnosis.rule {
             write!(out, "{} {}, ", rule.code, rule.slug)?;
         }
-        write!(out, "{}: ", diagnosis.subject)?;
+        human.name(out, diagnosis.subject.as_bytes())?;
+        write!(out, ": ")?;
         human.name(out, diagnosis.detail.as_bytes())?;
         writeln!(out)?;
     }

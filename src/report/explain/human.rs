@@ -48,8 +48,8 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         }
         match &step.outcome {
             StepOutcome::OtherMachine(machine) => writeln!(out, "  an object for {machine}")?,
-            StepOutcome::Broken(reason) => writeln!(out, "  {reason}")?,
-            StepOutcome::Fatal(reason) => writeln!(out, "  {reason}")?,
+            StepOutcome::Broken(reason) => also(human, reason, out)?,
+            StepOutcome::Fatal(reason) => also(human, reason, out)?,
             _ => writeln!(out)?,
         }
     }
@@ -72,7 +72,8 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         (Answer::Interrupted(place, reason), _) => {
             write!(out, "an error at ")?;
             human.name(out, place)?;
-            write!(out, ": {reason}")?;
+            write!(out, ": ")?;
+            human.name(out, reason.as_bytes())?;
         }
         (answer, _) => {
             human.name(out, answer.place().unwrap_or_default())?;
@@ -95,6 +96,13 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// A reason can have the name of a file in it.
+fn also(human: &Human, reason: &str, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "  ")?;
+    human.name(out, reason.as_bytes())?;
+    writeln!(out)
 }
 
 /// The default directories say little unless they have something.

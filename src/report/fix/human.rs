@@ -21,9 +21,10 @@ pub(crate) fn print(human: &Human, run: &FixRun, out: &mut dyn Write, err: &mut 
         print_file(human, report, run.mode, out, err)?;
     }
     if let Some(copy) = run.copy.as_ref().filter(|_| human.detail >= Detail::Normal) {
-        let original = copy.original.display();
         let (entries, files) = (copy.entries, copy.files.len());
-        writeln!(out, "{entries} search path entries and {files} files of the copy still refer to {original}")?;
+        write!(out, "{entries} search path entries and {files} files of the copy still refer to ")?;
+        human.path(out, &copy.original)?;
+        writeln!(out)?;
         for path in &copy.files {
             write!(out, "  ")?;
             human.path(out, path)?;
@@ -92,7 +93,9 @@ fn print_change(human: &Human, path: &Path, change: &PathChange, mode: Mode, out
     print_search_path(human, out, change.after.as_ref())?;
     writeln!(out)?;
     for note in &change.notes {
-        writeln!(out, "  {quiet}note: {note}{quiet:#}")?;
+        write!(out, "  {quiet}note: ")?;
+        human.name(out, note.as_bytes())?;
+        writeln!(out, "{quiet:#}")?;
     }
     if human.detail >= Detail::Verbose {
         let (strategy, slot) = (change.strategy.name(), change.slot.name());

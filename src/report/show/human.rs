@@ -82,7 +82,9 @@ fn print_facts(human: &Human, path: &Path, facts: &ShownObject, out: &mut dyn Wr
     }
     if !facts.requests.is_empty() {
         let requests = facts.requests.iter().map(|request| format!("{} ({})", request.soname, request.kind.name()));
-        writeln!(out, "  {:<12} {}", "driver", requests.collect::<Vec<_>>().join(", "))?;
+        write!(out, "  {:<12} ", "driver")?;
+        human.name(out, requests.collect::<Vec<_>>().join(", ").as_bytes())?;
+        writeln!(out)?;
     }
     if facts.has_cache_note {
         writeln!(out, "  {:<12} .note.nixos.ldcache answers for the search path", "cache")?;
@@ -92,6 +94,10 @@ fn print_facts(human: &Human, path: &Path, facts: &ShownObject, out: &mut dyn Wr
             let (strategy, slot) = (room.strategy.name(), room.slot.name());
             writeln!(out, "  {:<12} {strategy} (entry {slot}, file grows by {})", "room", room.growth)
         }
-        Err(error) => writeln!(out, "  {:<12} {error}", "room"),
+        Err(error) => {
+            write!(out, "  {:<12} ", "room")?;
+            human.name(out, error.as_bytes())?;
+            writeln!(out)
+        }
     }
 }

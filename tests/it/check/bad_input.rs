@@ -28,13 +28,13 @@ fn paths_that_are_not_there_are_named() {
     tree.symlink("/x/y", "image/loop2");
     for (arguments, words) in [
         (&["check", "missing"][..], &["missing", "No such file"][..]),
-        (&["check", "file", "missing"], &["missing"]),
         (&["check", "loop"], &["loop", "symbolic links"]),
         (&["check", "dangling"], &["dangling", "No such file"]),
         (&["check", "file/x"], &["file/x", "Not a directory"]),
         (&["check", ""], &["PATH"]),
         (&["check"], &["no PATH given", "--closure-from", "--root"]),
-        (&["check", "--root", "image", "missing"], &["/missing", "image"]),
+        (&["check", "--root", "image", "missing"], &["/missing", "No such file"]),
+        (&["check", "missing", "gone/too"], &["missing", "gone/too"]),
         (&["check", "--root", "image", "/loop2"], &["/loop2"]),
         (&["check", "--root", "missing"], &["--root missing", "No such file"]),
         (&["check", "--root", "file"], &["--root file", "not a directory"]),
@@ -195,7 +195,7 @@ fn what_may_not_be_read_is_a_finding() {
     if is_root() {
         assert_eq!(told, wanted, "{:#?}", checked.findings());
         assert!(checked.findings().iter().all(|finding| finding.message.contains("Permission denied")));
-        checked.run.assert_code(1, "an unreadable file is an error");
+        checked.run.assert_code(2, "an unreadable file is no finding alone");
     }
 }
 

@@ -9,6 +9,7 @@ mod meanwhile;
 mod places;
 mod receipts;
 mod rights;
+mod signals;
 mod site;
 mod strace;
 mod swapped;

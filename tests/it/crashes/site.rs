@@ -101,7 +101,7 @@ pub(super) fn few_cases() -> Vec<Case> {
 }
 
 /// An object that is too large to be read as a whole.
-pub(super) fn mapped_case() -> Case {
+pub(super) fn large_case() -> Case {
     generated("reimage", "text-large", preset("text-large"))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn can_trace(test: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) name: String,
-    /// Which of that name it is, counted from 1 over the whole run.
+    /// Which of that name it is, counted from 1 over all of its thread.
     pub(super) nth: usize,
     /// As strace prints it.
     pub(super) text: String,
@@ -64,7 +64,7 @@ impl Call {
 }
 
 /// Memory, time, identity and streams: whether they fail has nothing to do with the file.
-const NOT_ABOUT_FILES: [&str; 16] = [
+const NOT_ABOUT_FILES: [&str; 17] = [
     "brk",
     "close",
     "execve",
@@ -76,6 +76,7 @@ const NOT_ABOUT_FILES: [&str; 16] = [
     "getrandom",
     "madvise",
     "munmap",
+    "prctl",
     // Cannot fail: there is nothing that it could refuse.
     "prlimit64",
     "rt_sigaction",
@@ -122,7 +123,12 @@ impl Traced {
 
     /// A run to which something is done, by [`Call::inject`]'s options.
     pub(super) fn run_with(&self, injections: &[String]) -> Run {
-        run(&mut self.traced(&options(&[injections, &self.always].concat())))
+        run(&mut self.command_with(injections))
+    }
+
+    /// The command of such a run.
+    pub(super) fn command_with(&self, injections: &[String]) -> Command {
+        self.traced(&options(&[injections, &self.always].concat()))
     }
 
     /// The system calls of an undisturbed run that are about files, from the first one that names `file` to the report.
@@ -132,16 +138,22 @@ impl Traced {
         let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
         // It is opened in its directory.
         let name = format!("\"{}\"", file.file_name().unwrap().display());
+        // The thread that waits for signals has nothing to do with files; strace counts the calls of each thread.
+        let waits = log.lines().filter(|line| line.contains("prctl(PR_SET_NAME, \"signals\")"));
+        let waits: BTreeSet<_> = waits.filter_map(|line| line.split_once(' ')).map(|(pid, _)| pid.to_owned()).collect();
         let mut counts = BTreeMap::new();
         let mut calls = Vec::new();
         let mut of_the_key = BTreeSet::new();
         for line in log.lines() {
-            let text = line.split_once(' ').map_or("", |(_, text)| text.trim_start());
+            let (pid, text) = line.split_once(' ').map_or(("", ""), |(pid, text)| (pid, text.trim_start()));
+            if waits.contains(pid) {
+                continue;
+            }
             let Some((name, arguments)) = text.split_once('(').filter(|(name, _)| !name.contains(['+', '-', '<']))
             else {
                 continue;
             };
-            let nth = counts.entry(name.to_owned()).and_modify(|count| *count += 1).or_insert(1);
+            let nth = counts.entry((pid, name)).and_modify(|count| *count += 1).or_insert(1);
             let descriptor = arguments.split([',', ')']).next().unwrap_or_default();
             let places = ["/cuda-runpath\"", "/.cuda-runpath-key-"];
             let is_of_the_key = of_the_key.contains(descriptor) || places.iter().any(|place| arguments.contains(place));

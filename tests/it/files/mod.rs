@@ -1,5 +1,6 @@
 //! What happens on the file system: names, links, modes, running programs, full disks, and what is never written.
 
+mod alone;
 mod consumers;
 mod elsewhere;
 mod gate;
