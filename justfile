@@ -81,6 +81,11 @@ bench-library library="":
     cargo build --release
     ./benches/one-library.sh {{library}}
 
+# fix beside an older build of it, in turn
+bench-before OLD:
+    cargo build --release
+    ./benches/before.sh {{OLD}}
+
 # How the time grows with threads and with files
 bench-scaling:
     cargo build --release

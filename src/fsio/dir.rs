@@ -272,11 +272,22 @@ fn by_names(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> io::Result<Owne
 pub(crate) struct Spot {
     directory: Arc<Dir>,
     name: OsString,
+    is_listed: bool,
 }
 
 impl Spot {
     pub(super) fn new(directory: Arc<Dir>, name: impl Into<OsString>) -> Self {
-        Self { directory, name: name.into() }
+        Self { directory, name: name.into(), is_listed: false }
+    }
+
+    /// The same where a listing of the directory called it a regular file.
+    pub(super) fn listed(self) -> Self {
+        Self { is_listed: true, ..self }
+    }
+
+    /// See [`Self::listed`].
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     /// The directory.
@@ -291,7 +302,7 @@ impl Spot {
 
     /// Another name in the same directory.
     pub(super) fn beside(&self, name: OsString) -> Self {
-        Self { directory: Arc::clone(&self.directory), name }
+        Self { directory: Arc::clone(&self.directory), name, is_listed: false }
     }
 
     /// Opens what has the name. A link is not followed; a FIFO does not block, a terminal does not become ours.

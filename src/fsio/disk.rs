@@ -127,8 +127,12 @@ impl Sysroot {
     /// # Errors
     /// What the system says about the directories on the way.
     pub(crate) fn spot_of(&self, site: Site<'_>) -> io::Result<Spot> {
-        let held = site.held.and_then(|(anchor, below)| anchor.spot(below));
-        held.unwrap_or_else(|| self.spot(site.path))
+        match site.held.and_then(|(anchor, below)| Some((anchor.spot(below)?, below))) {
+            Some((spot, b"")) => spot,
+            // What lies below an argument was found in a listing.
+            Some((spot, _)) => spot.map(Spot::listed),
+            None => self.spot(site.path),
+        }
     }
 
     /// Reads a file that is no larger than `limit` bytes, at a path without links; `None` for anything else.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, Timespec, Timestamps};
+use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::dir::Spot;
@@ -14,7 +14,7 @@ use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
 use super::map::Opened;
-use super::regular::Regular;
+use super::regular::again;
 use super::rights::{AfterWriting, Rights, SET_ID};
 use super::secret::Secret;
 use super::temporary::Uninterrupted;
@@ -237,12 +237,12 @@ fn lock(file: &File) -> Result<(), EditError> {
 }
 
 fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
-    let (spot, path) = (opened.spot.clone(), opened.path.clone());
-    let open = || Regular::at(&spot).and_then(|node| node.write());
+    let open = || again(&opened.file, &opened.identity, &opened.spot, OFlags::RDWR);
     let error = match open() {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
+    let path = opened.path.clone();
     let file_error = |error: io::Error| FileError::new(&path, "open it for writing", error);
     match Errno::from_io_error(&error) {
         Some(Errno::TXTBSY) => Err(NotWritten::Running),

@@ -124,8 +124,8 @@ impl Opened {
         const OVERLAYFS: u64 = 0x794c_7630;
         let failed = |e: io::Error| FileError::new(&self.path, "read its attributes", e);
         let now = Identity::of(file).map_err(failed)?;
-        let kind = rustix::fs::fstatfs(file).map(|stat| u64::try_from(stat.f_type));
-        if now.inode == self.identity.inode || kind != Ok(Ok(OVERLAYFS)) {
+        let is_overlay = || rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAYFS));
+        if now.inode == self.identity.inode || !is_overlay() {
             return Ok(());
         }
         let again = finish_opening(self.spot.clone(), &self.path, file.try_clone().map_err(failed)?, now)?;

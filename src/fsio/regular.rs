@@ -1,7 +1,8 @@
 //! Only regular files are opened: what stands at a name is looked at first, and what was looked at is what is opened.
 //!
 //! To open a FIFO waits for its other end; to open a device can rewind a tape or start a watchdog. A name comes from a
-//! stranger's file or image, so neither may happen. `O_PATH` gives hold of a file without opening it.
+//! stranger's file or image, so neither may happen. `O_PATH` gives hold of a file without opening it; what a listing of its
+//! directory called a regular file needs no second look.
 
 use std::fs::File;
 use std::io;
@@ -13,10 +14,12 @@ use rustix::io::Errno;
 use super::dir::Spot;
 use super::identity::Identity;
 
-/// A regular file that was looked at and not opened.
+/// A regular file that was looked at before it was opened.
 pub(super) struct Regular<'s> {
     spot: &'s Spot,
     node: File,
+    /// Where a listing of the directory told what it is, that was the look.
+    is_open: bool,
     pub(super) identity: Identity,
 }
 
@@ -26,10 +29,11 @@ impl<'s> Regular<'s> {
     /// # Errors
     /// What the system says, and for anything but a regular file that it is none.
     pub(super) fn at(spot: &'s Spot) -> io::Result<Self> {
-        let node = spot.open(OFlags::PATH, Mode::empty())?;
+        let is_open = spot.is_listed();
+        let node = spot.open(if is_open { OFlags::RDONLY } else { OFlags::PATH }, Mode::empty())?;
         let identity = Identity::of(&node)?;
         match FileType::from_raw_mode(identity.mode) {
-            FileType::RegularFile => Ok(Self { spot, node, identity }),
+            FileType::RegularFile => Ok(Self { spot, node, is_open, identity }),
             FileType::Symlink => Err(Errno::LOOP.into()),
             FileType::Directory => Err(Errno::ISDIR.into()),
             _ => Err(io::Error::other("not a regular file")),
@@ -40,30 +44,26 @@ impl<'s> Regular<'s> {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn read(&self) -> io::Result<File> {
-        self.open(OFlags::RDONLY)
+    pub(super) fn read(self) -> io::Result<File> {
+        if self.is_open { Ok(self.node) } else { again(&self.node, &self.identity, self.spot, OFlags::RDONLY) }
     }
+}
 
-    /// Opens it for reading and writing.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(super) fn write(&self) -> io::Result<File> {
-        self.open(OFlags::RDWR)
-    }
-
-    fn open(&self, access: OFlags) -> io::Result<File> {
-        let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let same = format!("/proc/self/fd/{}", self.node.as_raw_fd());
-        match rustix::fs::open(same, flags, Mode::empty()) {
-            // There is no /proc, or it is closed to this process: by name once more, and then it must be the same file.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
-                let file = self.spot.open(access, Mode::empty())?;
-                let is_same = Identity::of(&file)?.inode == self.identity.inode;
-                if is_same { Ok(file) } else { Err(io::Error::other("another file took its place")) }
-            }
-            opened => Ok(File::from(opened?)),
+/// Opens a file that is held once more, in another way, whatever has its name by now.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn again(held: &File, identity: &Identity, spot: &Spot, access: OFlags) -> io::Result<File> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let same = format!("/proc/self/fd/{}", held.as_raw_fd());
+    match rustix::fs::open(same, flags, Mode::empty()) {
+        // There is no /proc, or it is closed to this process: by name once more, and then it must be the same file.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
+            let file = spot.open(access, Mode::empty())?;
+            let is_same = Identity::of(&file)?.inode == identity.inode;
+            if is_same { Ok(file) } else { Err(io::Error::other("another file took its place")) }
         }
+        opened => Ok(File::from(opened?)),
     }
 }
 

@@ -405,15 +405,21 @@ fn docs_have_every_hook_and_its_switch() {
     assert!(missing.is_empty(), "docs/nixpkgs.md does not name {missing:?}");
 }
 
-/// Where a test with this path is written: `crashes::kills::NAME`, or `fsio::cut::tests::NAME` beside the code.
-fn test_files(module: &str) -> Vec<String> {
+/// The code around a test with this path: `crashes::kills::NAME`, or `fsio::cut::tests::NAME` beside what it tests.
+fn code_of_test(module: &str) -> String {
     let (folder, module) = match module.strip_suffix("::tests") {
         Some(module) => ("src", module),
         None => ("tests/it", module),
     };
     let path = format!("{folder}/{}", module.replace("::", "/"));
-    let files = [format!("{path}_tests.rs"), format!("{path}.rs"), format!("{path}/mod.rs")];
-    files.into_iter().filter(|file| root().join(file).exists()).collect()
+    let files = [format!("{path}.rs"), format!("{path}/mod.rs")].map(|file| root().join(file));
+    let file = files.iter().find(|file| file.exists()).unwrap_or_else(|| panic!("there is no module {module}"));
+    let mut code = std::fs::read_to_string(file).unwrap();
+    let beside = code.lines().find_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    if let Some(beside) = beside {
+        code = std::fs::read_to_string(file.with_file_name(beside)).unwrap();
+    }
+    code
 }
 
 /// Each promise names a test, and the test is there.
@@ -426,8 +432,7 @@ fn docs_name_a_test_for_every_promise() {
         let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
         for test in tests.split(", ").map(|test| test.trim_matches('`')) {
             let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("no test is named: {row}"));
-            let code: String =
-                test_files(module).iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap()).collect();
+            let code = code_of_test(module);
             let is_test = code.split("#[test]\n").skip(1).any(|after| {
                 after
                     .lines()
