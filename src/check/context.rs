@@ -71,13 +71,18 @@ impl<'a> Context<'a> {
 
     /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.
     pub(super) fn unresolved(&self, searches: &[(usize, Search)], facts: &Facts) -> Vec<BString> {
-        if !self.policy.scope.is_closed() && !self.knows_machine(facts) {
+        if !self.knows_what_is_missing(facts) {
             return Vec::new();
         }
         let failed =
             searches.iter().filter(|(by, search)| *by == 0 && matches!(search.end, End::NotFound | End::Fatal));
         let names = failed.map(|(_, search)| search.name.clone());
         names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
+    }
+
+    /// Whether what a search does not find can be said to be missing.
+    pub(super) fn knows_what_is_missing(&self, facts: &Facts) -> bool {
+        self.policy.scope.is_closed() || self.knows_machine(facts)
     }
 
     /// Whether this machine's loader and libraries are at hand: without them nothing can be said about what is missing.

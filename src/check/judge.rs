@@ -41,6 +41,12 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
     }
     report.requests = requests::judge(context, &loader, facts, &process, &searches);
+    if !requests::is_provider(context, facts) {
+        report.findings.extend(compat::shadowed(context, &loader, facts, &process, &searches));
+    }
+    if context.knows_what_is_missing(facts) {
+        report.findings.extend(compat::companions(context, &loader, &process, &report.requests));
+    }
     let at_runtime = compat::judge_object(context, &loader, facts, &mut report.findings);
     let at_runtime = at_runtime.iter().map(|(name, place)| requests::board_at_runtime(facts, name, place.as_ref()));
     report.findings.extend(at_runtime);

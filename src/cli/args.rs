@@ -272,6 +272,9 @@ pub(super) struct TargetArgs {
     /// The target's kernel driver: its branch, such as 540, or its whole version
     #[arg(long, value_name = "VERSION", help_heading = "Policy")]
     pub host_driver: Option<String>,
+    /// The CUDA release of the target's own driver, such as 13.2, where --platform does not know it
+    #[arg(long, value_name = "VERSION", help_heading = "Policy")]
+    pub host_cuda: Option<String>,
     /// Count this library as one of the driver's too (repeatable)
     #[arg(long, value_name = "SONAME", help_heading = "Policy")]
     pub driver_library: Vec<String>,
@@ -293,6 +296,9 @@ pub(super) enum PlatformName {
     Jetpack6,
     /// Jetson, L4T 38: CUDA 13.0
     Jetpack7,
+    /// Jetson, L4T 39: CUDA 13.2
+    #[value(name = "jetpack7.2")]
+    Jetpack72,
     /// Arm server with a discrete GPU
     Sbsa,
 }
@@ -307,8 +313,13 @@ pub(super) enum CompatPolicyArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ArchPolicyArg {
+    /// For that very architecture
     Exact,
+    /// Machine code that NVIDIA promises to run on it
     Family,
+    /// Machine code of its generation, also for discrete GPUs on a Tegra and the other way round
+    Generation,
+    /// PTX
     Ptx,
 }
 
@@ -397,6 +408,9 @@ pub(super) struct ArchsArgs {
     /// Tell how these GPUs, such as 8.7 or sm_110, run each file, and how many bytes none of them can use
     #[arg(long, value_name = "GPUS", value_delimiter = ',')]
     pub unused_for: Vec<String>,
+    /// The CUDA release of their driver, such as 13.2: from that one on a Tegra runs code for discrete GPUs
+    #[arg(long, value_name = "VERSION", requires = "unused_for")]
+    pub host_cuda: Option<String>,
 }
 
 const ARCHS_EXIT_CODES: &str = "\

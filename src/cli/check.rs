@@ -24,6 +24,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     policy.arch = match args.arch_policy {
         ArchPolicyArg::Exact => ArchPolicy::Exact,
         ArchPolicyArg::Family => ArchPolicy::Family,
+        ArchPolicyArg::Generation => ArchPolicy::Generation,
         ArchPolicyArg::Ptx => ArchPolicy::Ptx,
     };
     policy.ptx = match args.ptx {

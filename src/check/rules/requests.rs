@@ -160,10 +160,13 @@ impl Asked<'_, '_> {
     fn verdict(&self) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
         match self.answer {
-            Answer::Compat(place) if is_libcuda(soname) && matches!(self.context.wanted, CompatWanted::Forbid(_)) => {
-                self.fail(compat::unwanted(soname, place.as_bstr(), self.context.wanted.why()))
+            Answer::Compat(place) => {
+                let why = compat::why_unwanted(self.context, place.as_bstr()).filter(|_| is_libcuda(soname));
+                match why {
+                    Some(why) => self.fail(compat::unwanted(soname, place.as_bstr(), &why)),
+                    None => (Verdict::Pass, Vec::new()),
+                }
             }
-            Answer::Compat(_) => (Verdict::Pass, Vec::new()),
             Answer::Driver(place) | Answer::DriverAtRuntime(place) if is_libcuda(soname) => {
                 self.driver(place.as_bstr())
             }

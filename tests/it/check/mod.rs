@@ -4,6 +4,8 @@ mod after_fix;
 mod bad_input;
 mod commands;
 mod compat;
+mod doctor;
+mod driver;
 mod entries;
 pub(crate) mod formats;
 mod gpu;
