@@ -430,7 +430,7 @@ pub(super) struct ExplainArgs {
     /// Explain everything that starting FILE searches for, what its libraries need included
     #[arg(long, conflicts_with = "soname")]
     pub recursive: bool,
-    /// In the process of this program, which loads FILE at start
+    /// In the process of this program, which loads FILE at start or opens it with dlopen
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
     /// What if: no compat directory

@@ -120,31 +120,43 @@ pub(in crate::check) fn unreachable_companions(
     missing.map(finding).collect()
 }
 
-/// CRP408 of every libcuda that an object gets and that is at hand, in its process.
+/// CRP408 of every libcuda that the object at an index of a process gets and that is at hand. For the first object, of
+/// those that are loaded with it, too.
 pub(in crate::check) fn companions(
     context: &Context<'_>,
     loader: &Loader<'_>,
     process: &Process,
+    by: usize,
     requests: &[RequestReport],
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen: HashSet<(u64, u64)> = HashSet::new();
+    let libcuda_of =
+        |object: &Object| context.world.facts(object).filter(|facts| !facts.is_stub && !facts.companions.is_empty());
+    for (at, map) in process.maps.iter().enumerate().skip(1).filter(|(at, _)| by == 0 || *at == by) {
+        if let Some(libcuda) = libcuda_of(&map.object)
+            && seen.insert(map.object.identity)
+        {
+            findings.extend(unreachable_companions(loader, process, at, &libcuda));
+        }
+    }
     for request in requests.iter().filter(|request| is_libcuda(&request.soname)) {
         let (Answer::Driver(place) | Answer::Compat(place)) = &request.answer else { continue };
         let Some((directory, name)) = place.rsplit_once_str("/") else { continue };
         let Look::Object(object) = context.world.look(directory.as_bstr(), name.as_bstr()) else { continue };
-        let Some(libcuda) = context.world.facts(&object).filter(|libcuda| !libcuda.is_stub) else { continue };
+        let Some(libcuda) = libcuda_of(&object) else { continue };
         if !seen.insert(object.identity) {
             continue;
         }
-        let loaded = process.maps.iter().position(|map| map.object.identity == object.identity);
-        let (mut chain, by) = process.chain_of(loaded.unwrap_or(0));
-        // Who calls dlopen lends a DT_RPATH to what it loads (glibc elf/dl-load.c, _dl_map_object).
-        let at = match loaded {
-            Some(_) => by,
-            None => chain.add(object, place.clone(), Some(by), name.into()),
+        let (at, chain) = match process.maps.iter().position(|map| map.object.identity == object.identity) {
+            Some(at) => (at, None),
+            // Who calls dlopen lends nothing to what it loads; only the program does.
+            None => {
+                let (mut chain, _) = process.chain_of(by);
+                (chain.add(object, place.clone(), None, name.into()), Some(chain))
+            }
         };
-        findings.extend(unreachable_companions(loader, &chain, at, &libcuda));
+        findings.extend(unreachable_companions(loader, chain.as_ref().unwrap_or(process), at, &libcuda));
     }
     findings
 }

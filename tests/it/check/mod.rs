@@ -15,6 +15,7 @@ mod names;
 mod nix;
 mod objects;
 mod options;
+mod real_driver;
 mod requests;
 mod table;
 mod verdicts;
