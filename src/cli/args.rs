@@ -337,6 +337,16 @@ pub(super) enum FailOn {
     Never,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GroupByArg {
+    /// All findings of one kind together
+    Code,
+    /// Under the file that each is about
+    Path,
+    /// Under the package of the file (a store path, what a Python environment installs, a directory), by kind
+    Package,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_CODES)]
 pub(super) struct CheckArgs {
@@ -374,6 +384,9 @@ pub(super) struct CheckArgs {
     /// The mildest finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY", help_heading = "Findings")]
     pub fail_on: FailOn,
+    /// What findings stand under [default: path, but the first three only of a kind of which there are more than ten]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Findings")]
+    pub group_by: Option<GroupByArg>,
     /// Report only these findings, by code or name (repeatable, or with commas)
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Findings")]
     pub only: Vec<String>,

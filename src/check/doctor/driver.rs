@@ -30,14 +30,12 @@ pub(super) fn companions(
         let search = loader.search(&process, 0, Ask::Dlopen, companion.name.as_bytes().as_bstr());
         match search.hit().map(|hit| &hit.source) {
             None => {}
-            Some(StepSource::Cache | StepSource::Default | StepSource::LibraryPath) => {
-                by_system.push(companion.name.as_str());
-            }
+            Some(StepSource::Cache | StepSource::Default) => by_system.push(companion.name.as_str()),
             Some(_) => own.push(companion.name.as_str()),
         }
     }
     if !own.is_empty() {
-        found.push(Diagnosis::fine(subject, format!("finds {} by itself", own.join(", "))));
+        found.push(Diagnosis::fine(subject, format!("finds {}", own.join(", "))));
     }
     if !by_system.is_empty() {
         let (list, loader) = (by_system.join(", "), &system.interpreter);

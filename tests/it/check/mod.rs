@@ -9,6 +9,7 @@ mod driver;
 mod entries;
 pub(crate) mod formats;
 mod gpu;
+mod groups;
 mod image;
 mod inputs;
 mod names;
