@@ -175,11 +175,9 @@ pub(in crate::check) fn shadowed(
     let mut findings = Vec::new();
     for (_, search) in searches.iter().filter(|(by, _)| *by == 0) {
         let name = search.name.as_bstr();
+        let Some(hit) = search.hit().filter(|hit| is_driver(hit)) else { continue };
         let is_of_driver = context.policy.libraries.position(name).is_some() || is_board_support(&name.to_str_lossy());
-        let (Some(hit), Some(first)) = (search.hit(), found(search, process)) else { continue };
-        if is_of_driver || !is_driver(hit) {
-            continue;
-        }
+        let Some(first) = found(search, process).filter(|_| !is_of_driver) else { continue };
         let Some(other) = without_driver(loader, process, search, is_driver) else { continue };
         if found(&other, process).is_some_and(|object| object.identity == first.identity) {
             continue;

@@ -163,7 +163,13 @@ impl Asked<'_, '_> {
             Answer::Compat(place) => {
                 let why = compat::why_unwanted(self.context, place.as_bstr()).filter(|_| is_libcuda(soname));
                 match why {
-                    Some(why) => self.fail(compat::unwanted(soname, place.as_bstr(), &why)),
+                    Some(why) => {
+                        let (verdict, mut findings) = self.fail(compat::unwanted(soname, place.as_bstr(), &why));
+                        // Without it the program needs a newer one.
+                        let is_needed = matches!(self.context.wanted, CompatWanted::Require(_));
+                        findings.iter_mut().for_each(|finding| finding.fixable &= !is_needed);
+                        (verdict, findings)
+                    }
                     None => (Verdict::Pass, Vec::new()),
                 }
             }

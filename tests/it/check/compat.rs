@@ -170,13 +170,6 @@ fn older() -> Vec<Case> {
                 has_jetson_compat(image);
                 has_newer_compat(image);
             }),
-        raises("CRP402", "too old for the driver, and the driver for the program", (APP, "libcuda.so.1"))
-            .with(&["--platform", "jetpack7"])
-            .finds("CRP402 CRP405")
-            .in_closure(|image| {
-                has_jetson_compat(image);
-                has_cudart(image, "13.2.51");
-            }),
         near("CRP402", "the same CUDA release").with(&["--host-cuda", "12.8"]).in_closure(has_jetson_compat),
         near("CRP402", "the platform's own driver is older").with(JETPACK6).in_closure(has_jetson_compat),
         near("CRP402", "preferred whatever it is")
@@ -312,4 +305,18 @@ fn releases() -> Vec<Case> {
             image.link(LIBCUDA, "libcuda.so.1.1");
         }),
     ]
+}
+
+/// Neither the driver nor this compat runs what the program needs: without compat it is CRP400.
+#[test]
+fn dropping_a_compat_that_is_too_old_repairs_nothing_where_one_is_needed() {
+    let image = Image::new();
+    has_cudart(&image, "13.2.51");
+    has_compat(&image, NOTE_ORIN);
+    asks(&image, format!("{COMPAT}:{DRIVER}"));
+    let checked = image.check_closure(&["--platform", "jetpack7"]);
+    assert_eq!(checked.codes(), "CRP402 CRP405");
+    assert_eq!(checked.json["summary"]["fixable"], 0);
+    asks(&image, DRIVER);
+    assert_eq!(image.check_closure(&["--platform", "jetpack7"]).codes(), "CRP400 CRP405");
 }
