@@ -11,7 +11,8 @@ use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
 use crate::loader::{
-    End, Environment, Hardware, Look, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl,
+    Ask, Cpu, End, Environment, Hardware, Loader, Look, MOST_PLACES, Object, Patience, Process, Search, StepSource,
+    System, SystemFiles, interpreter_of, is_of_musl,
 };
 use crate::runpath::EntryClass;
 
@@ -47,15 +48,9 @@ impl<'a> Context<'a> {
                 *count += 1;
             }
             let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
-            systems.entry(interpreter).or_insert_with_key(|interpreter| {
-                let hardware = Hardware {
-                    machine: object.machine,
-                    class: object.class,
-                    is_big_endian: object.is_big_endian,
-                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
-                };
-                System::of(interpreter.as_bstr(), hardware, &mut files)
-            });
+            systems
+                .entry(interpreter)
+                .or_insert_with_key(|interpreter| System::of(interpreter.as_bstr(), hardware(object, cpu), &mut files));
         }
         let mut usual: BTreeMap<&'static str, (usize, BString)> = BTreeMap::new();
         for ((machine, interpreter), count) in named {
@@ -69,15 +64,48 @@ impl<'a> Context<'a> {
         Self { world, policy, wanted, environment, systems, usual }
     }
 
+    /// The same with the loader that a library brings itself: that beside the libc.so.6 that its own path leads to. A program
+    /// with another loader has another libc.so.6 in memory already.
+    #[must_use]
+    pub(crate) fn with_own_loader(mut self, facts: &Arc<Facts>) -> Self {
+        if let Some(loader) = self.own_loader(facts) {
+            let hardware = hardware(&facts.object, self.environment.cpu.as_ref());
+            let system = System::of(loader.as_bstr(), hardware, &mut SystemFiles::of(self.world));
+            self.systems.insert(loader.clone(), system);
+            self.usual.insert(facts.object.machine.name, loader);
+        }
+        self
+    }
+
+    fn own_loader(&self, facts: &Arc<Facts>) -> Option<BString> {
+        let object = &facts.object;
+        let libc = object.needed.iter().find(|name| *name == "libc.so.6").filter(|_| !object.is_program())?;
+        let system = self.system_of(facts)?;
+        let patience = Patience::of(MOST_PLACES);
+        let loader = Loader { files: self.world, system, environment: &self.environment, patience: &patience };
+        let search = loader.search(&Process::of(Arc::clone(object)), 0, Ask::Needed, libc.as_bstr());
+        let hit = search.hit().filter(|hit| matches!(hit.source, StepSource::Runpath(_) | StepSource::Rpath(_)))?;
+        let usual = interpreter_of(object);
+        let name = usual.rsplit_once_str("/").map_or(usual.as_bstr(), |(_, name)| name.as_bstr());
+        let beside = BString::from([hit.directory().as_bytes(), b"/", name.as_bytes()].concat());
+        let is_there = matches!(self.world.look(hit.directory(), name), Look::Object(_) | Look::NotLoadable(..));
+        is_there.then_some(beside)
+    }
+
     /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.
     pub(super) fn unresolved(&self, searches: &[(usize, Search)], facts: &Facts) -> Vec<BString> {
-        if !self.policy.scope.is_closed() && !self.knows_machine(facts) {
+        if !self.knows_what_is_missing(facts) {
             return Vec::new();
         }
         let failed =
             searches.iter().filter(|(by, search)| *by == 0 && matches!(search.end, End::NotFound | End::Fatal));
         let names = failed.map(|(_, search)| search.name.clone());
         names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
+    }
+
+    /// Whether what a search does not find can be said to be missing.
+    pub(super) fn knows_what_is_missing(&self, facts: &Facts) -> bool {
+        self.policy.scope.is_closed() || self.knows_machine(facts)
     }
 
     /// Whether this machine's loader and libraries are at hand: without them nothing can be said about what is missing.
@@ -126,5 +154,15 @@ impl<'a> Context<'a> {
             };
             self.class_of(step.written.as_bstr(), directory, class) == role
         })
+    }
+}
+
+/// What a loader must know of the machine.
+fn hardware<'c>(object: &Object, cpu: Option<&'c Cpu>) -> Hardware<'c> {
+    Hardware {
+        machine: object.machine,
+        class: object.class,
+        is_big_endian: object.is_big_endian,
+        hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
     }
 }

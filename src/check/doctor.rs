@@ -5,34 +5,27 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use self::host::Host;
+use super::context::Context;
 use super::facts::Facts;
-use super::policy::DriverVersion;
+use super::policy::{CheckPolicy, DriverVersion, Platform};
 use super::releases::driver_version;
 use super::rule::{self, Rule, Severity};
+use super::wanted::{older_than_native, release_of_note};
 use super::world::World;
-use crate::cuda::{Role, of_role};
-use crate::elf::class::{ByClass, Class};
-use crate::loader::Look;
+use crate::cuda::{Role, Version, of_role, release_of_branch};
+use crate::elf::class::Class;
+use crate::loader::{Environment, Look};
 use crate::runpath::Directory;
+
+mod diagnosis;
+mod driver;
+mod host;
+
+pub(crate) use diagnosis::Diagnosis;
 
 /// Where the kernel module says what it is; the first is nvidia's own file, the second every module's.
 const MODULE_FILES: [&str; 2] = ["/proc/driver/nvidia/version", "/sys/module/nvidia/version"];
-
-/// L4T's release, and the board's name in the device tree.
-const TEGRA_FILES: [&str; 2] = ["/etc/nv_tegra_release", "/proc/device-tree/compatible"];
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Diagnosis {
-    /// What, in one word or two.
-    pub(crate) subject: String,
-    /// `None` when all is well.
-    pub(crate) severity: Option<Severity>,
-    /// What was found.
-    pub(crate) detail: String,
-    /// The finding of `check` that says the same.
-    pub(crate) rule: Option<&'static Rule>,
-}
 
 /// A library that an object wants from the driver directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,49 +40,41 @@ pub(crate) struct RuntimeRequest {
     pub(crate) is_needed: bool,
 }
 
-/// What to look at.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// Driver directories; the first of a class is the one that matters.
-    pub(crate) driver: ByClass<Vec<Directory>>,
-    /// Compat directories in use.
-    pub(crate) compat: Vec<Directory>,
-    /// It is a Jetson, whatever its files say.
-    pub(crate) is_jetson: bool,
-    /// The kernel driver, where the machine cannot be asked.
-    pub(crate) host_driver: Option<DriverVersion>,
-    /// What `check --runtime-list` left open.
-    pub(crate) requests: Vec<RuntimeRequest>,
-}
-
 /// A world that can also list a directory.
 pub(crate) trait TargetWorld: World {
     /// The names in a directory; `None` when it cannot be listed.
     fn names(&self, directory: &BStr) -> Option<Vec<BString>>;
 }
 
-/// Looks at everything; opens no device and loads no library.
+/// Looks at everything; opens no device and loads no library. `requests` are what `check --runtime-list` left open.
 #[must_use]
-pub(crate) fn diagnose(world: &dyn TargetWorld, target: &Target) -> Vec<Diagnosis> {
-    let mut doctor = Doctor { world, target, found: Vec::new() };
-    let is_jetson = doctor.board();
-    let host = doctor.kernel_driver(is_jetson);
-    let found = doctor.driver_directories(&target.driver.elf64, Class::Elf64);
-    let has_32 = target.requests.iter().any(|request| request.class == Class::Elf32)
-        || world.names(first(&target.driver.elf32)).is_some();
-    if has_32 && target.driver.elf32 != target.driver.elf64 {
-        doctor.driver_directories(&target.driver.elf32, Class::Elf32);
+pub(crate) fn diagnose(
+    world: &dyn TargetWorld,
+    policy: &CheckPolicy,
+    environment: &Environment,
+    requests: &[RuntimeRequest],
+) -> Vec<Diagnosis> {
+    let mut found = Vec::new();
+    let mut host = Host::of(world, &mut found);
+    host.is_jetson |= policy.platform.is_some_and(Platform::is_jetson);
+    let mut doctor = Doctor { world, policy, environment, requests, host, found };
+    let kernel = doctor.kernel_driver();
+    let (elf64, elf32) = (&policy.paths.elf64.driver, &policy.paths.elf32.driver);
+    let directory = doctor.driver_directories(elf64, Class::Elf64);
+    let has_32 = requests.iter().any(|request| request.class == Class::Elf32) || world.names(first(elf32)).is_some();
+    if has_32 && elf32 != elf64 {
+        doctor.driver_directories(elf32, Class::Elf32);
     }
-    if let Some(directory) = &found {
-        doctor.libcuda(directory.as_bstr(), host.as_ref(), is_jetson);
-        if is_jetson {
+    if let Some(directory) = &directory {
+        doctor.libcuda(directory.as_bstr(), kernel.as_ref());
+        if doctor.host.is_jetson {
             doctor.board_libraries(directory.as_bstr());
         }
     }
-    for compat in &target.compat {
-        doctor.compat(compat.as_bstr(), host.as_ref());
+    for compat in &policy.paths.elf64.compat {
+        doctor.compat(compat.as_bstr(), kernel.as_ref());
     }
-    doctor.requests();
+    doctor.close_requests();
     doctor.found
 }
 
@@ -99,35 +84,27 @@ fn first(directories: &[Directory]) -> &BStr {
 
 struct Doctor<'d> {
     world: &'d dyn TargetWorld,
-    target: &'d Target,
+    policy: &'d CheckPolicy,
+    environment: &'d Environment,
+    requests: &'d [RuntimeRequest],
+    host: Host,
     found: Vec<Diagnosis>,
 }
 
 impl Doctor<'_> {
     fn fine(&mut self, subject: &str, detail: String) {
-        self.found.push(Diagnosis { subject: subject.to_owned(), severity: None, detail, rule: None });
+        self.found.push(Diagnosis::fine(subject, detail));
     }
 
     fn say(&mut self, subject: &str, severity: Severity, detail: String) {
-        self.found.push(Diagnosis { subject: subject.to_owned(), severity: Some(severity), detail, rule: None });
+        self.found.push(Diagnosis::say(subject, severity, detail));
     }
 
     fn finding(&mut self, subject: &str, rule: &'static Rule, detail: String) {
-        let severity = Some(rule.severity);
-        self.found.push(Diagnosis { subject: subject.to_owned(), severity, detail, rule: Some(rule) });
+        self.found.push(Diagnosis::finding(subject, rule, detail));
     }
 
-    fn board(&mut self) -> bool {
-        let texts = TEGRA_FILES.iter().filter_map(|file| self.world.read(BStr::new(*file)));
-        let text = texts.into_iter().find(|text| text.contains_str("tegra") || text.starts_with(b"# R"));
-        if let Some(text) = &text {
-            let line = text.split(|byte| matches!(byte, b'\n' | 0)).next().unwrap_or_default();
-            self.fine("board", format!("a Jetson ({})", line.as_bstr()));
-        }
-        text.is_some() || self.target.is_jetson
-    }
-
-    fn kernel_driver(&mut self, is_jetson: bool) -> Option<DriverVersion> {
+    fn kernel_driver(&mut self) -> Option<DriverVersion> {
         for file in MODULE_FILES {
             let Some(text) = self.world.read(BStr::new(file)) else { continue };
             if let Some(version) = module_version(&text) {
@@ -136,15 +113,27 @@ impl Doctor<'_> {
             }
             self.say("kernel driver", Severity::Warning, format!("{file} names no version"));
         }
-        if let Some(version) = &self.target.host_driver {
+        if let Some(version) = &self.policy.host_driver {
             self.fine("kernel driver", format!("{version} (--host-driver)"));
             return Some(version.clone());
         }
+        if self.host.is_wsl {
+            let devices = self.world.names(Host::devices());
+            self.found.push(self.host.wsl_driver(devices.as_deref()));
+            return None;
+        }
         let files = MODULE_FILES.join(" nor ");
         // The module of a Jetson's integrated GPU says nothing in these files.
-        let severity = if is_jetson { Severity::Note } else { Severity::Error };
+        let severity = if self.host.is_jetson { Severity::Note } else { Severity::Error };
         self.say("kernel driver", severity, format!("neither {files}: the nvidia module is not loaded"));
         None
+    }
+
+    /// The CUDA release of this machine's own driver: as the command line says, or what L4T and the kernel driver tell.
+    fn native_cuda(&self, kernel: Option<&DriverVersion>) -> Option<Version> {
+        let of_l4t = self.host.platform.filter(|_| self.policy.platform.is_none()).and_then(Platform::native_cuda);
+        let of_kernel = kernel.and_then(|kernel| release_of_branch(kernel.branch()));
+        self.policy.host_cuda.or_else(|| self.policy.native_cuda().max(of_l4t).max(of_kernel))
     }
 
     /// The first driver directory that is there.
@@ -167,7 +156,7 @@ impl Doctor<'_> {
             return Some(path.to_owned());
         }
         let list: Vec<String> = directories.iter().map(ToString::to_string).collect();
-        let remedy = "NixOS makes it with hardware.graphics.enable and the nvidia driver; elsewhere link the driver's folder there";
+        let remedy = self.host.remedy();
         self.say(&subject, Severity::Error, format!("{} does not exist; {remedy}", list.join(", ")));
         None
     }
@@ -182,10 +171,13 @@ impl Doctor<'_> {
         }
     }
 
-    fn libcuda(&mut self, directory: &BStr, host: Option<&DriverVersion>, is_jetson: bool) {
+    fn libcuda(&mut self, directory: &BStr, host: Option<&DriverVersion>) {
         let facts = match self.object(directory, "libcuda.so.1") {
             Ok(facts) => facts,
-            Err(reason) => return self.say("libcuda", Severity::Error, format!("{directory}/libcuda.so.1 {reason}")),
+            Err(reason) => {
+                let why = self.host.unlinked(self.world).map(|why| format!("; {why}")).unwrap_or_default();
+                return self.say("libcuda", Severity::Error, format!("{directory}/libcuda.so.1 {reason}{why}"));
+            }
         };
         if facts.is_stub {
             return self.finding("libcuda", &rule::STUB_FIRST, format!("{directory}/libcuda.so.1 is a link-time stub"));
@@ -193,7 +185,7 @@ impl Doctor<'_> {
         let path = &facts.object.path;
         let version = driver_version(&facts);
         match (&version, host) {
-            (Some(version), Some(host)) if version != host && !is_jetson => {
+            (Some(version), Some(host)) if version != host && !self.host.is_jetson => {
                 let detail = format!(
                     "{path} is of driver {version}, the kernel module of {host}: a reboot after an update is missing"
                 );
@@ -202,7 +194,21 @@ impl Doctor<'_> {
             (Some(version), _) => self.fine("libcuda", format!("{path}, driver {version}")),
             (None, _) => self.fine("libcuda", path.to_string()),
         }
+        if let Some(detail) = self.host.wrong_chip(path.as_bstr()) {
+            self.say("libcuda", Severity::Error, detail);
+        }
         self.note("libcuda", &facts);
+        let context = self.context(&facts);
+        let opened = BString::from(format!("{directory}/libcuda.so.1"));
+        let companions = driver::companions(&context, self.environment, ("libcuda", opened.as_bstr()), &facts);
+        let names = self.world.names(directory).unwrap_or_default();
+        let foreign = driver::foreign(&context, "driver directory (64-bit)", directory, &names, &facts);
+        self.found.extend(companions.into_iter().chain(foreign));
+    }
+
+    /// What judges a library by itself.
+    fn context(&self, facts: &Arc<Facts>) -> Context<'_> {
+        Context::new(self.world, self.policy, self.environment.clone(), std::slice::from_ref(facts))
     }
 
     fn note(&mut self, subject: &str, facts: &Facts) {
@@ -238,6 +244,16 @@ impl Doctor<'_> {
         let told = version.as_ref().map(|version| format!(", driver {version}")).unwrap_or_default();
         self.fine("compat", format!("{}{told}", facts.object.path));
         self.note("compat", &facts);
+        let context = self.context(&facts);
+        let opened = BString::from(format!("{directory}/libcuda.so.1"));
+        let companions = driver::companions(&context, self.environment, ("compat", opened.as_bstr()), &facts);
+        self.found.extend(companions);
+        if let (Some(compat), Some(native)) = (release_of_note(&facts), self.native_cuda(host))
+            && compat < native
+        {
+            let detail = format!("{} {}: CUDA error 803", facts.object.path, older_than_native(compat, native));
+            return self.finding("compat", &rule::COMPAT_UNWANTED, detail);
+        }
         let Some(host) = host else { return };
         if let Some(version) = version.filter(|version| host.is_as_new_as(version)) {
             let detail = format!("the kernel driver {host} is as new as compat's {version} or newer: CUDA error 803");
@@ -253,10 +269,10 @@ impl Doctor<'_> {
     }
 
     /// Closes what `check` left open.
-    fn requests(&mut self) {
+    fn close_requests(&mut self) {
         let (mut served, mut optional) = (0_usize, Vec::new());
-        for request in &self.target.requests {
-            let directories = self.target.driver.get(request.class);
+        for request in self.requests {
+            let directories = &self.policy.paths.get(request.class).driver;
             let is_there = directories.iter().any(|directory| {
                 let found = self.object(directory.as_bstr(), &request.soname);
                 found.is_ok_and(|facts| facts.object.class == request.class && !facts.is_stub)
@@ -279,8 +295,8 @@ impl Doctor<'_> {
                 format!("{} is not in the driver directory; {} {how}", request.soname, request.path.display()),
             );
         }
-        if !self.target.requests.is_empty() {
-            self.fine("runtime list", format!("{served} of {} requests are served", self.target.requests.len()));
+        if !self.requests.is_empty() {
+            self.fine("runtime list", format!("{served} of {} requests are served", self.requests.len()));
         }
     }
 }

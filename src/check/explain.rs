@@ -1,5 +1,6 @@
 //! Searches as a person wants to see them: all places in order, who wins, and what would have won without it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bstr::{BStr, BString};
@@ -12,7 +13,7 @@ use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{
     Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, StepOutcome, StepSource,
-    start,
+    open, start,
 };
 use crate::runpath::{Directory, EntryClass};
 
@@ -58,14 +59,16 @@ pub struct Explanation {
     pub(crate) interpreter: BString,
     /// Whose loader it is.
     pub(crate) libc: Libc,
+    /// The program that must open the object with dlopen: it does not load it at start.
+    pub(crate) opened_by: Option<PathBuf>,
     /// The searches, in the order in which they are made.
     pub searches: Vec<Explained>,
 }
 
 impl Context<'_> {
     /// Explains what an object asks for, by itself under the path that it is opened under, or in the process of a program
-    /// that loads it.
-    /// `None` when nothing is known of its machine's loader, or the program does not load it.
+    /// that loads it at start, or else with dlopen.
+    /// `None` when nothing is known of its machine's loader, or the program cannot load it.
     #[must_use]
     pub(crate) fn explain(
         &self,
@@ -82,10 +85,17 @@ impl Context<'_> {
             Some(program) => Process::of(Arc::clone(&program.object)),
             None => Process::opened(Arc::clone(&facts.object), opened.to_owned()),
         };
-        let StartUp { process, searches } = start(&loader, process, Depth::EverySearch);
+        let mut started = start(&loader, process, Depth::EverySearch);
+        let at_start = started.process.maps.iter().position(|map| map.object.identity == facts.object.identity);
+        let index = match at_start {
+            Some(index) => index,
+            // No loader maps it into such a process.
+            None if facts.object.ident() != first.object.ident() => return None,
+            None => open(&loader, &mut started, Arc::clone(&facts.object), opened.to_owned()),
+        };
+        let StartUp { process, searches } = started;
         let patience = Patience::of(MOST_PLACES);
         let loader = Loader { patience: &patience, ..loader };
-        let index = process.maps.iter().position(|map| map.object.identity == facts.object.identity)?;
         let mut explained = Vec::new();
         let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));
         match question {
@@ -113,7 +123,12 @@ impl Context<'_> {
                 }
             }
         }
-        Some(Explanation { interpreter: system.interpreter.clone(), libc: system.libc, searches: explained })
+        Some(Explanation {
+            interpreter: system.interpreter.clone(),
+            libc: system.libc,
+            opened_by: program.filter(|_| at_start.is_none()).map(|program| program.shown.clone()),
+            searches: explained,
+        })
     }
 
     fn explained(

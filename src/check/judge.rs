@@ -7,7 +7,7 @@ use bstr::BString;
 
 use super::context::Context;
 use super::facts::Facts;
-use super::report::{Failing, InProgram, ObjectReport};
+use super::report::{Failing, InOneProgram, InProgram, ObjectReport, RequestReport};
 use super::rules::{compat, files, requests, search_path};
 use crate::cuda::RequestKind;
 use crate::loader::{Depth, End, Loader, MOST_PLACES, Patience, Process, StartUp, start};
@@ -41,6 +41,12 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
     }
     report.requests = requests::judge(context, &loader, facts, &process, &searches);
+    if !requests::is_provider(context, facts) {
+        report.findings.extend(compat::shadowed(context, &loader, facts, &process, &searches));
+    }
+    if context.knows_what_is_missing(facts) {
+        report.findings.extend(compat::companions(context, &loader, &process, 0, &report.requests));
+    }
     let at_runtime = compat::judge_object(context, &loader, facts, &mut report.findings);
     let at_runtime = at_runtime.iter().map(|(name, place)| requests::board_at_runtime(facts, name, place.as_ref()));
     report.findings.extend(at_runtime);
@@ -67,7 +73,13 @@ pub(crate) fn judge_in_program(context: &Context<'_>, program: &Arc<Facts>, fail
         let reports = facts.consumer.requests.iter();
         let reports =
             reports.map(|request| requests::one(context, &loader, facts, request, (&process, &searches), index));
-        found.libraries.insert(map.object.path.clone(), (reports.collect(), missing));
+        let requests: Vec<RequestReport> = reports.collect();
+        let companions = if context.knows_what_is_missing(program) {
+            compat::companions(context, &loader, &process, index, &requests)
+        } else {
+            Vec::new()
+        };
+        found.libraries.insert(map.object.path.clone(), InOneProgram { requests, missing, companions });
     }
     found.cut = patience.is_over().then(|| files::search_cut(program));
     found

@@ -26,7 +26,7 @@ pub(crate) use allow::{Allowed, Allowlist, Baseline, Date};
 pub(crate) use answer::Answer;
 pub use closure::Closure;
 pub(crate) use context::Context;
-pub(crate) use doctor::{Diagnosis, RuntimeRequest, Target, TargetWorld, diagnose};
+pub(crate) use doctor::{Diagnosis, RuntimeRequest, TargetWorld, diagnose};
 pub use explain::{Explained, Explanation, Question};
 pub use facts::Facts;
 pub(crate) use facts::{Inspected, Item, Reading, StaticProgram};

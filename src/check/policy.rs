@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bstr::BString;
 
-use crate::cuda::{Capability, DriverLibraries, Version};
+use crate::cuda::{Capability, DriverLibraries, Gpu, Stack, Version, release_of_branch};
 use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
 use crate::runpath::Policy;
@@ -22,6 +22,8 @@ pub enum Platform {
     Jetpack6,
     /// Jetson with L4T 38.
     Jetpack7,
+    /// Jetson with L4T 39, which has one driver for Orin and Thor.
+    Jetpack72,
     /// An Arm server with a discrete GPU.
     Sbsa,
 }
@@ -29,11 +31,12 @@ pub enum Platform {
 impl Platform {
     /// The newest CUDA release that the platform's own driver runs, for a Jetson.
     #[must_use]
-    pub(crate) fn native_cuda(self) -> Option<Version> {
+    pub(super) fn native_cuda(self) -> Option<Version> {
         match self {
             Self::Jetpack5 => Some(Version(11, 4)),
             Self::Jetpack6 => Some(Version(12, 6)),
             Self::Jetpack7 => Some(Version(13, 0)),
+            Self::Jetpack72 => Some(Version(13, 2)),
             Self::Nixos | Self::Sbsa => None,
         }
     }
@@ -44,7 +47,25 @@ impl Platform {
         match self {
             Self::Jetpack5 => Some(Version(12, 2)),
             Self::Jetpack6 => Some(Version(12, 9)),
-            Self::Jetpack7 | Self::Nixos | Self::Sbsa => None,
+            Self::Jetpack7 | Self::Jetpack72 | Self::Nixos | Self::Sbsa => None,
+        }
+    }
+
+    /// Whether it is a Jetson.
+    #[must_use]
+    pub(crate) fn is_jetson(self) -> bool {
+        self.native_cuda().is_some()
+    }
+
+    /// That of an L4T release, by the first number of it.
+    #[must_use]
+    pub(super) fn of_l4t(release: u32) -> Option<Self> {
+        match release {
+            35 => Some(Self::Jetpack5),
+            36 => Some(Self::Jetpack6),
+            38 => Some(Self::Jetpack7),
+            39 => Some(Self::Jetpack72),
+            _ => None,
         }
     }
 
@@ -77,6 +98,9 @@ pub enum ArchPolicy {
     /// Machine code that runs on it; PTX is worth a warning.
     #[default]
     Family,
+    /// The same, and machine code of its generation that NVIDIA promises nothing about: for discrete GPUs on a Tegra, and
+    /// the other way round.
+    Generation,
     /// PTX is as good.
     Ptx,
 }
@@ -187,6 +211,8 @@ pub struct CheckPolicy {
     pub paths: ByClass<Policy>,
     /// The kernel driver of the target.
     pub host_driver: Option<DriverVersion>,
+    /// The CUDA release of the target's own driver.
+    pub host_cuda: Option<Version>,
     /// The only machine that may be in the closure.
     pub machine: Option<&'static Machine>,
     /// Directories of builds, beside the usual ones.
@@ -203,6 +229,27 @@ pub struct CheckPolicy {
     pub ptx: PtxPolicy,
     /// What is checked.
     pub scope: Scope,
+}
+
+impl CheckPolicy {
+    /// The CUDA release that the target's own driver brings: as the command line says, or as the platform has it. A
+    /// Jetson's newer driver brings more than the first one of its L4T release.
+    #[must_use]
+    pub(crate) fn native_cuda(&self) -> Option<Version> {
+        let is_jetson = self.platform.is_some_and(Platform::is_jetson);
+        let of_driver = self.host_driver.as_ref().filter(|_| is_jetson);
+        let of_driver = of_driver.and_then(|driver| release_of_branch(driver.branch()));
+        self.host_cuda.or_else(|| self.platform.and_then(Platform::native_cuda).max(of_driver))
+    }
+
+    /// The GPUs of the target with its driver in front of them.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Gpu> {
+        let stack = match self.arch {
+            ArchPolicy::Generation => Stack::Trusted,
+            ArchPolicy::Exact | ArchPolicy::Family | ArchPolicy::Ptx => Stack::of(self.native_cuda()),
+        };
+        self.gpus.iter().map(move |capability| Gpu { capability: *capability, stack })
+    }
 }
 
 #[cfg(test)]

@@ -57,11 +57,22 @@ impl ObjectReport {
     }
 }
 
+/// What a library gets in one program.
+#[derive(Debug)]
+pub(super) struct InOneProgram {
+    /// What it asks of the driver.
+    pub(super) requests: Vec<RequestReport>,
+    /// DT_NEEDED names that are not found.
+    pub(super) missing: BTreeSet<BString>,
+    /// What its libcuda opens and does not find.
+    pub(super) companions: Vec<Finding>,
+}
+
 /// What libraries get in one program.
 #[derive(Debug, Default)]
 pub(crate) struct InProgram {
-    /// By path: its requests, and DT_NEEDED names that are not found.
-    pub(super) libraries: BTreeMap<BString, (Vec<RequestReport>, BTreeSet<BString>)>,
+    /// By path.
+    pub(super) libraries: BTreeMap<BString, InOneProgram>,
     /// That not all of it was followed.
     pub(super) cut: Option<Finding>,
 }

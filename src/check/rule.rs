@@ -192,10 +192,10 @@ rules! {
         do "cuda-runpath fix PATH"
         such as "RUNPATH /run/opengl-driver/lib:/nix/store/…-cuda_compat-12.8/compat.";
     COMPAT_UNWANTED = "CRP402" "compat-unwanted" Warning FIX
-        when "The host's driver is as new as compat or newer, or compat is forbidden, and compat comes first."
+        when "The host's driver is as new as compat or newer, or of a newer CUDA release, or compat is forbidden, and compat comes first."
         because "A compat libcuda that is older than the kernel driver fails with error 803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH."
         do "cuda-runpath fix --drop-compat PATH"
-        such as "Compat 580.95 in front on a machine with driver 580.159.";
+        such as "Compat 580.95 in front on a machine with driver 580.159; compat of CUDA 12.6 on JetPack 7.";
     NVRM_UNREACHABLE = "CRP403" "nvrm-unreachable" Error HAND
         when "compat's own libcuda finds no libnvrm_gpu.so, libnvrm_mem.so or libnvdla_runtime.so."
         because "On a Jetson these come with the board support, through the driver directory: compat's libcuda needs that in its own path."
@@ -221,12 +221,22 @@ rules! {
         because "Which one an object gets depends on its path; in one process the first one loaded serves everybody."
         do "Build everything with one CUDA package set."
         such as "cuda12.6-cuda_compat and cuda12.8-cuda_compat.";
+    COMPANION_UNREACHABLE = "CRP408" "companion-unreachable" Error HAND
+        when "The libcuda that an object gets does not find a library that it opens for itself."
+        because "libcuda searches its own path with the loader of the program, neither the program's path nor the directory that it lies in. Without libnvidia-ptxjitcompiler.so.1 the first PTX ends with error 221, CUDA_ERROR_JIT_COMPILER_NOT_FOUND."
+        do "Put the library beside libcuda and that directory into libcuda's own path ($ORIGIN), or set LD_LIBRARY_PATH; cuda-runpath explain LIBCUDA NAME --program PROGRAM shows the search."
+        such as "A driver in several packages, whose libcuda lists its own only.";
+    DRIVER_DIRECTORY_SHADOWS = "CRP409" "driver-directory-shadows" Error HAND
+        when "The driver directory has a library that is not the driver's, and an object gets it instead of its own."
+        because "The directory comes first, so all that lies in it wins. Where it is a link to /usr/lib, that is the system's libc.so.6, with which a program of another libc does not start."
+        do "Let the directory hold the driver's libraries only: link each of them by itself, not the folder that they lie in."
+        such as "/run/opengl-driver/lib is a link to /usr/lib/x86_64-linux-gnu.";
 
     ARCH_MISSING = "CRP500" "arch-missing" Error HAND
         when "A file has GPU code, but none that a GPU of --arch runs, or none that --arch-policy and --ptx accept."
-        because "Its kernels fail on that GPU: no kernel image is available for execution on the device."
+        because "Its kernels fail on that GPU: no kernel image is available for execution on the device. A Tegra, the GPU of a Jetson, runs machine code for discrete GPUs of its generation with a driver of CUDA 13.2 or newer only (JetPack 7.2), and its own code runs on nothing else."
         do "Build for it (in Nixpkgs cudaCapabilities; with nvcc -gencode arch=compute_87,code=sm_87)."
-        such as "--arch 8.7 and a library with sm_90 and compute_90 only.";
+        such as "--platform jetpack6 --arch 8.7 and a library with sm_80 only.";
     ARCH_JIT_ONLY = "CRP501" "arch-jit-only" Warning HAND
         when "A file has PTX for a GPU of --arch, but no machine code."
         because "The driver compiles every kernel at first use, which takes minutes for a large library and needs libnvidia-ptxjitcompiler; a driver older than the PTX refuses it."
@@ -234,9 +244,9 @@ rules! {
         such as "--arch 11.0 and a library with sm_87 and PTX of compute_87.";
     ARCH_BY_FAMILY = "CRP502" "arch-by-family" Note HAND
         when "A GPU of --arch runs machine code for an earlier one of its generation."
-        because "It works, without what the newer GPU does better. NVIDIA promises it among discrete GPUs; from those to Jetsons it is common practice."
+        because "It works, without what the newer GPU does better. NVIDIA promises it among discrete GPUs; a Tegra's driver takes code for those from CUDA 13.2 on."
         do "Nothing; --arch-policy exact asks for more."
-        such as "--arch 8.7 and a library with sm_80.";
+        such as "--arch 8.6 and a library with sm_80.";
     ARCH_EXTRA = "CRP503" "arch-extra" Note HAND
         when "A file has GPU code that no GPU of --arch can run."
         because "It takes room on the device and in every download."
@@ -249,7 +259,7 @@ rules! {
         such as "A library with sm_120 and no PTX.";
     ARCH_RENAMED = "CRP506" "arch-renamed" Warning HAND
         when "A file has machine code for Thor under its other name: 10.1 up to CUDA 12.9, 11.0 since 13.0."
-        because "The number in the file decides, and the two are of different generations: the driver finds no machine code."
+        because "It is one chip, and NVIDIA promises nothing between its two names: what compares numbers (a framework's list of architectures, --arch-policy exact) finds no code."
         do "Build with the CUDA release of the target's driver."
         such as "--arch 11.0 and a library with sm_101.";
     FATBIN_UNPARSED = "CRP507" "fatbin-unparsed" Warning HAND

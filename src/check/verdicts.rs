@@ -7,10 +7,11 @@ use bstr::BString;
 
 use super::context::Context;
 use super::facts::{Facts, Inspected, Item};
-use super::finding::{Circumstance, Verdict};
+use super::finding::{Circumstance, Finding, Verdict};
 use super::report::{CheckReport, Failing, InProgram, ObjectReport, RequestReport};
 use super::rule;
 use super::rules::{closure, compat, files, gpu, requests, search_path};
+use crate::loader::is_of_musl;
 
 /// The programs that load a library that misses something by itself, and those libraries: in the program it may be
 /// right. And those that a wrapper starts with an LD_LIBRARY_PATH, with every library that asks: in the program it may
@@ -22,7 +23,12 @@ pub(crate) fn programs_to_ask(reports: &[ObjectReport]) -> (Vec<Arc<Facts>>, Fai
     let misses = |report: &&ObjectReport| {
         let is_led = report.verdict().is_some() && led.contains(&report.facts.object.path);
         !report.facts.object.is_program()
-            && (is_led || report.verdict() == Some(Verdict::Fail) || !report.unresolved.is_empty())
+            && (is_led
+                || report.verdict() == Some(Verdict::Fail)
+                // musl searches the program's path for what a library opens.
+                || (report.verdict().is_some() && is_of_musl(&report.facts.object))
+                || !report.unresolved.is_empty()
+                || report.findings.iter().any(is_companion))
     };
     let failing: Failing = reports
         .iter()
@@ -103,11 +109,18 @@ pub(crate) fn sum_up(
 /// program that loads the library, fails.
 fn in_their_programs(report: &mut ObjectReport, loaders: &[(&Facts, &InProgram)]) {
     let path = report.facts.object.path.clone();
+    if !loaders.is_empty() {
+        // A program's DT_RPATH serves libcuda as well.
+        report.findings.retain(|finding| !is_companion(finding));
+        for (program, found) in loaders {
+            let companions = found.libraries.get(&path).into_iter().flat_map(|library| &library.companions);
+            let in_program = companions.map(|finding| finding.clone().only(Circumstance::In(program.shown.clone())));
+            report.findings.extend(in_program);
+        }
+    }
     for (index, request) in report.requests.iter_mut().enumerate() {
-        let in_programs = loaders.iter().filter_map(|(facts, found)| {
-            let (requests, _) = found.libraries.get(&path)?;
-            Some((facts, requests.get(index)?))
-        });
+        let in_programs =
+            loaders.iter().filter_map(|(facts, found)| Some((facts, found.libraries.get(&path)?.requests.get(index)?)));
         let worst = in_programs.max_by_key(|(_, request)| request.verdict);
         let changes = |other: &&RequestReport| (other.verdict == Verdict::Fail) != (request.verdict == Verdict::Fail);
         if let Some((program, other)) = worst.filter(|(_, other)| changes(other)) {
@@ -118,4 +131,9 @@ fn in_their_programs(report: &mut ObjectReport, loaders: &[(&Facts, &InProgram)]
             }
         }
     }
+}
+
+/// CRP408, which depends on the program.
+fn is_companion(finding: &Finding) -> bool {
+    finding.rule == &rule::COMPANION_UNREACHABLE
 }

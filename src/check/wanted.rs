@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::policy::{CheckPolicy, CompatPolicy, Platform};
 use super::releases::{driver_version, newest_cudart};
 use super::world::World;
+use crate::cuda::Version;
 use crate::elf::class::Class;
 use crate::loader::{DirectoryState, Look};
 use crate::runpath::{EntryClass, SearchPath};
@@ -22,15 +23,6 @@ pub(super) enum CompatWanted {
     Prefer,
     /// It must not come first.
     Forbid(String),
-}
-
-impl CompatWanted {
-    pub(super) fn why(&self) -> &str {
-        match self {
-            Self::Require(why) | Self::Forbid(why) => why,
-            Self::Prefer => "",
-        }
-    }
 }
 
 /// What policy, platform and closure ask for.
@@ -49,12 +41,29 @@ pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fac
     {
         return CompatWanted::Forbid(format!("and the host's driver {host} is as new as compat's {compat} or newer"));
     }
-    if let (Some(native), Some((cudart, at))) = (policy.platform.and_then(Platform::native_cuda), newest)
-        && cudart > native
+    let Some(native) = policy.native_cuda() else { return CompatWanted::Prefer };
+    // A discrete GPU's driver runs every later release of its major one ("minor version compatibility").
+    let is_jetson = policy.platform.is_some_and(Platform::is_jetson);
+    if let Some((cudart, at)) = newest
+        && if is_jetson { cudart > native } else { cudart.0 > native.0 }
     {
         return CompatWanted::Require(format!("{at} is of CUDA {cudart}, the platform's own driver of {native}"));
     }
-    CompatWanted::Prefer
+    let newest_note = compats(world, policy, objects).iter().filter_map(|facts| release_of_note(facts)).max();
+    match newest_note.filter(|compat| *compat < native) {
+        Some(compat) => CompatWanted::Forbid(format!("which {}", older_than_native(compat, native))),
+        None => CompatWanted::Prefer,
+    }
+}
+
+/// The CUDA release in a compat libcuda's note: the only release that a Jetson's tells, whose name is libcuda.so.1.1.
+pub(super) fn release_of_note(facts: &Facts) -> Option<Version> {
+    facts.compat_note.as_ref()?.as_ref().ok().map(|note| note.cuda)
+}
+
+/// Why a compat of an older release is not wanted.
+pub(super) fn older_than_native(compat: Version, native: Version) -> String {
+    format!("is of CUDA {compat}, and the target's own driver of {native}")
 }
 
 /// A real libcuda that lies in a compat directory.

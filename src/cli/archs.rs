@@ -5,13 +5,16 @@ use anyhow::Context;
 use super::args::{ArchsArgs, Global};
 use super::exit::Status;
 use super::{input, output, paths, settings};
-use crate::cuda::GpuCode;
+use crate::cuda::{Gpu, GpuCode, Stack};
 use crate::report;
 use crate::report::archs::ArchsRun;
 use crate::tree::{self, ArchsReport, Failure, FixError, Workers};
 
 pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let gpus = settings::gpus("--unused-for", &args.unused_for)?;
+    let host_cuda = args.host_cuda.as_deref().map(str::parse).transpose().context("--host-cuda")?;
+    let stack = Stack::of(host_cuda);
+    let gpus = gpus.into_iter().map(|capability| Gpu { capability, stack }).collect();
     let source = input::host();
     let workers = Workers::new(settings::jobs(global));
     let listing = paths::listing(&*source, &args.inputs, &workers)?;

@@ -272,6 +272,9 @@ pub(super) struct TargetArgs {
     /// The target's kernel driver: its branch, such as 540, or its whole version
     #[arg(long, value_name = "VERSION", help_heading = "Policy")]
     pub host_driver: Option<String>,
+    /// The CUDA release of the target's own driver, such as 13.2, where --platform does not know it
+    #[arg(long, value_name = "VERSION", help_heading = "Policy")]
+    pub host_cuda: Option<String>,
     /// Count this library as one of the driver's too (repeatable)
     #[arg(long, value_name = "SONAME", help_heading = "Policy")]
     pub driver_library: Vec<String>,
@@ -293,6 +296,9 @@ pub(super) enum PlatformName {
     Jetpack6,
     /// Jetson, L4T 38: CUDA 13.0
     Jetpack7,
+    /// Jetson, L4T 39: CUDA 13.2
+    #[value(name = "jetpack7.2")]
+    Jetpack72,
     /// Arm server with a discrete GPU
     Sbsa,
 }
@@ -307,8 +313,13 @@ pub(super) enum CompatPolicyArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ArchPolicyArg {
+    /// For that very architecture
     Exact,
+    /// Machine code that NVIDIA promises to run on it
     Family,
+    /// Machine code of its generation, also for discrete GPUs on a Tegra and the other way round
+    Generation,
+    /// PTX
     Ptx,
 }
 
@@ -324,6 +335,16 @@ pub(super) enum FailOn {
     Error,
     Warning,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GroupByArg {
+    /// All findings of one kind together
+    Code,
+    /// Under the file that each is about
+    Path,
+    /// Under the package of the file (a store path, what a Python environment installs, a directory), by kind
+    Package,
 }
 
 #[derive(Debug, Args)]
@@ -363,6 +384,9 @@ pub(super) struct CheckArgs {
     /// The mildest finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY", help_heading = "Findings")]
     pub fail_on: FailOn,
+    /// What findings stand under [default: path, but the first three only of a kind of which there are more than ten]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Findings")]
+    pub group_by: Option<GroupByArg>,
     /// Report only these findings, by code or name (repeatable, or with commas)
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Findings")]
     pub only: Vec<String>,
@@ -397,6 +421,9 @@ pub(super) struct ArchsArgs {
     /// Tell how these GPUs, such as 8.7 or sm_110, run each file, and how many bytes none of them can use
     #[arg(long, value_name = "GPUS", value_delimiter = ',')]
     pub unused_for: Vec<String>,
+    /// The CUDA release of their driver, such as 13.2: from that one on a Tegra runs code for discrete GPUs
+    #[arg(long, value_name = "VERSION", requires = "unused_for")]
+    pub host_cuda: Option<String>,
 }
 
 const ARCHS_EXIT_CODES: &str = "\
@@ -416,7 +443,7 @@ pub(super) struct ExplainArgs {
     /// Explain everything that starting FILE searches for, what its libraries need included
     #[arg(long, conflicts_with = "soname")]
     pub recursive: bool,
-    /// In the process of this program, which loads FILE at start
+    /// In the process of this program, which loads FILE at start or opens it with dlopen
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
     /// What if: no compat directory

@@ -3,19 +3,20 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg};
+use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
 use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
 use crate::fsio;
 use crate::report;
-use crate::report::check::CheckRun;
+use crate::report::check::{CheckRun, GroupBy};
 use crate::tree::{self, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
+    let group_by = group_by(args.group_by, global)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
     let input = input::of_check(args)?;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     policy.arch = match args.arch_policy {
         ArchPolicyArg::Exact => ArchPolicy::Exact,
         ArchPolicyArg::Family => ArchPolicy::Family,
+        ArchPolicyArg::Generation => ArchPolicy::Generation,
         ArchPolicyArg::Ptx => ArchPolicy::Ptx,
     };
     policy.ptx = match args.ptx {
@@ -67,7 +69,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&run, global)?;
+    print(&run, group_by, global)?;
     Ok(status(&run, args.fail_on))
 }
 
@@ -83,13 +85,28 @@ fn status(run: &CheckRun, fail_on: FailOn) -> Status {
     if run.worst().is_some_and(|worst| worst >= limit) { Status::Findings } else { Status::Clean }
 }
 
-fn print(run: &CheckRun, global: &Global) -> anyhow::Result<()> {
+/// What findings stand under; with `-v` each is told.
+fn group_by(asked: Option<GroupByArg>, global: &Global) -> anyhow::Result<GroupBy> {
+    let is_human = matches!(global.format, Format::Human) && !global.is_json();
+    if asked.is_some() && !is_human {
+        bail!("--group-by is for people: every other format lists each finding");
+    }
+    Ok(match asked {
+        None if global.verbose > 0 => GroupBy::Path,
+        None => GroupBy::Many,
+        Some(GroupByArg::Code) => GroupBy::Code,
+        Some(GroupByArg::Path) => GroupBy::Path,
+        Some(GroupByArg::Package) => GroupBy::Package,
+    })
+}
+
+fn print(run: &CheckRun, group_by: GroupBy, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
     match global.format {
         _ if global.is_json() => report::check::json::print(run, global.verbose > 0, &mut out)?,
         Format::OfCheck(format) => (format.print)(run, &mut out)?,
         Format::Human | Format::Json | Format::Markdown => {
-            report::check::human::print(&output::human(global), run, &mut out)?;
+            report::check::human::print(&output::human(global), run, group_by, &mut out)?;
         }
     }
     Ok(out.flush()?)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::args::{DoctorArgs, Global, PlatformName};
+use super::args::{DoctorArgs, Global};
 use super::exit::Status;
 use super::{output, paths, policy};
-use crate::check::{RuntimeRequest, Scope, Severity, Target, diagnose};
+use crate::check::{RuntimeRequest, Scope, Severity, diagnose};
 use crate::report;
 use crate::report::check::runtime_list::{self, RuntimeEntry};
 use crate::tree::{HostSource, SourceWorld};
@@ -31,16 +31,9 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
             entries.map(request).collect()
         }
     };
-    let is_jetson =
-        matches!(args.wanted.platform, Some(PlatformName::Jetpack5 | PlatformName::Jetpack6 | PlatformName::Jetpack7));
-    let target = Target {
-        driver: policy.paths.map(|paths| paths.driver.clone()),
-        compat: policy.paths.elf64.compat.clone(),
-        is_jetson,
-        host_driver: policy.host_driver.clone(),
-        requests,
-    };
-    let found = diagnose(&SourceWorld::new(Arc::new(HostSource::new(sysroot)), None), &target);
+    let environment = policy::environment(&args.wanted)?;
+    let world = SourceWorld::new(Arc::new(HostSource::new(sysroot)), None);
+    let found = diagnose(&world, &policy, &environment, &requests);
     let mut out = output::stdout();
     if global.is_json() {
         report::doctor::json::print(&found, &mut out)?;

@@ -21,6 +21,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         PlatformName::Jetpack5 => Platform::Jetpack5,
         PlatformName::Jetpack6 => Platform::Jetpack6,
         PlatformName::Jetpack7 => Platform::Jetpack7,
+        PlatformName::Jetpack72 => Platform::Jetpack72,
         PlatformName::Sbsa => Platform::Sbsa,
     });
     Ok(CheckPolicy {
@@ -33,6 +34,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         },
         paths,
         host_driver: wanted.host_driver.as_deref().map(str::parse).transpose().context("--host-driver")?,
+        host_cuda: wanted.host_cuda.as_deref().map(str::parse).transpose().context("--host-cuda")?,
         machine: platform.and_then(Platform::machine),
         build_directories: settings::build_directories(),
         libraries: DriverLibraries::with(&wanted.driver_library)?,

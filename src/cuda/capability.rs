@@ -67,13 +67,24 @@ impl Capability {
         }
     }
 
-    /// Whether machine code for this capability runs on a GPU (CUDA C++ Programming Guide, "Binary Compatibility").
+    /// Whether NVIDIA promises that machine code for this capability runs on a GPU (CUDA C++ Programming Guide, "Binary
+    /// Compatibility"): on later ones of its generation, but neither on a Tegra nor from one.
     #[must_use]
     pub(crate) fn cubin_runs_on(self, gpu: Self) -> bool {
-        match self.variant {
-            Variant::Exact => (self.major, self.minor) == (gpu.major, gpu.minor),
-            Variant::Common | Variant::Family => self.major == gpu.major && self.minor <= gpu.minor,
-        }
+        let is_same = (self.major, self.minor) == (gpu.major, gpu.minor);
+        is_same || (self.is_of_generation(gpu) && !self.is_tegra() && !gpu.is_tegra())
+    }
+
+    /// Whether it is of an earlier GPU of the same generation, or of the same one, and not for that one alone.
+    #[must_use]
+    pub(crate) fn is_of_generation(self, gpu: Self) -> bool {
+        self.variant != Variant::Exact && self.major == gpu.major && self.minor <= gpu.minor
+    }
+
+    /// The GPU of a Tegra, a part of the chip: of Jetsons and of vehicles.
+    #[must_use]
+    pub(crate) fn is_tegra(self) -> bool {
+        TEGRA.contains(&self.number())
     }
 
     /// Whether PTX for this capability can be compiled for a GPU (the same guide, "PTX Compatibility").
@@ -145,6 +156,9 @@ impl FromStr for Capability {
     }
 }
 
+/// TX1, TX2, Xavier, Orin, and Thor under its two names.
+const TEGRA: [u32; 6] = [53, 62, 72, 87, 101, 110];
+
 /// A row: the number in `sm_87`, the variants, the first and the last release.
 type KnownCapability = (u32, &'static [Variant], Version, Option<Version>);
 
@@ -213,7 +227,15 @@ mod tests {
     fn machine_code_runs_within_its_generation() {
         // CUDA C++ Programming Guide, "Binary Compatibility".
         for (code, gpu, runs) in [
-            ("8.0", "8.7", true),
+            ("8.0", "8.6", true),
+            ("8.0", "8.7", false),
+            ("8.7", "8.7", true),
+            ("8.7", "8.9", false),
+            ("7.0", "7.2", false),
+            ("6.0", "6.2", false),
+            ("6.0", "6.1", true),
+            ("10.0", "10.1", false),
+            ("10.1", "10.3", false),
             ("8.7", "8.6", false),
             ("8.6", "9.0", false),
             ("9.0a", "9.0", true),
@@ -225,9 +247,14 @@ mod tests {
         ] {
             assert_eq!(capability(code).cubin_runs_on(capability(gpu)), runs, "{code} on {gpu}");
         }
-        for (code, gpu, runs) in
-            [("5.0", "12.1", true), ("8.7", "8.6", false), ("9.0a", "10.0", false), ("10.0f", "10.3", true)]
-        {
+        for (code, gpu, runs) in [
+            ("5.0", "12.1", true),
+            ("8.0", "8.7", true),
+            ("8.7", "8.9", true),
+            ("8.7", "8.6", false),
+            ("9.0a", "10.0", false),
+            ("10.0f", "10.3", true),
+        ] {
             assert_eq!(capability(code).ptx_runs_on(capability(gpu)), runs, "PTX {code} on {gpu}");
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bstr::BString;
 
 use super::capability::{Capability, Variant};
+use super::gpu::Gpu;
 use super::problem::FatbinProblem;
 
 /// What an entry of a fat binary is.
@@ -67,13 +68,18 @@ impl Code {
         }
     }
 
-    /// Whether it can be of use on a GPU, PTX after it was compiled, LTO-IR after it was linked.
+    /// Whether it is of use on a GPU, PTX after it was compiled, LTO-IR after it was linked.
     #[must_use]
-    pub(crate) fn serves(self, gpu: Capability) -> bool {
+    pub(crate) fn serves(self, gpu: Gpu) -> bool {
         match self.kind {
-            CodeKind::Cubin => self.capability.cubin_runs_on(gpu),
-            CodeKind::Ptx | CodeKind::LtoIr => self.capability.ptx_runs_on(gpu),
+            CodeKind::Cubin => gpu.runs(self.capability) || gpu.is_same_chip(self.capability),
+            CodeKind::Ptx | CodeKind::LtoIr => self.capability.ptx_runs_on(gpu.capability),
         }
+    }
+
+    /// The same where what is not known speaks for it.
+    fn may_serve(self, gpu: Gpu) -> bool {
+        self.serves(gpu) || (self.kind == CodeKind::Cubin && gpu.may_run(self.capability))
     }
 }
 
@@ -165,6 +171,8 @@ pub(crate) enum Runs {
     Family(Capability),
     /// PTX that the driver compiles at run time.
     Jit(Capability),
+    /// Machine code for this chip under its other name, which NVIDIA promises nothing about.
+    Renamed(Capability),
     /// Not at all.
     Not,
 }
@@ -184,16 +192,24 @@ impl GpuCode {
 
     /// The code that no GPU of a list can use.
     #[must_use]
-    pub(crate) fn unused(&self, gpus: &[Capability]) -> Tallies {
+    pub(crate) fn unused(&self, gpus: &[Gpu]) -> Tallies {
         let mut unused = self.total();
-        unused.retain(|code, _| !gpus.iter().any(|gpu| code.serves(*gpu)));
+        unused.retain(|code, _| !gpus.iter().any(|gpu| code.may_serve(*gpu)));
         unused
     }
 
     /// How a GPU would run it: some container must have code for it.
     #[must_use]
-    pub(crate) fn runs_on(&self, gpu: Capability) -> Runs {
+    pub(crate) fn runs_on(&self, gpu: Gpu) -> Runs {
         self.real().map(|code| runs(code, gpu)).reduce(best).unwrap_or(Runs::Not)
+    }
+
+    /// The machine code for discrete GPUs that a Tegra runs with a newer driver.
+    #[must_use]
+    pub(crate) fn promised_later(&self, gpu: Gpu) -> Option<Capability> {
+        let is_it =
+            |code: &Code| code.kind == CodeKind::Cubin && !code.capability.is_tegra() && gpu.mixes(code.capability);
+        self.real().filter(is_it).map(|code| code.capability).max()
     }
 
     /// The newest architecture that PTX for every later GPU is for.
@@ -205,7 +221,7 @@ impl GpuCode {
 
     /// Containers with code, and those of them that have some for a GPU.
     #[must_use]
-    pub fn containers_for(&self, gpu: Capability) -> (u64, u64) {
+    pub fn containers_for(&self, gpu: Gpu) -> (u64, u64) {
         let sets = self.places.iter().flat_map(|place| &place.sets);
         sets.fold((0, 0), |(all, good): (u64, u64), (set, count)| {
             let serves = set.iter().any(|code| code.serves(gpu));
@@ -214,14 +230,15 @@ impl GpuCode {
     }
 }
 
-fn runs(code: Code, gpu: Capability) -> Runs {
-    let is_same = (code.capability.major, code.capability.minor) == (gpu.major, gpu.minor);
+fn runs(code: Code, gpu: Gpu) -> Runs {
+    let is_same = (code.capability.major, code.capability.minor) == (gpu.capability.major, gpu.capability.minor);
     match code.kind {
-        CodeKind::Cubin if code.capability.cubin_runs_on(gpu) => match is_same {
+        CodeKind::Cubin if gpu.runs(code.capability) => match is_same {
             true => Runs::Exactly(code.capability),
             false => Runs::Family(code.capability),
         },
-        CodeKind::Ptx if code.capability.ptx_runs_on(gpu) => Runs::Jit(code.capability),
+        CodeKind::Cubin if gpu.is_same_chip(code.capability) => Runs::Renamed(code.capability),
+        CodeKind::Ptx if code.capability.ptx_runs_on(gpu.capability) => Runs::Jit(code.capability),
         CodeKind::Cubin | CodeKind::Ptx | CodeKind::LtoIr => Runs::Not,
     }
 }
@@ -232,6 +249,7 @@ fn best(a: Runs, b: Runs) -> Runs {
         (Runs::Exactly(a), Runs::Exactly(b)) => Runs::Exactly(a.max(b)),
         (Runs::Family(a), Runs::Family(b)) => Runs::Family(a.max(b)),
         (Runs::Jit(a), Runs::Jit(b)) => Runs::Jit(a.max(b)),
+        (Runs::Renamed(a), Runs::Renamed(b)) => Runs::Renamed(a.max(b)),
         _ => a.min(b),
     }
 }

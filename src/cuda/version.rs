@@ -7,12 +7,12 @@ use bstr::{BStr, ByteSlice};
 
 /// A CUDA release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Version(pub u32, pub u32);
+pub struct Version(pub u32, pub u32);
 
 /// Why a text is no release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no version such as 12.8")]
-pub(crate) struct VersionError(String);
+pub struct VersionError(String);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,5 +22,5 @@ pub(crate) use process::Process;
 pub(crate) use run::Loader;
 pub(crate) use search::{Ask, Cpu, End, MOST_PLACES, Patience, Step, StepOutcome, StepSource};
 pub use search::{Environment, Search};
-pub(crate) use start::{Depth, StartUp, start};
+pub(crate) use start::{Depth, StartUp, open, start};
 pub(crate) use system::{Hardware, System, SystemFiles, interpreter_of, is_of_musl};

@@ -161,6 +161,12 @@ pub struct Search {
 }
 
 impl Search {
+    /// The place that wins.
+    #[must_use]
+    pub(crate) fn hit(&self) -> Option<&Step> {
+        self.steps.last().filter(|step| step.outcome == StepOutcome::Hit)
+    }
+
     /// What it took of [`MOST_PLACES`]; even a name that is known at once is one.
     pub(super) fn cost(&self) -> usize {
         self.steps.iter().map(Step::cost).fold(0, usize::saturating_add).max(1)

@@ -24,8 +24,8 @@ pub enum ExplainError {
         /// Why.
         source: LookError,
     },
-    /// The program does not load the object at start.
-    #[error("{} does not load {} at start", program.display(), path.display())]
+    /// The program cannot load the object.
+    #[error("{} cannot load {}, which is for another machine", program.display(), path.display())]
     NotLoaded {
         /// The object.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum ExplainError {
 /// Explains what the object at `path` asks for, in the process of `program` where one is given.
 ///
 /// # Errors
-/// [`ExplainError`] when one of them is no object, or the program does not load the other one.
+/// [`ExplainError`] when one of them is no object, or the program cannot load the other one.
 pub fn explain(
     world: &mut SourceWorld,
     policy: &CheckPolicy,
@@ -53,6 +53,7 @@ pub fn explain(
     let here = environment.working_directory.clone().unwrap_or_else(|| "/".into());
     let opened = Path::new(OsStr::from_bytes(&here)).join(path.as_path());
     let context = Context::new(world, policy, environment, &objects);
+    let context = if program.is_none() { context.with_own_loader(&facts) } else { context };
     let opened = opened.as_os_str().as_bytes().as_bstr();
     let explanation = context.explain((&facts, opened), program_facts.as_ref(), question);
     explanation.ok_or_else(|| ExplainError::NotLoaded {

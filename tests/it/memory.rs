@@ -159,6 +159,7 @@ fn check_policy(input: &Input) -> CheckPolicy {
         compat: cuda_runpath::check::CompatPolicy::default(),
         paths: policy(),
         host_driver: None,
+        host_cuda: None,
         machine: None,
         build_directories: Vec::new(),
         libraries: DriverLibraries::with(&[]).unwrap(),

@@ -10,7 +10,7 @@ use crate::check::finding::Finding;
 use crate::check::policy::{ArchPolicy, CheckPolicy, PtxPolicy};
 use crate::check::releases::newest_cudart;
 use crate::check::rule::{self, Rule, Severity};
-use crate::cuda::{Capability, Code, CodeKind, GpuCode, Runs, Variant, bytes_of};
+use crate::cuda::{Capability, Code, CodeKind, Gpu, GpuCode, Runs, SHARED_SINCE, Stack, Variant, bytes_of};
 
 /// Judges one file. One without kernels has nothing to judge.
 pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
@@ -33,12 +33,12 @@ pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode
         findings.push(finding(&rule::LTO_ONLY, String::new(), message));
         return findings;
     }
-    for gpu in &policy.gpus {
-        findings.extend(judge_for(policy, shown, code, *gpu));
+    for gpu in policy.targets() {
+        findings.extend(judge_for(policy, shown, code, gpu));
     }
     if policy.ptx == PtxPolicy::Require
-        && let Some(highest) = policy.gpus.iter().max()
-        && let Some(message) = lacks_ptx(code, *highest)
+        && let Some(highest) = policy.targets().max_by_key(|gpu| gpu.capability)
+        && let Some(message) = lacks_ptx(code, highest)
     {
         findings.push(finding(&rule::PTX_MISSING, highest.to_string(), message));
     }
@@ -47,28 +47,57 @@ pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode
 }
 
 /// CRP500 to CRP502 and CRP506, about one GPU.
-fn judge_for(policy: &CheckPolicy, shown: &Path, code: &GpuCode, gpu: Capability) -> Vec<Finding> {
+fn judge_for(policy: &CheckPolicy, shown: &Path, code: &GpuCode, gpu: Gpu) -> Vec<Finding> {
     let finding = |rule: &'static Rule, message: String| Finding::new(rule, shown, gpu.to_string(), message);
     let unfit = match fitness(policy, code, gpu) {
         Fitness::Good => return Vec::new(),
         Fitness::ByFamily(found) => {
-            let message = format!("runs on {gpu} through {}{}", found.sm(), partly(code, gpu));
-            finding(&rule::ARCH_BY_FAMILY, message)
+            let how = unpromised(gpu, found);
+            let message = format!("runs on {gpu} through {}{how}{}", found.sm(), partly(code, gpu));
+            Some(finding(&rule::ARCH_BY_FAMILY, message))
         }
         Fitness::Jit(found) => {
             let (compute, partly) = (found.compute(), partly(code, gpu));
             let needs = format!("JIT from {compute} PTX, needs libnvidia-ptxjitcompiler{partly}");
             let found = finding(&rule::ARCH_JIT_ONLY, format!("has no machine code for {gpu}: {needs}"));
-            if policy.arch == ArchPolicy::Ptx { found.no_worse_than(Severity::Note) } else { found }
+            Some(if policy.arch == ArchPolicy::Ptx { found.no_worse_than(Severity::Note) } else { found })
         }
-        Fitness::Missing(but) => finding(&rule::ARCH_MISSING, format!("has no code that is wanted for {gpu}: {but}")),
+        Fitness::Missing(but) => {
+            Some(finding(&rule::ARCH_MISSING, format!("has no code that is wanted for {gpu}: {but}")))
+        }
+        Fitness::Renamed => None,
     };
-    let renamed = gpu.renamed().filter(|other| matches!(code.runs_on(*other), Runs::Exactly(_)));
+    let renamed = gpu.capability.renamed().filter(|other| matches!(code.runs_on((*other).into()), Runs::Exactly(_)));
     let renamed = renamed.map(|other| {
         let message = format!("has code for {other}, which is what {gpu} is called {}", when(other));
         finding(&rule::ARCH_RENAMED, message)
     });
-    std::iter::once(unfit).chain(renamed).collect()
+    unfit.into_iter().chain(renamed).collect()
+}
+
+/// That machine code runs although the generation alone does not promise it.
+fn unpromised(gpu: Gpu, found: Capability) -> String {
+    match gpu.stack {
+        _ if !gpu.mixes(found) => String::new(),
+        Stack::Trusted => ", which --arch-policy generation trusts and NVIDIA does not promise".to_owned(),
+        _ => format!(", which a Tegra's driver takes from CUDA {SHARED_SINCE} on"),
+    }
+}
+
+/// Why machine code of the right generation does not count.
+fn other_kind(code: &GpuCode, gpu: Gpu) -> String {
+    let of_other_kind = |code: &Code| code.kind == CodeKind::Cubin && gpu.mixes(code.capability);
+    let newest = code.real().filter(of_other_kind).map(|code| code.capability).max();
+    match newest {
+        Some(found) if found.is_tegra() => format!("; {} is for that Tegra alone", found.sm()),
+        Some(found) => {
+            let since =
+                format!("; {} is for discrete GPUs, and a Tegra takes it from CUDA {SHARED_SINCE} on", found.sm());
+            let hint = " (--host-cuda says what the target has)";
+            format!("{since}{}", if gpu.stack == Stack::Unknown { hint } else { "" })
+        }
+        None => String::new(),
+    }
 }
 
 /// Whether a GPU runs a file the way that is wanted.
@@ -76,38 +105,45 @@ enum Fitness {
     Good,
     ByFamily(Capability),
     Jit(Capability),
+    /// Under the other name of its chip only.
+    Renamed,
     /// Not at all, and what there is instead.
     Missing(String),
 }
 
-fn fitness(policy: &CheckPolicy, code: &GpuCode, gpu: Capability) -> Fitness {
+fn fitness(policy: &CheckPolicy, code: &GpuCode, gpu: Gpu) -> Fitness {
     let is_exact = policy.arch == ArchPolicy::Exact;
     match code.runs_on(gpu) {
-        Runs::Exactly(_) if is_exact && gpu.variant != Variant::Common && !has_cubin(code, gpu) => {
-            Fitness::Missing(format!("{} is missing, there is {}", gpu.sm(), architectures(code)))
+        Runs::Exactly(_) if is_exact && gpu.capability.variant != Variant::Common && !has_cubin(code, gpu) => {
+            Fitness::Missing(format!("{} is missing, there is {}", gpu.capability.sm(), architectures(code)))
         }
         Runs::Exactly(_) => Fitness::Good,
         Runs::Family(found) if is_exact => {
             Fitness::Missing(format!("it runs through {}, which --arch-policy exact does not accept", found.sm()))
         }
+        Runs::Renamed(found) if is_exact => {
+            Fitness::Missing(format!("it is called {} here, which --arch-policy exact does not accept", found.sm()))
+        }
         Runs::Jit(found) if is_exact => {
             Fitness::Missing(format!("JIT from {} PTX is not accepted by --arch-policy exact", found.compute()))
         }
         Runs::Jit(found) if policy.ptx == PtxPolicy::Ignore => {
-            Fitness::Missing(format!("{} PTX does not count with --ptx ignore", found.compute()))
+            let other = other_kind(code, gpu);
+            Fitness::Missing(format!("{} PTX does not count with --ptx ignore{other}", found.compute()))
         }
         Runs::Family(found) => Fitness::ByFamily(found),
         Runs::Jit(found) => Fitness::Jit(found),
-        Runs::Not => Fitness::Missing(format!("missing, there is {}", architectures(code))),
+        Runs::Renamed(_) => Fitness::Renamed,
+        Runs::Not => Fitness::Missing(format!("missing, there is {}{}", architectures(code), other_kind(code, gpu))),
     }
 }
 
-fn has_cubin(code: &GpuCode, gpu: Capability) -> bool {
-    code.real().any(|code| code.kind == CodeKind::Cubin && code.capability == gpu)
+fn has_cubin(code: &GpuCode, gpu: Gpu) -> bool {
+    code.real().any(|code| code.kind == CodeKind::Cubin && code.capability == gpu.capability)
 }
 
 /// That some containers have nothing for a GPU: their kernels fail, or are for others on purpose.
-fn partly(code: &GpuCode, gpu: Capability) -> String {
+fn partly(code: &GpuCode, gpu: Gpu) -> String {
     match code.containers_for(gpu) {
         (all, good) if good < all => format!(" ({good} of {all} fat binaries have code for it)"),
         _ => String::new(),
@@ -134,10 +170,10 @@ fn when(other: Capability) -> &'static str {
 }
 
 /// Forward compatibility wants PTX that is as new as the machine code of the newest target.
-fn lacks_ptx(code: &GpuCode, highest: Capability) -> Option<String> {
+fn lacks_ptx(code: &GpuCode, highest: Gpu) -> Option<String> {
     let wanted = match code.runs_on(highest) {
         Runs::Exactly(found) | Runs::Family(found) | Runs::Jit(found) => found,
-        Runs::Not => highest,
+        Runs::Renamed(_) | Runs::Not => highest.capability,
     };
     let wanted = Capability { variant: Variant::Common, ..wanted };
     match code.newest_ptx() {
@@ -151,7 +187,7 @@ fn lacks_ptx(code: &GpuCode, highest: Capability) -> Option<String> {
 }
 
 fn extra(policy: &CheckPolicy, code: &GpuCode) -> Option<String> {
-    let unused = code.unused(&policy.gpus);
+    let unused = code.unused(&policy.targets().collect::<Vec<_>>());
     let names: Vec<String> = unused.keys().map(|code| code.architecture()).collect();
     let (bytes, all, names) = (bytes_of(&unused), bytes_of(&code.total()), names.join(", "));
     (!unused.is_empty()).then(|| format!("{bytes} of {all} bytes of GPU code are for what no target is: {names}"))

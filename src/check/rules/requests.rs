@@ -160,10 +160,19 @@ impl Asked<'_, '_> {
     fn verdict(&self) -> (Verdict, Vec<Finding>) {
         let soname = &self.request.soname;
         match self.answer {
-            Answer::Compat(place) if is_libcuda(soname) && matches!(self.context.wanted, CompatWanted::Forbid(_)) => {
-                self.fail(compat::unwanted(soname, place.as_bstr(), self.context.wanted.why()))
+            Answer::Compat(place) => {
+                let why = compat::why_unwanted(self.context, place.as_bstr()).filter(|_| is_libcuda(soname));
+                match why {
+                    Some(why) => {
+                        let (verdict, mut findings) = self.fail(compat::unwanted(soname, place.as_bstr(), &why));
+                        // Without it the program needs a newer one.
+                        let is_needed = matches!(self.context.wanted, CompatWanted::Require(_));
+                        findings.iter_mut().for_each(|finding| finding.fixable &= !is_needed);
+                        (verdict, findings)
+                    }
+                    None => (Verdict::Pass, Vec::new()),
+                }
             }
-            Answer::Compat(_) => (Verdict::Pass, Vec::new()),
             Answer::Driver(place) | Answer::DriverAtRuntime(place) if is_libcuda(soname) => {
                 self.driver(place.as_bstr())
             }

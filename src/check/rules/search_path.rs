@@ -146,7 +146,7 @@ pub(in crate::check) fn missing(
     let facts = &report.facts;
     for name in &report.unresolved {
         let failing_in = |(_, found): &&(&Facts, &InProgram)| {
-            found.libraries.get(&facts.object.path).is_some_and(|(_, missing)| missing.contains(name))
+            found.libraries.get(&facts.object.path).is_some_and(|library| library.missing.contains(name))
         };
         let program = loaders.iter().find(failing_in).map(|(program, _)| program.shown.clone());
         // Every program that loads it here has what it needs.

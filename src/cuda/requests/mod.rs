@@ -138,6 +138,11 @@ impl FoundNames {
     }
 }
 
+/// An object's constants and variables, without its code and its device code.
+pub(super) fn data_of<'a>(view: &ElfView<'a>) -> impl Iterator<Item = &'a [u8]> {
+    places::of_data(view).into_iter().map(|place| place.bytes)
+}
+
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 pub(super) fn names_in<'b>(
     parts: impl Iterator<Item = &'b [u8]>,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bstr::BString;
 
 use super::run::ArchsRun;
-use crate::cuda::{GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Gpu, GpuCode, Runs, SHARED_SINCE, Tallies, bytes_of};
 use crate::report::human::{Detail, Human};
 use crate::report::text;
 use crate::tree::ArchsReport;
@@ -79,7 +79,7 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
     }
     for gpu in &run.gpus {
         let (all, good) = code.containers_for(*gpu);
-        writeln!(out, "  {gpu}: {}; {good} of {all} fat binaries have code for it", how(code.runs_on(*gpu)))?;
+        writeln!(out, "  {gpu}: {}; {good} of {all} fat binaries have code for it", how(code, *gpu))?;
     }
     unused(run, code, "  ", out)
 }
@@ -100,12 +100,16 @@ fn unused(run: &ArchsRun, code: &GpuCode, indent: &str, out: &mut dyn Write) -> 
     writeln!(out, "{indent}{unused} of {all} bytes are for none of these")
 }
 
-fn how(runs: Runs) -> String {
-    match runs {
+fn how(code: &GpuCode, gpu: Gpu) -> String {
+    match code.runs_on(gpu) {
         Runs::Exactly(found) => format!("runs {}", found.sm()),
         Runs::Family(found) => format!("runs through {}", found.sm()),
         Runs::Jit(found) => format!("JIT from {} PTX", found.compute()),
-        Runs::Not => "missing".to_owned(),
+        Runs::Renamed(found) => format!("{} is another name of it", found.sm()),
+        Runs::Not => match code.promised_later(gpu) {
+            Some(found) => format!("missing; {} from CUDA {SHARED_SINCE} on", found.sm()),
+            None => "missing".to_owned(),
+        },
     }
 }
 

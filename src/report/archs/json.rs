@@ -6,7 +6,7 @@ use bstr::BString;
 use serde::Serialize;
 
 use super::run::ArchsRun;
-use crate::cuda::{Capability, GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Gpu, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::document::{self, Failed, SCHEMA, Text};
 use crate::tree::ArchsReport;
 
@@ -129,7 +129,7 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
 }
 
 impl<'a> ArchsFile<'a> {
-    fn new(report: &'a ArchsReport, gpus: &[Capability]) -> Self {
+    fn new(report: &'a ArchsReport, gpus: &[Gpu]) -> Self {
         let found = match &report.code {
             Ok(code) => ArchsFound::Code(ArchsCode::new(code, gpus)),
             Err(error) => ArchsFound::Failed(Failed::new(error)),
@@ -139,7 +139,7 @@ impl<'a> ArchsFile<'a> {
 }
 
 impl<'a> ArchsCode<'a> {
-    fn new(code: &'a GpuCode, gpus: &[Capability]) -> Self {
+    fn new(code: &'a GpuCode, gpus: &[Gpu]) -> Self {
         let places = || code.places.iter();
         Self {
             sums: ArchsSums::new(code, gpus),
@@ -151,7 +151,7 @@ impl<'a> ArchsCode<'a> {
 }
 
 impl ArchsSums {
-    fn new(code: &GpuCode, gpus: &[Capability]) -> Self {
+    fn new(code: &GpuCode, gpus: &[Gpu]) -> Self {
         let use_of_it = || ArchsUse {
             unused_bytes: bytes_of(&code.unused(gpus)),
             targets: gpus.iter().map(|gpu| ArchsTarget::new(code, *gpu)).collect(),
@@ -166,12 +166,13 @@ impl ArchsSums {
 }
 
 impl ArchsTarget {
-    fn new(code: &GpuCode, gpu: Capability) -> Self {
+    fn new(code: &GpuCode, gpu: Gpu) -> Self {
         let (containers, containers_for) = code.containers_for(gpu);
         let (runs, through) = match code.runs_on(gpu) {
             Runs::Exactly(found) => ("exactly", Some(found)),
             Runs::Family(found) => ("family", Some(found)),
             Runs::Jit(found) => ("jit", Some(found)),
+            Runs::Renamed(found) => ("renamed", Some(found)),
             Runs::Not => ("missing", None),
         };
         let through = through.map(|found| found.to_string());

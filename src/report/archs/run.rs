@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bstr::BString;
 
-use crate::cuda::{Capability, GpuCode, Tallies, add_up};
+use crate::cuda::{Gpu, GpuCode, Tallies, add_up};
 use crate::tree::ArchsReport;
 
 /// What was found, and what of it is wanted.
@@ -15,7 +15,7 @@ pub(crate) struct ArchsRun {
     /// Leave the files out.
     pub sum_only: bool,
     /// What no GPU of this list can use is told, if there is one in it.
-    pub gpus: Vec<Capability>,
+    pub gpus: Vec<Gpu>,
 }
 
 impl ArchsRun {

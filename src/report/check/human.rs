@@ -1,33 +1,24 @@
-//! For people: findings under the file that they are about, then two lines of counts.
+//! For people: findings under the file that they are about or in other groups, then two lines of counts.
 
 use std::io::{self, Write};
-use std::path::Path;
 
+use super::groups::{self, GroupBy};
 use super::run::CheckRun;
-use crate::check::{CheckReport, ObjectReport, Severity, Verdict};
+use crate::check::{CheckReport, Finding, ObjectReport, Severity, Verdict};
 use crate::report::human::{Detail, Human};
 
 /// Prints findings, with `-v` every verdict, and the counts.
 ///
 /// # Errors
 /// What writing says.
-pub(crate) fn print(human: &Human, run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(human: &Human, run: &CheckRun, by: GroupBy, out: &mut dyn Write) -> io::Result<()> {
     let least = match human.detail {
         Detail::Quiet => Severity::Error,
         Detail::Normal => Severity::Warning,
         Detail::Verbose | Detail::All => Severity::Note,
     };
-    let mut last: Option<&Path> = None;
-    for finding in run.report.findings.iter().filter(|finding| finding.severity >= least) {
-        if last != Some(&finding.path) {
-            title(human, &finding.path, out)?;
-            last = Some(&finding.path);
-        }
-        let (label, rule) = (human.out.severity_label(finding.severity), finding.rule);
-        write!(out, "  {label} {} {}: ", rule.code, rule.slug)?;
-        human.name(out, finding.message().as_bytes())?;
-        writeln!(out)?;
-    }
+    let findings: Vec<&Finding> = run.report.findings.iter().filter(|finding| finding.severity >= least).collect();
+    groups::print(human, by, &findings, out)?;
     if human.detail >= Detail::Verbose {
         for allowed in &run.allowed {
             let finding = &allowed.finding;
@@ -56,14 +47,6 @@ pub(crate) fn print_unread(human: &Human, report: &CheckReport, err: &mut dyn Wr
         human.error(path, reason, err)?;
     }
     err.flush()
-}
-
-fn title(human: &Human, path: &Path, out: &mut dyn Write) -> io::Result<()> {
-    if path.as_os_str().is_empty() {
-        return writeln!(out, "(all together)");
-    }
-    human.path(out, path)?;
-    writeln!(out)
 }
 
 fn verdicts(human: &Human, object: &ObjectReport, out: &mut dyn Write) -> io::Result<()> {

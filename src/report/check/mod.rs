@@ -1,6 +1,7 @@
 //! What `check` prints: one file for each format, all over the same run.
 
 mod github;
+mod groups;
 pub(crate) mod human;
 pub(crate) mod json;
 mod junit;
@@ -8,6 +9,7 @@ mod run;
 pub(crate) mod runtime_list;
 mod sarif;
 
+pub(crate) use groups::GroupBy;
 pub(crate) use run::CheckRun;
 
 use std::io::{self, Write};

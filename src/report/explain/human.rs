@@ -18,7 +18,13 @@ use crate::runpath::EntryClass;
 pub(crate) fn print(human: &Human, path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let libc = libc_name(explanation.libc);
     human.path(out, path)?;
-    write!(out, ": searched by ")?;
+    if let Some(program) = &explanation.opened_by {
+        write!(out, ": opened with dlopen by ")?;
+        human.path(out, program)?;
+        write!(out, ", searched by ")?;
+    } else {
+        write!(out, ": searched by ")?;
+    }
     human.name(out, &explanation.interpreter)?;
     writeln!(out, " ({libc})")?;
     for explained in &explanation.searches {

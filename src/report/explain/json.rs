@@ -18,6 +18,9 @@ struct ExplainDocument<'a> {
     path: Text<'a>,
     interpreter: Text<'a>,
     libc: &'static str,
+    /// The program that opens it with dlopen.
+    #[serde(rename = "openedBy", skip_serializing_if = "Option::is_none")]
+    opened_by: Option<Text<'a>>,
     searches: Vec<ExplainSearch<'a>>,
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write)
         path: Text::of_path(path),
         interpreter: Text::new(&explanation.interpreter),
         libc: libc_name(explanation.libc),
+        opened_by: explanation.opened_by.as_deref().map(Text::of_path),
         searches: explanation.searches.iter().map(ExplainSearch::new).collect(),
     };
     document::print(&document, out)

@@ -2,9 +2,11 @@
 
 use super::formats::FORMATS;
 use super::image::Image;
-use super::objects::{COMPAT, DRIVER, LINK, compat, dlopens, driver, library, linked, program, stub};
+use super::objects::{
+    COMPAT, DRIVER, LINK, LOADER, compat, dlopens, driver, library, library_for, linked, program, stub,
+};
 use super::rules;
-use crate::elfgen::Machine;
+use crate::elfgen::{Kind, Machine, Spec};
 use crate::harness::{binary, invoke, run};
 
 /// An image in which everything asks, and every directory has an answer.
@@ -67,9 +69,60 @@ fn explain_in_a_program() {
     let all = explained(&image, &["/bin/app", "--recursive"]);
     let names: Vec<&str> = all["searches"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"libask.so.1"), "{names:?}");
-    let run = image.run("explain", &["/lib/libuser.so.1", "--program", "/bin/app"]);
-    run.assert_code(2, "the program does not load it");
-    assert!(run.stderr.contains("/bin/app does not load /lib/libuser.so.1 at start"), "{}", run.stderr);
+    assert!(inside.get("openedBy").is_none() && all.get("openedBy").is_none());
+    image.put("/lib/libforeign.so", &library_for(Machine::Aarch64).needs("libcuda.so.1"));
+    let run = image.run("explain", &["/lib/libforeign.so", "--program", "/bin/app"]);
+    run.assert_code(2, "the program cannot load it");
+    assert!(run.stderr.contains("/bin/app cannot load /lib/libforeign.so"), "{}", run.stderr);
+}
+
+/// What a program opens with dlopen is searched by its loader, with its DT_RPATH, among what it has loaded.
+#[test]
+fn explain_of_what_a_program_opens() {
+    let image = image();
+    image.put("/opt/plugin.so", &library().needs("libask.so.1").needs("libdeep.so").carries("libcuda.so.1"));
+    image.put("/lib/libdeep.so", &library().soname("libdeep.so"));
+    let alone = explained(&image, &["/opt/plugin.so"]);
+    assert_eq!((&alone["interpreter"], alone.get("openedBy")), (&"/lib64/ld-linux-x86-64.so.2".into(), None));
+    let inside = explained(&image, &["/opt/plugin.so", "--program", "/bin/app"]);
+    assert_eq!((&inside["interpreter"], &inside["openedBy"]), (&LOADER.into(), &"/bin/app".into()));
+    let told: Vec<(&str, &str)> = inside["searches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|search| {
+            let step = search["steps"].as_array().unwrap().last().unwrap();
+            (search["name"].as_str().unwrap(), step["source"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(told, [("libask.so.1", "loaded"), ("libdeep.so", "rpath"), ("libcuda.so.1", "rpath")]);
+    let run = run(binary().args(["explain", "/opt/plugin.so", "--program", "/bin/app", "--root"]).arg(image.host("/")));
+    assert!(run.stdout.contains("opened with dlopen by /bin/app, searched by"), "{}", run.stdout);
+}
+
+/// A library whose path leads to a C library is run by the loader beside that.
+#[test]
+fn explain_takes_the_loader_that_a_library_brings() {
+    let image = image();
+    let glibc = LOADER.strip_suffix("/ld-linux-x86-64.so.2").unwrap();
+    let needs = || library().needs("libc.so.6");
+    image.put("/opt/own.so", &needs().runpath(glibc)).put("/opt/without.so", &needs());
+    image.put("/opt/other.so", &library().runpath(glibc));
+    image.put(&format!("{glibc}/libc.so.6"), &library().soname("libc.so.6"));
+    let loader = |path: &str| explained(&image, &[path])["interpreter"].clone();
+    // Nothing lies beside it yet.
+    assert_eq!(loader("/opt/own.so"), "/lib64/ld-linux-x86-64.so.2");
+    image.put(LOADER, &library().soname("ld-linux-x86-64.so.2"));
+    assert_eq!(loader("/opt/own.so"), LOADER);
+    for path in ["/opt/without.so", "/opt/other.so"] {
+        assert_eq!(loader(path), "/lib64/ld-linux-x86-64.so.2", "{path}");
+    }
+    // A program says by whom it is run.
+    image.put(
+        "/bin/other",
+        &Spec::new(Machine::X86_64, Kind::Pie).interpreter("/lib/ld-x.so").needs("own.so").rpath("/opt"),
+    );
+    assert_eq!(explained(&image, &["/opt/own.so", "--program", "/bin/other"])["interpreter"], "/lib/ld-x.so");
 }
 
 #[test]

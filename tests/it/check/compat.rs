@@ -1,4 +1,4 @@
-//! CRP400 to CRP407: cuda_compat.
+//! CRP400 to CRP407: cuda_compat. CRP408 and CRP409 are in `driver.rs`.
 
 use super::image::{Image, store};
 use super::objects::{COMPAT, DRIVER, compat, compat_note, cudart, dlopens_for, driver_for, library_for};
@@ -12,7 +12,7 @@ const NOTE: &str = r#"{"format":1,"CUDA version":"12.8","driver":[535,550,580]}"
 const NOTE_ORIN: &str = r#"{"format":1,"CUDA version":"12.8"}"#;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [wanted(), order(), own_needs(), releases()].into_iter().flatten().collect()
+    [wanted(), order(), older(), own_needs(), releases()].into_iter().flatten().collect()
 }
 
 fn asks(image: &Image, path: impl AsRef<[u8]>) {
@@ -143,6 +143,79 @@ fn order() -> Vec<Case> {
     ]
 }
 
+/// What a Jetson's own driver brings, and a compat whose release stands in its note only.
+fn older() -> Vec<Case> {
+    /// A Jetson's compat of CUDA 12.8, first in the path.
+    fn has_jetson_compat(image: &Image) {
+        image.put(&format!("{COMPAT}/libcuda.so.1.1"), &compat(Machine::Aarch64, NOTE_ORIN));
+        image.link(LIBCUDA, "libcuda.so.1.1");
+        asks(image, format!("{COMPAT}:{DRIVER}"));
+    }
+    /// A newer one beside it, which nothing asks for.
+    fn has_newer_compat(image: &Image) {
+        let path = store!("cuda13.3-cuda_compat-13.3.1/compat_orin/libcuda.so.1");
+        image.put(path, &compat(Machine::Aarch64, r#"{"format":1,"CUDA version":"13.3"}"#));
+    }
+    vec![
+        raises("CRP402", "the platform's own driver is of a newer CUDA release", (APP, "libcuda.so.1"))
+            .with(&["--platform", "jetpack7"])
+            .in_closure(has_jetson_compat),
+        raises("CRP402", "the target's own driver is of a newer CUDA release", (APP, "libcuda.so.1"))
+            .with(&["--host-cuda", "12.9"])
+            .in_closure(has_jetson_compat),
+        raises("CRP402", "too old, and a newer compat is in the closure", (APP, "libcuda.so.1"))
+            .with(&["--platform", "jetpack7.2"])
+            .finds("CRP402 CRP407 CRP601")
+            .in_closure(|image| {
+                has_jetson_compat(image);
+                has_newer_compat(image);
+            }),
+        near("CRP402", "the same CUDA release").with(&["--host-cuda", "12.8"]).in_closure(has_jetson_compat),
+        near("CRP402", "the platform's own driver is older").with(JETPACK6).in_closure(has_jetson_compat),
+        near("CRP402", "preferred whatever it is")
+            .with(&["--platform", "jetpack7", "--compat-policy", "prefer"])
+            .in_closure(has_jetson_compat),
+        near("CRP401", "behind a newer driver").with(&["--platform", "jetpack7"]).in_closure(|image| {
+            has_jetson_compat(image);
+            asks(image, format!("{DRIVER}:{COMPAT}"));
+        }),
+        raises("CRP400", "JetPack 7 with CUDA 13.2", (APP, "libcuda.so.1"))
+            .with(&["--platform", "jetpack7"])
+            .in_closure(|image| {
+                has_cudart(image, "13.2.51");
+                asks(image, DRIVER);
+            }),
+        raises("CRP400", "a major release that the driver does not know", (APP, "libcuda.so.1"))
+            .with(&["--host-cuda", "12.4"])
+            .in_closure(|image| {
+                has_cudart(image, "13.0.48");
+                asks(image, DRIVER);
+            }),
+        near("CRP400", "a minor release that the driver does not know").with(&["--host-cuda", "12.4"]).in_closure(
+            |image| {
+                has_cudart(image, "12.8.90");
+                asks(image, DRIVER);
+            },
+        ),
+        near("CRP400", "JetPack 7.2 has CUDA 13.2").with(&["--platform", "jetpack7.2"]).in_closure(|image| {
+            has_cudart(image, "13.2.51");
+            asks(image, DRIVER);
+        }),
+        near("CRP400", "JetPack 7 with a driver of CUDA 13.2")
+            .with(&["--platform", "jetpack7", "--host-driver", "595.78"])
+            .in_closure(|image| {
+                has_cudart(image, "13.2.51");
+                asks(image, DRIVER);
+            }),
+        near("CRP400", "a release that this program has not heard of")
+            .with(&["--platform", "jetpack7.2", "--host-cuda", "13.9"])
+            .in_closure(|image| {
+                has_cudart(image, "13.8.10");
+                asks(image, DRIVER);
+            }),
+    ]
+}
+
 /// What compat's libcuda needs itself.
 fn own_needs() -> Vec<Case> {
     vec![
@@ -232,4 +305,18 @@ fn releases() -> Vec<Case> {
             image.link(LIBCUDA, "libcuda.so.1.1");
         }),
     ]
+}
+
+/// Neither the driver nor this compat runs what the program needs: without compat it is CRP400.
+#[test]
+fn dropping_a_compat_that_is_too_old_repairs_nothing_where_one_is_needed() {
+    let image = Image::new();
+    has_cudart(&image, "13.2.51");
+    has_compat(&image, NOTE_ORIN);
+    asks(&image, format!("{COMPAT}:{DRIVER}"));
+    let checked = image.check_closure(&["--platform", "jetpack7"]);
+    assert_eq!(checked.codes(), "CRP402 CRP405");
+    assert_eq!(checked.json["summary"]["fixable"], 0);
+    asks(&image, DRIVER);
+    assert_eq!(image.check_closure(&["--platform", "jetpack7"]).codes(), "CRP400 CRP405");
 }

@@ -61,10 +61,13 @@ fn has_jsonschema(test: &str) -> bool {
     found
 }
 
-/// `check` of an image in a format.
+/// `check` of an image in a format; for people with every finding under its file.
 fn in_format(image: &Image, format: &str, arguments: &[String]) -> Run {
     let mut program = binary();
     program.args(["check", "--format", format, "--color", "never", "--root"]).arg(image.host("/")).args(arguments);
+    if format == "human" {
+        program.args(["--group-by", "path"]);
+    }
     run(&mut program)
 }
 

@@ -1,7 +1,7 @@
 //! CRP500 to CRP509: code for the GPUs of --arch.
 
 use super::image::{Image, store};
-use super::objects::{cudart, library};
+use super::objects::{cudart, library, library_for};
 use super::table::{Case, near, raises};
 use crate::elfgen::{Kind, Machine, Spec};
 use crate::fatgen::{EXACT, Entry, FAMILY, container};
@@ -19,6 +19,7 @@ fn put(image: &Image, entries: impl IntoIterator<Item = Entry>) {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = missing();
+    cases.extend(tegra());
     cases.extend(less_good());
     cases.extend(closures());
     cases
@@ -41,8 +42,8 @@ fn missing() -> Vec<Case> {
         raises("CRP500", "one of two targets", (PATH, "11.0"))
             .with(&["--arch", "8.7,sm_110"])
             .in_image(|image| put(image, [Entry::cubin(87)])),
-        raises("CRP500", "what runs, but not exactly", (PATH, "8.7"))
-            .with(&["--arch", "8.7", "--arch-policy", "exact"])
+        raises("CRP500", "what runs, but not exactly", (PATH, "8.6"))
+            .with(&["--arch", "8.6", "--arch-policy", "exact"])
             .in_image(|image| put(image, [Entry::cubin(80)])),
         raises("CRP500", "PTX does not count", (PATH, "8.7"))
             .with(&["--arch", "8.7", "--ptx", "ignore"])
@@ -74,6 +75,59 @@ fn missing() -> Vec<Case> {
     ]
 }
 
+/// Machine code for discrete GPUs is not for a Tegra's, up to CUDA 13.1, and the other way round.
+fn tegra() -> Vec<Case> {
+    fn board(image: &Image, entries: impl IntoIterator<Item = Entry>) {
+        let kernels = library_for(Machine::Aarch64).soname("libkernels.so");
+        image.put(PATH, &kernels.gpu_code(".nv_fatbin", &container(entries).build()));
+    }
+    vec![
+        // Of an unknown driver neither is said: that the code runs, or that it is useless.
+        raises("CRP500", "code for discrete GPUs on an Orin", (PATH, "8.7"))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(86)])),
+        raises("CRP500", "code for discrete GPUs on an Orin with JetPack 6", (PATH, "8.7"))
+            .with(&["--platform", "jetpack6", "--arch", "8.7"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| board(image, [Entry::cubin(80), Entry::cubin(86)])),
+        raises("CRP500", "code for discrete GPUs on a Xavier", (PATH, "7.2"))
+            .with(&["--platform", "jetpack5", "--arch", "7.2"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| board(image, [Entry::cubin(70)])),
+        raises("CRP500", "code for discrete GPUs on a TX2", (PATH, "6.2"))
+            .with(&["--arch", "6.2"])
+            .in_image(|image| put(image, [Entry::cubin(60), Entry::cubin(61)])),
+        raises("CRP500", "code for an Orin on a discrete GPU", (PATH, "8.9"))
+            .with(&["--arch", "8.9", "--host-cuda", "13.2"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(87)])),
+        raises("CRP500", "the last driver that takes none", (PATH, "8.7"))
+            .with(&["--arch", "8.7", "--host-cuda", "13.1"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(80)])),
+        raises("CRP501", "PTX of discrete GPUs on an Orin", (PATH, "8.7"))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(80), Entry::ptx(80)])),
+        raises("CRP502", "JetPack 7.2", (PATH, "8.7"))
+            .with(&["--platform", "jetpack7.2", "--arch", "8.7"])
+            .in_image(|image| board(image, [Entry::cubin(80)])),
+        raises("CRP502", "the first driver that takes it", (PATH, "8.7"))
+            .with(&["--arch", "8.7", "--host-cuda", "13.2"])
+            .in_image(|image| put(image, [Entry::cubin(80)])),
+        raises("CRP502", "a Jetson's newer driver", (PATH, "8.7"))
+            .with(&["--platform", "jetpack7", "--host-driver", "595.78", "--arch", "8.7"])
+            .in_image(|image| board(image, [Entry::cubin(80)])),
+        raises("CRP502", "only the generation is asked for", (PATH, "8.7"))
+            .with(&["--platform", "jetpack5", "--arch", "8.7,8.9", "--arch-policy", "generation"])
+            .finds("CRP502 CRP502")
+            .in_image(|image| board(image, [Entry::cubin(80)])),
+        near("CRP500", "an Orin's own code beside that of discrete GPUs")
+            .with(&["--platform", "jetpack6", "--arch", "8.7"])
+            .finds("CRP503")
+            .in_image(|image| board(image, [Entry::cubin(80), Entry::cubin(87)])),
+    ]
+}
+
 fn less_good() -> Vec<Case> {
     vec![
         raises("CRP501", "PTX of an earlier generation", (PATH, "11.0"))
@@ -86,8 +140,8 @@ fn less_good() -> Vec<Case> {
         near("CRP501", "machine code beside PTX")
             .with(&["--arch", "8.7"])
             .in_image(|image| put(image, [Entry::ptx(80), Entry::cubin(87)])),
-        raises("CRP502", "an earlier GPU of the generation", (PATH, "8.7"))
-            .with(&["--arch", "8.7"])
+        raises("CRP502", "an earlier GPU of the generation", (PATH, "8.6"))
+            .with(&["--arch", "8.6"])
             .in_image(|image| put(image, [Entry::cubin(80)])),
         raises("CRP502", "a family's code", (PATH, "10.3"))
             .with(&["--arch", "10.3"])
@@ -115,15 +169,17 @@ fn less_good() -> Vec<Case> {
             .in_image(|image| put(image, [Entry::cubin(87), Entry::cubin(120), Entry::ptx(120)])),
         raises("CRP506", "Thor as CUDA 12.9 calls it", (PATH, "11.0"))
             .with(&["--arch", "11.0"])
-            .finds("CRP500 CRP503 CRP506")
             .in_image(|image| put(image, [Entry::cubin(101)])),
         raises("CRP506", "Thor as CUDA 13.0 calls it", (PATH, "10.1"))
             .with(&["--arch", "10.1"])
-            .finds("CRP501 CRP503 CRP506")
+            .finds("CRP501 CRP506")
             .in_image(|image| put(image, [Entry::cubin(110), Entry::ptx(90)])),
+        raises("CRP506", "Thor under its other name is not exactly Thor", (PATH, "11.0"))
+            .with(&["--arch", "11.0", "--arch-policy", "exact"])
+            .finds("CRP500 CRP506")
+            .in_image(|image| put(image, [Entry::cubin(101)])),
         near("CRP506", "Thor under both names")
             .with(&["--arch", "11.0"])
-            .finds("CRP503")
             .in_image(|image| put(image, [Entry::cubin(101), Entry::cubin(110)])),
         raises("CRP507", "an entry of an unknown kind", (PATH, ".nv_fatbin"))
             .with(&["--arch", "8.7"])
@@ -164,7 +220,23 @@ fn closures() -> Vec<Case> {
 #[test]
 fn messages_say_through_what() {
     for (entries, arguments, text) in [
-        (vec![Entry::cubin(80)], &["--arch", "8.7"][..], "runs on 8.7 through sm_80"),
+        (vec![Entry::cubin(80)], &["--arch", "8.6"][..], "runs on 8.6 through sm_80"),
+        (
+            vec![Entry::cubin(80)],
+            &["--arch", "8.7", "--host-cuda", "13.3"],
+            "runs on 8.7 through sm_80, which a Tegra's driver takes from CUDA 13.2 on",
+        ),
+        (
+            vec![Entry::cubin(80)],
+            &["--arch", "8.7"],
+            "sm_80 is for discrete GPUs, and a Tegra takes it from CUDA 13.2 on (--host-cuda says what the target has)",
+        ),
+        (vec![Entry::cubin(87)], &["--arch", "8.9"], "sm_87 is for that Tegra alone"),
+        (
+            vec![Entry::cubin(87)],
+            &["--arch", "8.9", "--arch-policy", "generation"],
+            "through sm_87, which --arch-policy generation trusts and NVIDIA does not promise",
+        ),
         (vec![Entry::ptx(75)], &["--arch", "8.7"], "JIT from compute_75 PTX, needs libnvidia-ptxjitcompiler"),
         (vec![Entry::cubin(90), Entry::ptx(90)], &["--arch", "8.7"], "missing, there is sm_90; PTX compute_90"),
         (vec![Entry::cubin(101)], &["--arch", "11.0"], "code for 10.1, which is what 11.0 is called up to CUDA 12.9"),
@@ -183,8 +255,8 @@ fn messages_say_through_what() {
     let image = Image::new();
     let both = [container([Entry::cubin(80)]).build(), container([Entry::cubin(90)]).build()].concat();
     image.put(PATH, &library().soname("libkernels.so").gpu_code(".nv_fatbin", &both));
-    let message = "runs on 8.7 through sm_80 (1 of 2 fat binaries have code for it)";
-    let checked = image.check(&["--arch", "8.7"]);
+    let message = "runs on 8.6 through sm_80 (1 of 2 fat binaries have code for it)";
+    let checked = image.check(&["--arch", "8.6"]);
     assert!(checked.findings().iter().any(|finding| finding.message == message), "{:#?}", checked.findings());
 }
 
@@ -197,7 +269,7 @@ fn gpus_are_refused_by_name() {
         (&["--arch", "8.7,"], &["--arch"]),
         (&["--arch-policy", "exact"], &["--arch"]),
         (&["--ptx", "require"], &["--arch"]),
-        (&["--arch", "8.7", "--arch-policy", "any"], &["exact", "family", "ptx"]),
+        (&["--arch", "8.7", "--arch-policy", "any"], &["exact", "family", "generation", "ptx"]),
     ] {
         let run = image.run("check", arguments);
         run.assert_code(2, &format!("{arguments:?}"));

@@ -96,6 +96,7 @@ pub(crate) fn cases() -> Vec<Case> {
         super::requests::cases(),
         super::entries::cases(),
         super::compat::cases(),
+        super::driver::cases(),
         super::gpu::cases(),
         super::whole::cases(),
     ];
