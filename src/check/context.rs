@@ -7,6 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
 use super::policy::CheckPolicy;
+use super::roles::Roles;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
@@ -19,6 +20,7 @@ use crate::runpath::EntryClass;
 pub(crate) struct Context<'a> {
     pub(super) world: &'a dyn World,
     pub(super) policy: &'a CheckPolicy,
+    pub(super) roles: Roles<'a>,
     pub(super) wanted: CompatWanted,
     environment: Environment,
     systems: BTreeMap<BString, System>,
@@ -65,8 +67,9 @@ impl<'a> Context<'a> {
             }
         }
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
-        let wanted = wanted(world, policy, objects);
-        Self { world, policy, wanted, environment, systems, usual }
+        let roles = Roles::of(world, &policy.paths);
+        let wanted = wanted(world, policy, &roles, objects);
+        Self { world, policy, roles, wanted, environment, systems, usual }
     }
 
     /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.
@@ -108,12 +111,11 @@ impl<'a> Context<'a> {
 
     /// The role of a place, by how it is written and by what it stands for.
     pub(super) fn class_of(&self, written: &BStr, directory: &BStr, class: Class) -> EntryClass {
-        let paths = self.policy.paths.get(class);
-        let by_text = paths.classify(written);
-        if matches!(by_text, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
-            return by_text;
+        let as_written = self.roles.role(written, class);
+        if matches!(as_written, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
+            return as_written;
         }
-        paths.classify(directory)
+        self.roles.role(directory, class)
     }
 
     /// Whether the effective search of an object has a directory of this class.

@@ -15,7 +15,7 @@ mod search;
 mod start;
 mod system;
 
-pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
+pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, Whereabouts};
 pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::Process;

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use super::source::{EntryKind, IsWanted, Source, SourceDirectory, SourceFile};
 use crate::fsio::{self, FileError, ImagePath, Opened, Sniffed, Sysroot};
@@ -55,6 +56,11 @@ impl Source for HostSource {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
+        let meta = std::fs::metadata(self.sysroot.to_host(path).as_path()).ok()?;
+        Some((meta.dev(), meta.ino()))
     }
 
     fn is_world_writable(&self, path: &ImagePath) -> bool {

@@ -87,6 +87,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// What a system would say; a directory that may be searched but not listed is none.
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory>;
 
+    /// Device and inode of a directory, at a path without symbolic links; `None` where the source has no such numbers.
+    fn inode(&self, _path: &ImagePath) -> Option<(u64, u64)> {
+        None
+    }
+
     /// Whether every user may add a file to a directory; none that is not there.
     fn is_world_writable(&self, path: &ImagePath) -> bool;
 

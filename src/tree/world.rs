@@ -15,7 +15,7 @@ use super::source::{EntryKind, Source};
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{FileError, ImagePath};
-use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object};
+use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object, Whereabouts};
 
 /// Loaders and caches are smaller; nothing else is read whole.
 const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
@@ -65,6 +65,7 @@ struct Folder {
     names: Option<HashSet<BString>>,
     world_writable: bool,
     has_hardware_folders: bool,
+    place: Whereabouts,
 }
 
 impl Folder {
@@ -174,7 +175,9 @@ impl SourceWorld {
         });
         let has = |folder: &str| names.as_ref().is_none_or(|names| names.contains(folder.as_bytes()));
         let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| has(name));
-        Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders })
+        let real = BString::from(found.as_path().as_os_str().as_bytes());
+        let place = Whereabouts { real, inode: self.source.inode(&found) };
+        Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders, place })
     }
 
     fn is_within(&self, path: &BStr) -> bool {
@@ -253,6 +256,10 @@ impl FileSystem for SourceWorld {
                 self.missing.put(path.to_owned(), DirectoryState::Missing { anybody_could_make_it })
             }),
         }
+    }
+
+    fn whereabouts(&self, directory: &BStr) -> Option<Whereabouts> {
+        Some(self.folder(directory)?.place.clone())
     }
 
     fn real(&self, path: &BStr) -> Option<BString> {

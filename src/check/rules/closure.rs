@@ -135,7 +135,7 @@ fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut 
         let known = object.soname.as_ref().and_then(|name| driver_library(name));
         let is_driver =
             known.is_some_and(|library| library.role == Role::KernelModule || library.soname == "libcuda.so.1");
-        let class = context.policy.paths.get(object.class).classify(object.directory());
+        let class = context.roles.role(object.directory(), object.class);
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
         if is_driver && !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             let soname = object.soname.clone().unwrap_or_default();

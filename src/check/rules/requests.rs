@@ -61,7 +61,7 @@ pub(in crate::check) fn judge(
 /// The role of the directory in a whole path.
 fn class_of_path(context: &Context<'_>, facts: &Facts, path: &BStr) -> EntryClass {
     let directory = path.rsplit_once_str("/").map_or(path, |(directory, _)| directory.as_bstr());
-    context.policy.paths.get(facts.object.class).classify(directory)
+    context.roles.role(directory, facts.object.class)
 }
 
 /// What an absolute path in the data gives where the search gives nothing: the driver's or compat's library.
@@ -82,7 +82,7 @@ pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> boo
     let object = &facts.object;
     let is_driver_library =
         object.soname.as_ref().is_some_and(|name| context.policy.libraries.position(name).is_some());
-    let class = context.policy.paths.get(object.class).classify(object.directory());
+    let class = context.roles.role(object.directory(), object.class);
     is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
@@ -241,9 +241,8 @@ impl Asked<'_, '_> {
         let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
         let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let mut compat = own
-            .entries()
-            .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
+        let mut compat =
+            own.entries().filter(|entry| self.context.roles.role(entry, object.class) == EntryClass::Compat);
         let before: HashSet<&BStr> = before.iter().map(|step| step.written.as_bstr()).collect();
         compat.any(|entry| !before.contains(entry)) || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
@@ -265,8 +264,7 @@ impl Asked<'_, '_> {
     fn lists(&self, class: EntryClass) -> bool {
         let object = &self.facts.object;
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let paths = self.context.policy.paths.get(object.class);
-        own.entries().any(|entry| paths.classify(entry) == class)
+        own.entries().any(|entry| self.context.roles.role(entry, object.class) == class)
             || self.context.has_role(self.search, class, object.class)
     }
 }
@@ -341,11 +339,11 @@ fn is_libc(soname: &BStr) -> bool {
 
 /// Whether a program's DT_RUNPATH, which it lends to no library, has the driver or compat directory.
 pub(in crate::check) fn keeps_driver(context: &Context<'_>, program: &Facts) -> bool {
-    let paths = context.policy.paths.get(program.object.class);
+    let class = program.object.class;
     match &program.object.path_tag {
         TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
             .entries()
-            .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
+            .any(|entry| matches!(context.roles.role(entry, class), EntryClass::Driver | EntryClass::Compat)),
         TaggedPath::None | TaggedPath::Rpath(_) => false,
     }
 }
