@@ -2,6 +2,7 @@
 //!
 //! No address changes and the program header table keeps its size, so this works for code-first layouts too.
 
+use super::block::PAYLOAD;
 use super::draft::Draft;
 use super::draft::Rung;
 use super::in_table::needs_slot;
@@ -29,7 +30,10 @@ fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
     needs_slot(layout)?;
     let view = layout.view;
     if layout.has_payload() {
-        return Err("the file carries a payload behind the ELF object, which must stay at its end");
+        return Err(PAYLOAD);
+    }
+    if let Some(sequel) = layout.sequel {
+        return Err(sequel.reason());
     }
     let index = view.segments.iter().rposition(Segment::is_load).ok_or("there is no PT_LOAD")?;
     let load = view.segments.get(index).ok_or("there is no PT_LOAD")?;

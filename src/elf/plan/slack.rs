@@ -73,7 +73,7 @@ fn stretch(draft: &mut Draft<'_>, index: usize, by: u64) -> Result<(), &'static 
 
 /// How many bytes a PT_LOAD can grow by without touching anything in the file or in memory; no more than are wanted are
 /// looked at.
-fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wanted: u64) -> Result<u64, &'static str> {
+pub(super) fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wanted: u64) -> Result<u64, &'static str> {
     if load.file_size != load.memory_size || load.file_size == 0 {
         return Err("the PT_LOAD has zero-initialised memory at its end");
     }
