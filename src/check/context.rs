@@ -50,11 +50,13 @@ impl<'a> Context<'a> {
             }
             let interpreter = interpreter.unwrap_or_else(|| interpreter_of(object));
             systems.entry(interpreter).or_insert_with_key(|interpreter| {
+                let cpu = cpu.filter(|cpu| cpu.machine == object.machine);
                 let hardware = Hardware {
                     machine: object.machine,
                     class: object.class,
                     is_big_endian: object.is_big_endian,
-                    hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
+                    hwcaps: cpu.map(|cpu| cpu.hwcaps.as_slice()),
+                    platform: cpu.map(|cpu| cpu.platform),
                 };
                 System::of(interpreter.as_bstr(), hardware, &mut files)
             });
@@ -77,8 +79,9 @@ impl<'a> Context<'a> {
         if !self.policy.scope.is_closed() && !self.knows_machine(facts) {
             return Vec::new();
         }
-        let failed =
-            searches.iter().filter(|(by, search)| *by == 0 && matches!(search.end, End::NotFound | End::Fatal));
+        let failed = searches.iter().filter(|(by, search)| {
+            *by == 0 && search.ask.must_find() && matches!(search.end, End::NotFound | End::Fatal)
+        });
         let names = failed.map(|(_, search)| search.name.clone());
         names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::policy::CheckPolicy;
-use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind};
+use crate::cuda::{
+    self, CompatNote, CompatNoteError, Consumer, DriverLibraries, DriverLibrary, GpuCode, Request, RequestKind,
+};
 use crate::elf::contents::Contents;
 use crate::elf::data::DataMap;
 use crate::elf::journal_mark::carries_journal;
@@ -72,6 +74,8 @@ pub struct Facts {
     pub(crate) script: Option<PathBuf>,
     /// It only stands in for a driver library.
     pub(crate) is_stub: bool,
+    /// Which library of the driver it is, by its name or by what is in it.
+    pub(crate) driver: Option<&'static DriverLibrary>,
     /// What a compat libcuda says of itself.
     pub(crate) compat_note: Option<Result<CompatNote, CompatNoteError>>,
     /// Its GPU code, if that was asked for.
@@ -112,6 +116,7 @@ impl Facts {
             consumer: Consumer::without_data(view),
             script: None,
             is_stub: cuda::is_stub(view),
+            driver: cuda::driver_of(view),
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),
             carries_journal: carries_journal(view.bytes),

@@ -7,8 +7,10 @@ mod capability;
 mod code;
 mod compat_note;
 mod consumer;
+mod driver;
 mod empty;
 mod fatbin;
+mod hollow;
 mod libraries;
 mod problem;
 mod requests;
@@ -22,10 +24,13 @@ pub(crate) use code::{Runs, Tallies, add_up, bytes_of};
 pub use compat_note::{CompatNote, CompatNoteError};
 pub(crate) use consumer::names_in;
 pub use consumer::{Consumer, Request};
+pub(crate) use driver::driver_of;
 pub(crate) use fatbin::{is_fatbin, unparsed};
 pub use fatbin::{of_contents, of_fatbin};
 pub use libraries::DriverLibraries;
-pub(crate) use libraries::{Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names};
+pub(crate) use libraries::{
+    DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names,
+};
 pub use problem::FatbinProblem;
 pub(crate) use requests::{RequestKind, python};
 pub use stub::is_stub;

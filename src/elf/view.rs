@@ -10,7 +10,7 @@ use super::error::{Field, ParseError};
 use super::load_map;
 use super::machine::{Machine, is_device, is_other_processor};
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
-use super::strings::StringTable;
+use super::strings::{DT_AUXILIARY, DT_FILTER, StringTable};
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
 use bstr::{BStr, BString, ByteSlice};
 
@@ -188,6 +188,12 @@ impl<'a> ElfView<'a> {
     /// The names in DT_NEEDED, in order.
     pub fn needed(&self) -> impl Iterator<Item = &'a BStr> {
         self.dynamic.values(dt::DT_NEEDED).filter_map(|offset| self.strings.get(StringOffset::new(offset)))
+    }
+
+    /// The names in DT_FILTER and DT_AUXILIARY, which glibc loads in front of the object (`glibc elf/dl-deps.c`).
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &'a BStr> {
+        let named = self.dynamic.entries.iter().filter(|entry| matches!(entry.tag, DT_FILTER | DT_AUXILIARY));
+        named.filter_map(|entry| self.strings.get(StringOffset::new(entry.value)))
     }
 
     /// The name in DT_SONAME.

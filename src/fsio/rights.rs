@@ -7,6 +7,7 @@ use std::fs::File;
 use rustix::thread::CapabilitySet;
 
 use super::identity::Identity;
+use super::map::Opened;
 
 /// Set-user-ID and set-group-ID.
 pub(super) const SET_ID: u32 = 0o6000;
@@ -61,6 +62,14 @@ impl Rights {
             _ if is_exclusive(file) => AfterWriting::SetAgain,
             _ => AfterWriting::SetIdLost,
         }
+    }
+}
+
+impl Opened {
+    /// Whether the file has capabilities.
+    #[must_use]
+    pub(crate) fn has_capabilities(&self) -> bool {
+        rustix::fs::fgetxattr(&self.file, CAPABILITY, &mut [0_u8; 0][..]).is_ok_and(|len| len > 0)
     }
 }
 

@@ -53,7 +53,9 @@ fn object(path: &str) -> Object {
         machine: Machine::named("x86_64").unwrap(),
         interpreter: None,
         soname: None,
+        abi: Abi::default(),
         needed: Vec::new(),
+        dependencies: Vec::new(),
         path_tag: TaggedPath::None,
         no_default_directories: false,
         is_executable: false,
@@ -84,7 +86,7 @@ fn list(paths: &[&str]) -> List {
 
 fn system(interpreter: &str, files: &List) -> System {
     let machine = Machine::named("x86_64").unwrap();
-    let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None };
+    let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None, platform: None };
     System::of(interpreter.into(), hardware, &mut SystemFiles::of(files))
 }
 

@@ -1,13 +1,16 @@
 //! What starting a program, or loading a library by itself, searches for.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bstr::BString;
 
+use super::ask::Ask;
+use super::libc::Libc;
 use super::process::Process;
 use super::run::Loader;
-use super::search::{Ask, End, Search};
+use super::search::{End, Search};
+use super::system::names_of_list;
 
 /// How far [`start`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +33,93 @@ pub(crate) struct StartUp {
     pub(crate) searches: Vec<(usize, Search)>,
 }
 
-/// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
-/// the object that asks (`glibc elf/dl-deps.c`). What is needed when the loader's patience is over is not followed.
+/// What starting a program, or loading a library by itself, searches for: what is preloaded, then DT_NEEDED breadth first,
+/// each with the index of the object that asks (`glibc elf/dl-deps.c`). With glibc, what an object filters stands in front
+/// of it and is asked next. What is needed when the loader's patience is over is not followed.
 #[must_use]
-pub(crate) fn start(loader: &Loader<'_>, mut process: Process, depth: Depth) -> StartUp {
-    let mut searches = Vec::new();
-    let mut found: HashSet<BString> = HashSet::new();
-    let mut next = 0_usize;
-    while let Some(map) = process.maps.get(next).filter(|_| next == 0 || !loader.patience.is_over()) {
-        let object = Arc::clone(&map.object);
-        for name in &object.needed {
-            // Each name is a place, also one that leads to what is loaded already.
-            if depth != Depth::EverySearch && found.contains(name) {
-                loader.patience.spend(1);
-                continue;
-            }
-            let search = loader.search(&process, next, Ask::Needed, name.as_ref());
-            match &search.end {
-                End::Found(object, opened) => {
-                    process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
-                    found.insert(name.clone());
-                }
-                End::Loaded(index) => {
-                    process.name(*index, search.expanded.clone());
-                    found.insert(name.clone());
-                }
-                End::Interpreter | End::NotFound | End::Fatal => {}
-            }
-            searches.push((next, search));
-        }
-        next += 1;
+pub(crate) fn start(loader: &Loader<'_>, process: Process, depth: Depth) -> StartUp {
+    let mut starting = Starting { loader, depth, process, searches: Vec::new(), found: HashSet::new() };
+    starting.preload();
+    let mut waiting: VecDeque<usize> = (0..starting.process.maps.len()).collect();
+    while let Some(next) = waiting.pop_front().filter(|next| *next == 0 || !loader.patience.is_over()) {
+        starting.load_for(next, &mut waiting);
         if depth == Depth::Own {
             break;
         }
     }
-    StartUp { process, searches }
+    StartUp { process: starting.process, searches: starting.searches }
+}
+
+/// A process on its way.
+struct Starting<'l> {
+    loader: &'l Loader<'l>,
+    depth: Depth,
+    process: Process,
+    searches: Vec<(usize, Search)>,
+    found: HashSet<BString>,
+}
+
+impl Starting<'_> {
+    /// Loads what LD_PRELOAD names, then what the loader's own list names (`glibc elf/rtld.c`; musl has no list).
+    ///
+    /// A program with more rights than its user takes from LD_PRELOAD only libraries that are setuid themselves: none is
+    /// taken here. Of what is preloaded by a name without a slash the program's path decides: without a program, it is not
+    /// known.
+    fn preload(&mut self) {
+        let is_secure = self.process.is_secure();
+        let by_user = self.loader.environment.preload.iter().filter(|_| !is_secure);
+        let by_user = by_user.flat_map(|list| names_of_list(list)).map(BString::from);
+        let everywhere = self.loader.system.preloaded.iter().cloned();
+        let is_known = |name: &BString| name.contains(&b'/') || (self.process.has_program && !is_secure);
+        let names: Vec<BString> = by_user.chain(everywhere).filter(is_known).collect();
+        let program = self.process.has_program.then_some(0);
+        for name in names {
+            self.load(0, Ask::Preload, &name, program);
+        }
+    }
+
+    /// Loads what one object asks for; those that are new wait for their turn.
+    fn load_for(&mut self, next: usize, waiting: &mut VecDeque<usize>) {
+        let Some(object) = self.process.maps.get(next).map(|map| Arc::clone(&map.object)) else { return };
+        let mut in_front = Vec::new();
+        for (ask, name) in &object.dependencies {
+            if *ask != Ask::Needed && self.loader.system.libc == Libc::Musl {
+                continue;
+            }
+            // Each name is a place, also one that leads to what is loaded already.
+            if self.depth != Depth::EverySearch && self.found.contains(name) {
+                self.loader.patience.spend(1);
+                continue;
+            }
+            match (*ask, self.load(next, *ask, name, Some(next))) {
+                (_, None) => {}
+                (Ask::Filter | Ask::Auxiliary, Some((index, is_new))) => {
+                    let at = waiting.iter().position(|waits| *waits == index);
+                    let waits = at.and_then(|at| waiting.remove(at)).is_some();
+                    in_front.extend((is_new || waits).then_some(index));
+                }
+                (_, Some((index, is_new))) => waiting.extend(is_new.then_some(index)),
+            }
+        }
+        in_front.into_iter().rev().for_each(|index| waiting.push_front(index));
+    }
+
+    /// The index of what a name leads to, and whether it is new.
+    fn load(&mut self, by: usize, ask: Ask, name: &BString, owner: Option<usize>) -> Option<(usize, bool)> {
+        let search = self.loader.search(&self.process, by, ask, name.as_ref());
+        let index = match &search.end {
+            End::Found(object, opened) => {
+                let (object, opened) = (Arc::clone(object), opened.clone());
+                Some((self.process.add(object, opened, owner, search.expanded.clone()), true))
+            }
+            End::Loaded(index) => {
+                self.process.name(*index, search.expanded.clone());
+                Some((*index, false))
+            }
+            End::Interpreter | End::NotFound | End::Fatal => None,
+        };
+        self.found.extend(index.map(|_| name.clone()));
+        self.searches.push((by, search));
+        index
+    }
 }

@@ -91,7 +91,10 @@ impl Source for HostSource {
             Sniffed::Elf(opened) => {
                 let identity = opened.identity;
                 let data = opened.data();
-                Some(SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data))
+                // What nobody may execute gives nobody rights.
+                let has_capabilities = identity.mode & 0o111 != 0 && opened.has_capabilities();
+                let file = SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data);
+                Some(file.with_capabilities(has_capabilities))
             }
         })
     }

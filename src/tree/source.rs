@@ -35,6 +35,8 @@ pub struct SourceFile {
     pub(crate) identity: (u64, u64),
     /// `st_mode`
     pub(crate) mode: u32,
+    /// It has capabilities (`security.capability`): a program in it has more rights than its user.
+    pub(crate) has_capabilities: bool,
     /// Where it has data.
     pub(crate) data: DataMap,
 }
@@ -42,13 +44,19 @@ pub struct SourceFile {
 impl SourceFile {
     /// A file that holds these bytes.
     pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static, identity: (u64, u64), mode: u32) -> Self {
-        Self { bytes: Box::new(bytes), identity, mode, data: DataMap::default() }
+        Self { bytes: Box::new(bytes), identity, mode, has_capabilities: false, data: DataMap::default() }
     }
 
     /// The same with holes.
     #[must_use]
     pub(crate) fn with_data(self, data: DataMap) -> Self {
         Self { data, ..self }
+    }
+
+    /// The same with capabilities, or without.
+    #[must_use]
+    pub fn with_capabilities(self, has_capabilities: bool) -> Self {
+        Self { has_capabilities, ..self }
     }
 
     /// Its bytes.

@@ -148,7 +148,8 @@ impl SourceWorld {
             };
             let shown = path.as_path().to_owned();
             let key = BString::from(path.as_path().as_os_str().as_bytes());
-            let object = Object::of(&view, key.clone(), file.identity, file.mode);
+            let object =
+                Object::of(&view, key.clone(), file.identity, file.mode).with_capabilities(file.has_capabilities);
             let facts = self.facts.put(key, Arc::new(Facts::of_found(&view, shown, object)));
             Look::Object(Arc::clone(&facts.object))
         });

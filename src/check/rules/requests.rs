@@ -14,7 +14,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
+use crate::loader::{Ask, End, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -83,7 +83,10 @@ pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> boo
     let is_driver_library =
         object.soname.as_ref().is_some_and(|name| context.policy.libraries.position(name).is_some());
     let class = context.roles.role(object.directory(), object.class);
-    is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
+    is_driver_library
+        || facts.driver.is_some()
+        || facts.is_stub
+        || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
 /// Judges one request of the object at `index` of a process.
@@ -98,7 +101,8 @@ pub(in crate::check) fn one(
     let (process, searches) = started;
     let name = BStr::new(&request.soname);
     // The first object that asked by DT_NEEDED decides for the whole process.
-    let earlier = searches.iter().find(|(_, search)| search.name == name);
+    let is_answer = |search: &Search| search.ask.must_find() || !matches!(search.end, End::NotFound | End::Fatal);
+    let earlier = searches.iter().find(|(_, search)| search.name == name && is_answer(search));
     let search = match earlier {
         Some((_, search)) => search.clone(),
         None => loader.search(process, index, how(request.kind), name),
