@@ -14,6 +14,7 @@ use crate::elf::journal_mark::carries_journal;
 use crate::elf::units::{FileRange, len64};
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::Object;
+use crate::runpath::EntryClass;
 
 /// What is read of a file beyond what the loader reads.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ pub struct Facts {
     pub(crate) script: Option<PathBuf>,
     /// It only stands in for a driver library.
     pub(crate) is_stub: bool,
+    /// It is called as a driver library and does nothing.
+    does_nothing: bool,
     /// Which library of the driver it is, by its name or by what is in it.
     pub(crate) driver: Option<&'static DriverLibrary>,
     /// What a compat libcuda says of itself.
@@ -107,6 +110,13 @@ impl Facts {
         requests.sort_by_key(|request| libraries.position(request.soname.as_bytes()));
     }
 
+    /// Whether it only stands in for a driver library, in a directory of this role: one that does nothing is a stub
+    /// everywhere but where options say that the driver is.
+    #[must_use]
+    pub(crate) fn stands_in(&self, role: EntryClass) -> bool {
+        self.is_stub || (self.does_nothing && !matches!(role, EntryClass::Compat | EntryClass::Driver))
+    }
+
     /// Reads what matters of an object that is not checked itself.
     #[must_use]
     pub(crate) fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
@@ -116,6 +126,7 @@ impl Facts {
             consumer: Consumer::without_data(view),
             script: None,
             is_stub: cuda::is_stub(view),
+            does_nothing: cuda::does_nothing(view),
             driver: cuda::driver_of(view),
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),

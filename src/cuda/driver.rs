@@ -4,7 +4,7 @@ use bstr::ByteSlice;
 
 use super::compat_note::CompatNote;
 use super::libraries::{DriverLibrary, Role, driver_library, of_file_name};
-use super::stub::is_stub;
+use super::stub::{does_nothing, is_stub};
 use crate::elf::symbols::{defines, has_name};
 use crate::elf::view::ElfView;
 
@@ -30,7 +30,7 @@ const LARGEST: usize = 256 << 20;
 #[must_use]
 pub(crate) fn driver_of(view: &ElfView<'_>) -> Option<&'static DriverLibrary> {
     let by_name = view.soname().and_then(of_file_name).filter(|library| library.is_of_the_driver());
-    by_name.or_else(|| by_content(view)).filter(|_| !is_stub(view))
+    by_name.or_else(|| by_content(view)).filter(|_| !is_stub(view) && !does_nothing(view))
 }
 
 fn by_content(view: &ElfView<'_>) -> Option<&'static DriverLibrary> {

@@ -33,5 +33,6 @@ pub(crate) use libraries::{
 };
 pub use problem::FatbinProblem;
 pub(crate) use requests::{RequestKind, python};
+pub(crate) use stub::does_nothing;
 pub use stub::is_stub;
 pub(crate) use version::{Version, least_of_soname, of_file_name, of_store_name};

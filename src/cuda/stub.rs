@@ -3,15 +3,26 @@
 use bstr::ByteSlice;
 
 use super::hollow::is_hollow;
-use super::libraries::{Role, of_file_name};
+use super::libraries::{DriverLibrary, Role, of_file_name};
 use crate::elf::load_map;
-use crate::elf::symbols::{exported_functions, has_name};
+use crate::elf::symbols::{defines, exported_functions};
 use crate::elf::view::ElfView;
+
+/// Machine code of `return 34` (CUDA_ERROR_STUB_LIBRARY), by `e_machine`.
+const RETURN_34: [(u16, &[u8]); 2] = [
+    // x86-64: mov $34, %eax; ret
+    (62, &[0xb8, 0x22, 0, 0, 0, 0xc3]),
+    // aarch64: mov w0, #34; ret
+    (183, &[0x40, 0x04, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6]),
+];
+
+/// What a compiler may put in front for branch protection: endbr64, bti c, paciasp would be code already.
+const LANDING_PADS: [(u16, &[u8]); 2] = [(62, &[0xf3, 0x0f, 0x1e, 0xfa]), (183, &[0x5f, 0x24, 0x03, 0xd5])];
 
 /// The real libcuda has tens of megabytes, its stub some ten kilobytes.
 const LARGEST_STUB: usize = 1 << 20;
 
-/// Of a hundred functions, as many must do nothing.
+/// Of a hundred functions, as many must be stubs.
 const NEARLY_ALL: usize = 90;
 
 /// What the NVML stub says when it is called; the real library says nothing of the kind.
@@ -19,34 +30,58 @@ const NVML_TEXT: &str = "stub library";
 
 /// Whether an object only stands in for a driver library while linking.
 ///
-/// Its functions do nothing: NVIDIA's return 34, home-made ones 0, 999 or nothing, or trap; or it has none. The real
-/// libcuda carries the text "CUDA driver is a stub library" for the error that 34 is, so no text tells them apart; for NVML
-/// it does.
+/// libcuda's exports nothing but functions that return 34. The real libcuda carries the text "CUDA driver is a stub
+/// library" for that very error, so no text tells them apart; for NVML it does.
 #[must_use]
 pub fn is_stub(view: &ElfView<'_>) -> bool {
-    if view.bytes.len() > LARGEST_STUB {
-        return false;
+    let Some(library) = imitated(view) else { return false };
+    if library.soname.starts_with("libnvidia-ml.") {
+        return view.bytes.contains_str(NVML_TEXT);
     }
-    let library = match view.soname() {
-        Some(soname) => of_file_name(soname),
-        // A home-made one may lack a SONAME.
-        None if has_name(view, "cuInit") => of_file_name("libcuda.so.1".into()),
-        None => None,
-    };
-    let Some(library) = library.filter(|library| matches!(library.role, Role::Cuda | Role::KernelModule)) else {
-        return false;
-    };
-    does_nothing(view) || (library.soname.starts_with("libnvidia-ml.") && view.bytes.contains_str(NVML_TEXT))
+    let machine = view.header.e_machine;
+    let of_machine = |table: [(u16, &'static [u8]); 2]| table.into_iter().find(|(known, _)| *known == machine);
+    let (Some((_, code)), Some((_, pad))) = (of_machine(RETURN_34), of_machine(LANDING_PADS)) else { return false };
+    let returns_34 = |bytes: &[u8]| bytes.strip_prefix(pad).unwrap_or(bytes).starts_with(code);
+    let (all, stubs) = count(view, returns_34);
+    library.role == Role::Cuda && all > 0 && is_nearly_all(stubs, all)
 }
 
-fn does_nothing(view: &ElfView<'_>) -> bool {
-    let (mut all, mut hollow) = (0_usize, 0_usize);
+/// Whether an object is called as a driver library and does nothing: its functions return a constant or trap, or it has
+/// none. Home-made stubs do that, whatever the constant.
+#[must_use]
+pub(crate) fn does_nothing(view: &ElfView<'_>) -> bool {
+    if imitated(view).is_none() {
+        return false;
+    }
+    let (all, hollow) = count(view, |code| is_hollow(code, view.header.e_machine));
+    is_nearly_all(hollow, all)
+}
+
+/// The library that a small object is called as.
+fn imitated(view: &ElfView<'_>) -> Option<&'static DriverLibrary> {
+    let library = match view.soname() {
+        _ if view.bytes.len() > LARGEST_STUB => None,
+        Some(soname) => of_file_name(soname),
+        // A home-made one may lack a SONAME.
+        None if defines(view, &["cuInit"]) => of_file_name("libcuda.so.1".into()),
+        None => None,
+    };
+    library.filter(|library| matches!(library.role, Role::Cuda | Role::KernelModule))
+}
+
+/// How many functions it exports, and how many of them are such.
+fn count(view: &ElfView<'_>, is_such: impl Fn(&[u8]) -> bool) -> (usize, usize) {
+    let (mut all, mut such) = (0_usize, 0_usize);
     for function in exported_functions(view) {
         all = all.saturating_add(1);
         let code = load_map::file_range_from(&view.segments, function).and_then(|range| range.of(view.bytes));
-        if is_hollow(code.unwrap_or_default(), view.header.e_machine) {
-            hollow = hollow.saturating_add(1);
+        if is_such(code.unwrap_or_default()) {
+            such = such.saturating_add(1);
         }
     }
-    hollow.saturating_mul(100) >= all.saturating_mul(NEARLY_ALL)
+    (all, such)
+}
+
+fn is_nearly_all(part: usize, all: usize) -> bool {
+    part.saturating_mul(100) >= all.saturating_mul(NEARLY_ALL)
 }

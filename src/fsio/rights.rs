@@ -69,7 +69,7 @@ impl Opened {
     /// Whether the file has capabilities.
     #[must_use]
     pub(crate) fn has_capabilities(&self) -> bool {
-        rustix::fs::fgetxattr(&self.file, CAPABILITY, &mut [0_u8; 0][..]).is_ok_and(|len| len > 0)
+        rustix::fs::fgetxattr(&self.file, CAPABILITY, &mut [0_u8; 64][..]).is_ok()
     }
 }
 

@@ -408,10 +408,11 @@ impl<'a> Run<'a> {
             let order = if own.data == 2 { "big" } else { "little" };
             let reason = format!("ELF file data encoding not {order}-endian");
             Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
-        } else if let Some(reason) = self.loader.system.refuses(found.abi) {
-            Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
+        } else if found.code != own.code {
+            Some((StepOutcome::OtherMachine(found.machine()), next))
         } else {
-            (found.code != own.code).then_some((StepOutcome::OtherMachine(found.machine()), next))
+            let reason = self.loader.system.refuses(found.abi)?;
+            Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
         }
     }
 

@@ -113,7 +113,7 @@ fn is_lent(view: &ElfView<'_>) -> bool {
 
 fn has_stub(world: &SourceWorld, place: &BStr) -> bool {
     stub_names().any(|name| match world.look(place, name) {
-        Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.is_stub),
+        Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.stands_in(EntryClass::Stub)),
         Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,
     })
 }

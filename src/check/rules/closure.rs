@@ -26,7 +26,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, objects: &[Arc<Facts>]) -> 
     package_sets(&graph, &mut findings);
     frozen_drivers(context, objects, &mut findings);
     if context.policy.scope.is_closed() {
-        stubs::in_closure(objects, &mut findings);
+        stubs::in_closure(context, objects, &mut findings);
     }
     if context.policy.scope.is_closed() || context.policy.machine.is_some() {
         foreign_machines(context, objects, &mut findings);

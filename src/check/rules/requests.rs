@@ -85,7 +85,7 @@ pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> boo
     let class = context.roles.role(object.directory(), object.class);
     is_driver_library
         || facts.driver.is_some()
-        || facts.is_stub
+        || facts.stands_in(class)
         || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
