@@ -1,10 +1,10 @@
-//! Functions that do nothing: they return a constant or trap, as those of link-time stubs do, whoever made them.
+//! Functions that do nothing: they return a constant or trap, as those of link-time stubs do.
 
 /// As many instructions of a prologue and of stored arguments are looked at.
 const MOST_INSTRUCTIONS: usize = 24;
 
 /// What follows an instruction.
-enum Step {
+enum Instruction {
     /// The next one, so many bytes further.
     Over(usize),
     /// Nothing: the function returned, or trapped.
@@ -23,45 +23,45 @@ pub(super) fn is_hollow(code: &[u8], machine: u16) -> bool {
     let mut rest = code;
     for _ in 0..MOST_INSTRUCTIONS {
         match step(rest) {
-            Some(Step::Over(bytes)) => rest = rest.get(bytes..).unwrap_or_default(),
-            Some(Step::End) => return true,
+            Some(Instruction::Over(bytes)) => rest = rest.get(bytes..).unwrap_or_default(),
+            Some(Instruction::End) => return true,
             None => return false,
         }
     }
     false
 }
 
-fn x86_64(code: &[u8]) -> Option<Step> {
+fn x86_64(code: &[u8]) -> Option<Instruction> {
     match *code {
         // ret, bnd ret, rep ret, ret imm16; ud2, int3, hlt
         [0xc3, ..] | [0xf2 | 0xf3, 0xc3, ..] | [0xc2, ..] | [0x0f, 0x0b, ..] | [0xcc, ..] | [0xf4, ..] => {
-            Some(Step::End)
+            Some(Instruction::End)
         }
         // endbr64
-        [0xf3, 0x0f, 0x1e, 0xfa, ..] => Some(Step::Over(4)),
+        [0xf3, 0x0f, 0x1e, 0xfa, ..] => Some(Instruction::Over(4)),
         // push rbp, pop rbp, leave, nop
-        [0x55 | 0x5d | 0xc9 | 0x90, ..] => Some(Step::Over(1)),
+        [0x55 | 0x5d | 0xc9 | 0x90, ..] => Some(Instruction::Over(1)),
         // mov rbp, rsp
-        [0x48, 0x89, 0xe5, ..] => Some(Step::Over(3)),
+        [0x48, 0x89, 0xe5, ..] => Some(Instruction::Over(3)),
         // mov eax, imm32; mov rax, imm32; xor eax, eax; or eax, imm8
-        [0xb8, ..] => Some(Step::Over(5)),
-        [0x48, 0xc7, 0xc0, ..] => Some(Step::Over(7)),
-        [0x31 | 0x33, 0xc0, ..] => Some(Step::Over(2)),
-        [0x83, 0xc8, _, ..] => Some(Step::Over(3)),
-        // mov [rbp + disp8], register; the same of SSE: arguments that nobody reads
-        [0x89, to, _, ..] if to & 0xc7 == 0x45 => Some(Step::Over(3)),
-        [0x40..=0x4f, 0x89, to, _, ..] if to & 0xc7 == 0x45 => Some(Step::Over(4)),
-        [0xf2 | 0xf3, 0x0f, 0x11, to, _, ..] if to & 0xc7 == 0x45 => Some(Step::Over(5)),
+        [0xb8, ..] => Some(Instruction::Over(5)),
+        [0x48, 0xc7, 0xc0, ..] => Some(Instruction::Over(7)),
+        [0x31 | 0x33, 0xc0, ..] => Some(Instruction::Over(2)),
+        [0x83, 0xc8, _, ..] => Some(Instruction::Over(3)),
+        // mov [rbp + disp8], register; the same of SSE: arguments that are not read
+        [0x89, to, _, ..] if to & 0xc7 == 0x45 => Some(Instruction::Over(3)),
+        [0x40..=0x4f, 0x89, to, _, ..] if to & 0xc7 == 0x45 => Some(Instruction::Over(4)),
+        [0xf2 | 0xf3, 0x0f, 0x11, to, _, ..] if to & 0xc7 == 0x45 => Some(Instruction::Over(5)),
         _ => None,
     }
 }
 
-fn aarch64(code: &[u8]) -> Option<Step> {
+fn aarch64(code: &[u8]) -> Option<Instruction> {
     let word = u32::from_le_bytes(*code.first_chunk()?);
     let is = |mask: u32, value: u32| word & mask == value;
     // ret; brk; udf
     if word == 0xd65f_03c0 || is(0xffe0_001f, 0xd420_0000) || is(0xffff_0000, 0) {
-        return Some(Step::End);
+        return Some(Instruction::End);
     }
     // bti c, paciasp, autiasp, nop
     let is_landing_pad = matches!(word, 0xd503_245f | 0xd503_233f | 0xd503_23bf | 0xd503_201f);
@@ -71,7 +71,7 @@ fn aarch64(code: &[u8]) -> Option<Step> {
     let stores = [0x3900_03e0, 0x7900_03e0, 0xb900_03e0, 0xf900_03e0].iter().any(|store| is(0xffc0_03e0, *store));
     // movz w0, movz x0, movn w0
     let is_constant = [0x5280_0000, 0xd280_0000, 0x1280_0000].iter().any(|constant| is(0xff80_001f, *constant));
-    (is_landing_pad || moves_stack || stores || is_constant).then_some(Step::Over(4))
+    (is_landing_pad || moves_stack || stores || is_constant).then_some(Instruction::Over(4))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub use error::FileError;
 pub(crate) use limits::size_limit;
 pub(crate) use map::{Opened, Sniffed, open, sniff, sniff_for};
 pub(crate) use replace::is_temporary;
+pub(crate) use rights::has_capabilities;
 pub(crate) use secret::Secret;
 pub(crate) use store::Store;
 pub use store::StoreRefusal;

@@ -7,7 +7,6 @@ use std::fs::File;
 use rustix::thread::CapabilitySet;
 
 use super::identity::Identity;
-use super::map::Opened;
 
 /// Set-user-ID and set-group-ID.
 pub(super) const SET_ID: u32 = 0o6000;
@@ -65,12 +64,10 @@ impl Rights {
     }
 }
 
-impl Opened {
-    /// Whether the file has capabilities.
-    #[must_use]
-    pub(crate) fn has_capabilities(&self) -> bool {
-        rustix::fs::fgetxattr(&self.file, CAPABILITY, &mut [0_u8; 64][..]).is_ok()
-    }
+/// Whether an open file has capabilities.
+#[must_use]
+pub(crate) fn has_capabilities(file: &File) -> bool {
+    rustix::fs::fgetxattr(file, CAPABILITY, &mut [0_u8; 64][..]).is_ok()
 }
 
 /// Whether the running user alone may write to a file. Where an ACL lets another one, the mode's group bits say so.

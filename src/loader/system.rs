@@ -142,7 +142,7 @@ impl<'f> SystemFiles<'f> {
 /// No loader that was built has as many default directories; Debian's has four.
 const MOST_DIRECTORIES: usize = 64;
 
-/// More libraries than anybody puts into every program.
+/// No system preloads as many libraries into every program.
 const MOST_PRELOADED: usize = 64;
 
 /// The names in LD_PRELOAD or a list like it: white space or colons stand between them.

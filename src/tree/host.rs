@@ -91,8 +91,8 @@ impl Source for HostSource {
             Sniffed::Elf(opened) => {
                 let identity = opened.identity;
                 let data = opened.data();
-                // What nobody may execute gives nobody rights.
-                let has_capabilities = identity.mode & 0o111 != 0 && opened.has_capabilities();
+                // What no user may execute gives no rights.
+                let has_capabilities = identity.mode & 0o111 != 0 && fsio::has_capabilities(&opened.file);
                 let file = SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data);
                 Some(file.with_capabilities(has_capabilities))
             }

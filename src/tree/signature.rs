@@ -1,4 +1,4 @@
-//! Signatures of whole files that stand beside them: whoever verifies one refuses the file after an edit.
+//! Signatures of whole files that stand beside them: what verifies one refuses the file after an edit.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
