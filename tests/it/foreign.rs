@@ -67,6 +67,36 @@ fn a_pt_phdr_of_another_size_may_stay_as_it_is() {
     }
 }
 
+/// LIEF adds PT_LOADs without any rights, behind all others: strings there end the program at its start.
+#[test]
+fn no_string_goes_where_it_may_not_be_read() {
+    if !require("cc", "no_string_goes_where_it_may_not_be_read") {
+        return;
+    }
+    let tree = Tree::new();
+    // A last PT_LOAD of its own, whose rights are taken.
+    let source = format!("{PLAIN}__attribute__((section(\".last\"), used)) const char last[] = \"last\";\n");
+    let flags = ["-pie", "-fPIE", "-Wl,-z,separate-code", "-Wl,--section-start=.last=0x900000"];
+    let good = compile(&tree, "good", &source, &flags);
+    let mut bytes = std::fs::read(&good).unwrap();
+    let table = usize::try_from(u64::from_le_bytes(bytes[32..40].try_into().unwrap())).unwrap();
+    let headers: Vec<usize> = (0..usize::from(bytes[56])).map(|index| table + index * 56).collect();
+    let last = *headers.iter().rfind(|at| bytes[**at] == 1).unwrap();
+    assert_eq!(&bytes[last + 16..last + 20], 0x0090_0000_u32.to_le_bytes());
+    bytes[last + 4] = 0;
+    for mode in MODES {
+        for driver in ["/d", &long_path()] {
+            let file = tree.place("rights");
+            std::fs::write(&file, &bytes).unwrap();
+            crate::harness::set_mode(&file, 0o755);
+            assert_eq!(starts(&file), 42);
+            let ended = fix(&file, driver, mode);
+            assert_eq!((ended.code, starts(&file)), (0, 42), "{mode:?}: {}", ended.said());
+            assert_eq!(Elf::read(&file).runpath().unwrap(), driver.as_bytes());
+        }
+    }
+}
+
 /// What GNU Common Lisp and bun are, as far as the file tells: a program without a zero-initialised end that asks for the
 /// break itself, and one with a section `.bun` in its data.
 const DUMPED: &str = "#include <unistd.h>\nlong data = 7;\nvoid _start(void) { sbrk(0); _exit(data == 7 ? 42 : 1); }\n";

@@ -157,6 +157,18 @@ pub(super) fn compare(before: &[u8], after: &[u8], start: u64, allowed: &[(u64, 
     Ok(())
 }
 
+/// Invariant 5: the string table lies where it may be read, as before.
+pub(super) fn readable(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
+    let may_read = |shape: &Shape<'_, '_>| {
+        let load = shape.load_at(shape.value(5)?, shape.value(10)?)?;
+        Some(load.flags & elf::PF_R.0 != 0)
+    };
+    if may_read(new) == Some(true) || may_read(new) == may_read(old) {
+        return Ok(());
+    }
+    Err(broken(5, "the string table may be read", new.value(5).unwrap_or(0)))
+}
+
 /// Invariant 4, PT_DYNAMIC: loaders find it by address, tools by offset; it stays writable where it was.
 pub(super) fn dynamic_segment(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
     let (was, now) = (&old.dynamic_segment, &new.dynamic_segment);
