@@ -65,7 +65,7 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
                     End::Interpreter | End::NotFound | End::Fatal => None,
                 };
                 let place = step.place.clone();
-                return match (found.is_some_and(|found| found.is_stub), class) {
+                return match (found.is_some_and(|found| found.stands_in(class)), class) {
                     (true, _) => Answer::Stub(place),
                     (false, EntryClass::Compat) => Answer::Compat(place),
                     (false, EntryClass::Driver) => Answer::Driver(place),

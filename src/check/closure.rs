@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use bstr::{BStr, BString, ByteSlice};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::nix;
 
@@ -53,6 +53,9 @@ pub(crate) enum ClosureError {
     /// JSON with a path that depends on the current directory.
     #[error("has the path {0:?}, which is not absolute")]
     Relative(String),
+    /// JSON of `nix path-info` with a whole path where a name in the store should be.
+    #[error("has {0:?} under \"info\", which is no name in the store directory")]
+    NoBaseName(String),
     /// A list that has no attributes.
     #[error("is no .attrs.json: --attrs-key {0} names nothing in it")]
     NoAttributes(String),
@@ -130,7 +133,10 @@ fn from_json(json: &Value, key: Option<&str>) -> Result<Closure, ClosureError> {
             attributes.get(key).filter(|value| is_graph(value)).ok_or_else(no_graph)?
         }
         (Value::Object(attributes), None) => {
-            // `nix path-info --json` has the store paths as its keys.
+            if let Some(wrapped) = Wrapped::of(attributes) {
+                return wrapped.closure();
+            }
+            // `nix path-info --json --json-format 1` has the store paths as its keys.
             if attributes.keys().any(|key| nix::is_in_store(key.as_bytes())) {
                 json
             } else {
@@ -166,6 +172,38 @@ fn from_json(json: &Value, key: Option<&str>) -> Result<Closure, ClosureError> {
         _ => return Err(no_graph()),
     }
     Ok(closure)
+}
+
+/// What `nix path-info --json-format 2` prints: names without the store's directory, which stands beside them once.
+struct Wrapped<'j> {
+    store: &'j str,
+    entries: &'j Map<String, Value>,
+}
+
+impl<'j> Wrapped<'j> {
+    fn of(attributes: &'j Map<String, Value>) -> Option<Self> {
+        attributes.get("version").and_then(Value::as_u64).filter(|version| *version >= 2)?;
+        let store = attributes.get("storeDir").and_then(Value::as_str)?;
+        Some(Self { store, entries: attributes.get("info").and_then(Value::as_object)? })
+    }
+
+    fn closure(&self) -> Result<Closure, ClosureError> {
+        if !self.store.starts_with('/') {
+            return Err(ClosureError::Relative(self.store.to_owned()));
+        }
+        let path = |name: &str| {
+            let is_name = !name.is_empty() && !name.contains('/');
+            let path = is_name.then(|| BString::from(format!("{}/{name}", self.store.trim_end_matches('/'))));
+            path.ok_or_else(|| ClosureError::NoBaseName(name.to_owned()))
+        };
+        let mut closure = Closure::default();
+        for (name, entry) in self.entries {
+            let references = entry.get("references").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let references: Result<_, _> = references.iter().filter_map(Value::as_str).map(path).collect();
+            closure.add(&path(name)?, references?);
+        }
+        Ok(closure)
+    }
 }
 
 fn is_graph(value: &Value) -> bool {

@@ -7,6 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
 use super::policy::CheckPolicy;
+use super::roles::Roles;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
@@ -20,6 +21,7 @@ use crate::runpath::EntryClass;
 pub(crate) struct Context<'a> {
     pub(super) world: &'a dyn World,
     pub(super) policy: &'a CheckPolicy,
+    pub(super) roles: Roles<'a>,
     pub(super) wanted: CompatWanted,
     environment: Environment,
     systems: BTreeMap<BString, System>,
@@ -60,8 +62,9 @@ impl<'a> Context<'a> {
             }
         }
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
-        let wanted = wanted(world, policy, objects);
-        Self { world, policy, wanted, environment, systems, usual }
+        let roles = Roles::of(world, &policy.paths);
+        let wanted = wanted(world, policy, &roles, objects);
+        Self { world, policy, roles, wanted, environment, systems, usual }
     }
 
     /// The same with the loader that a library brings itself: that beside the libc.so.6 that its own path leads to. A program
@@ -97,8 +100,9 @@ impl<'a> Context<'a> {
         if !self.knows_what_is_missing(facts) {
             return Vec::new();
         }
-        let failed =
-            searches.iter().filter(|(by, search)| *by == 0 && matches!(search.end, End::NotFound | End::Fatal));
+        let failed = searches.iter().filter(|(by, search)| {
+            *by == 0 && search.ask.must_find() && matches!(search.end, End::NotFound | End::Fatal)
+        });
         let names = failed.map(|(_, search)| search.name.clone());
         names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
     }
@@ -136,12 +140,11 @@ impl<'a> Context<'a> {
 
     /// The role of a place, by how it is written and by what it stands for.
     pub(super) fn class_of(&self, written: &BStr, directory: &BStr, class: Class) -> EntryClass {
-        let paths = self.policy.paths.get(class);
-        let by_text = paths.classify(written);
-        if matches!(by_text, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
-            return by_text;
+        let as_written = self.roles.role(written, class);
+        if matches!(as_written, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
+            return as_written;
         }
-        paths.classify(directory)
+        self.roles.role(directory, class)
     }
 
     /// Whether the effective search of an object has a directory of this class.
@@ -159,10 +162,12 @@ impl<'a> Context<'a> {
 
 /// What a loader must know of the machine.
 fn hardware<'c>(object: &Object, cpu: Option<&'c Cpu>) -> Hardware<'c> {
+    let cpu = cpu.filter(|cpu| cpu.machine == object.machine);
     Hardware {
         machine: object.machine,
         class: object.class,
         is_big_endian: object.is_big_endian,
-        hwcaps: cpu.filter(|cpu| cpu.machine == object.machine).map(|cpu| cpu.hwcaps.as_slice()),
+        hwcaps: cpu.map(|cpu| cpu.hwcaps.as_slice()),
+        platform: cpu.map(|cpu| cpu.platform),
     }
 }

@@ -100,7 +100,8 @@ impl Context<'_> {
         let own = searches.iter().filter(|(by, _)| *by == index || matches!(question, Question::Everything));
         match question {
             Question::Name(name) => {
-                let (kind, search) = match searches.iter().find(|(by, search)| *by == index && search.name == *name) {
+                let asks = |(by, search): &&(usize, Search)| *by == index && search.name == *name;
+                let (kind, search) = match searches.iter().find(asks) {
                     Some((_, search)) => (Some(RequestKind::Needed), search.clone()),
                     None => {
                         let request = facts.consumer.requests.iter().find(|request| request.soname.as_bytes() == *name);
@@ -114,7 +115,8 @@ impl Context<'_> {
                 for (by, search) in own {
                     let Some(map) = process.maps.get(*by) else { continue };
                     let Some(asking) = self.world.facts(&map.object) else { continue };
-                    let kind = Some(RequestKind::Needed);
+                    // What is preloaded answers no request of the program's.
+                    let kind = (search.ask != Ask::Preload).then_some(RequestKind::Needed);
                     explained.push(self.explained(&loader, &process, (*by, &asking), kind, search.clone()));
                 }
                 for request in facts.consumer.requests.iter().filter(|request| request.kind != RequestKind::Needed) {

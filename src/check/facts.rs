@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::policy::CheckPolicy;
 use crate::cuda::{
-    self, Companion, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind,
+    self, Companion, CompatNote, CompatNoteError, Consumer, DriverLibraries, DriverLibrary, GpuCode, Request,
+    RequestKind,
 };
 use crate::elf::contents::Contents;
 use crate::elf::data::DataMap;
@@ -14,6 +15,7 @@ use crate::elf::journal_mark::carries_journal;
 use crate::elf::units::{FileRange, len64};
 use crate::elf::view::{ElfView, NotApplicable};
 use crate::loader::Object;
+use crate::runpath::EntryClass;
 
 /// What is read of a file beyond what the loader reads.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,10 @@ pub struct Facts {
     pub(crate) is_stub: bool,
     /// What a libcuda opens for itself.
     pub(crate) companions: Vec<Companion>,
+    /// It is called as a driver library and does nothing.
+    does_nothing: bool,
+    /// Which library of the driver it is, by its name or by what is in it.
+    pub(crate) driver: Option<&'static DriverLibrary>,
     /// What a compat libcuda says of itself.
     pub(crate) compat_note: Option<Result<CompatNote, CompatNoteError>>,
     /// Its GPU code, if that was asked for.
@@ -107,6 +113,13 @@ impl Facts {
         requests.sort_by_key(|request| libraries.position(request.soname.as_bytes()));
     }
 
+    /// Whether it only stands in for a driver library, in a directory of this role: one that does nothing is a stub
+    /// everywhere but where options say that the driver is.
+    #[must_use]
+    pub(crate) fn stands_in(&self, role: EntryClass) -> bool {
+        self.is_stub || (self.does_nothing && !matches!(role, EntryClass::Compat | EntryClass::Driver))
+    }
+
     /// Reads what matters of an object that is not checked itself.
     #[must_use]
     pub(crate) fn of_found(view: &ElfView<'_>, shown: PathBuf, object: Object) -> Self {
@@ -117,6 +130,8 @@ impl Facts {
             script: None,
             is_stub: cuda::is_stub(view),
             companions: cuda::companions_of(view),
+            does_nothing: cuda::does_nothing(view),
+            driver: cuda::driver_of(view),
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),
             carries_journal: carries_journal(view.bytes),

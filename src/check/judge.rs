@@ -64,7 +64,9 @@ pub(crate) fn judge_in_program(context: &Context<'_>, program: &Arc<Facts>, fail
     let loader = Loader { files: context.world, system, environment: &environment, patience: &patience };
     let StartUp { process, searches } = start(&loader, Process::of(Arc::clone(&program.object)), Depth::Everything);
     let mut missing_by: BTreeMap<usize, BTreeSet<BString>> = BTreeMap::new();
-    for (by, search) in searches.iter().filter(|(_, search)| matches!(search.end, End::NotFound | End::Fatal)) {
+    for (by, search) in
+        searches.iter().filter(|(_, search)| search.ask.must_find() && matches!(search.end, End::NotFound | End::Fatal))
+    {
         missing_by.entry(*by).or_default().insert(search.name.clone());
     }
     for (index, map) in process.maps.iter().enumerate().skip(1) {

@@ -14,6 +14,7 @@ mod judge;
 mod policy;
 mod releases;
 mod report;
+mod roles;
 pub(crate) mod rule;
 mod rules;
 mod stale;

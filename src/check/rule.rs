@@ -116,7 +116,7 @@ rules! {
 
     STUB_FIRST = "CRP200" "stub-first" Error FIX
         when "The first hit for a driver library is a link-time stub, by its content."
-        because "Every function of the stub returns error 34, CUDA_ERROR_STUB_LIBRARY."
+        because "Every function of the stub returns error 34, CUDA_ERROR_STUB_LIBRARY; those of a home-made one another constant, or they trap."
         do "cuda-runpath fix PATH drops stub directories; name others with --stub DIR."
         such as "RUNPATH /nix/store/…-cuda_cudart-12.8.90/lib/stubs.";
     STUB_IN_RUNPATH = "CRP201" "stub-in-runpath" Warning FIX
@@ -301,7 +301,7 @@ rules! {
     FROZEN_DRIVER = "CRP604" "frozen-driver" Error HAND
         when "A real driver library that is not compat lies in the closure."
         because "It fits only the kernel module of one release; on every other machine CUDA fails."
-        do "Remove the dependency on the driver package (linuxPackages.nvidia_x11)."
+        do "Remove the dependency on the driver package (linuxPackages.nvidia_x11), or the copy that a wheel repair made (auditwheel repair --exclude libcuda.so.1)."
         such as "/nix/store/…-nvidia-x11-580.95/lib/libcuda.so.1.";
     FOREIGN_MACHINE = "CRP605" "foreign-machine" Error HAND
         when "An object of another machine is in the closure."

@@ -8,6 +8,7 @@ use bstr::{BString, ByteSlice};
 use super::facts::Facts;
 use super::policy::{CheckPolicy, CompatPolicy, Platform};
 use super::releases::{driver_version, newest_cudart};
+use super::roles::Roles;
 use super::world::World;
 use crate::cuda::Version;
 use crate::elf::class::Class;
@@ -26,7 +27,12 @@ pub(super) enum CompatWanted {
 }
 
 /// What policy, platform and closure ask for.
-pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> CompatWanted {
+pub(super) fn wanted(
+    world: &dyn World,
+    policy: &CheckPolicy,
+    roles: &Roles<'_>,
+    objects: &[Arc<Facts>],
+) -> CompatWanted {
     let newest = newest_cudart(objects);
     match policy.compat {
         CompatPolicy::Require => return CompatWanted::Require("--compat-policy require".to_owned()),
@@ -34,7 +40,8 @@ pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fac
         CompatPolicy::Prefer => return CompatWanted::Prefer,
         CompatPolicy::Auto => {}
     }
-    let newest_compat = || compats(world, policy, objects).iter().filter_map(|facts| driver_version(facts)).max();
+    let newest_compat =
+        || compats(world, policy, roles, objects).iter().filter_map(|facts| driver_version(facts)).max();
     if let Some(host) = &policy.host_driver
         && let Some(compat) = newest_compat()
         && host.is_as_new_as(&compat)
@@ -49,7 +56,7 @@ pub(super) fn wanted(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Fac
     {
         return CompatWanted::Require(format!("{at} is of CUDA {cudart}, the platform's own driver of {native}"));
     }
-    let newest_note = compats(world, policy, objects).iter().filter_map(|facts| release_of_note(facts)).max();
+    let newest_note = compats(world, policy, roles, objects).iter().filter_map(|facts| release_of_note(facts)).max();
     match newest_note.filter(|compat| *compat < native) {
         Some(compat) => CompatWanted::Forbid(format!("which {}", older_than_native(compat, native))),
         None => CompatWanted::Prefer,
@@ -67,23 +74,27 @@ pub(super) fn older_than_native(compat: Version, native: Version) -> String {
 }
 
 /// A real libcuda that lies in a compat directory.
-pub(super) fn is_compat_libcuda(policy: &CheckPolicy, facts: &Facts) -> bool {
+pub(super) fn is_compat_libcuda(roles: &Roles<'_>, facts: &Facts) -> bool {
     let object = &facts.object;
-    let paths = policy.paths.get(object.class);
     !facts.is_stub
         && object.soname.as_ref().is_some_and(|name| name == "libcuda.so.1")
-        && paths.classify(object.directory()) == EntryClass::Compat
+        && roles.role(object.directory(), object.class) == EntryClass::Compat
 }
 
 /// Every compat libcuda that is checked, or that lies in a directory that an option or a search path names.
-pub(super) fn compats(world: &dyn World, policy: &CheckPolicy, objects: &[Arc<Facts>]) -> Vec<Arc<Facts>> {
-    let checked = objects.iter().filter(|facts| is_compat_libcuda(policy, facts)).map(Arc::clone);
+pub(super) fn compats(
+    world: &dyn World,
+    policy: &CheckPolicy,
+    roles: &Roles<'_>,
+    objects: &[Arc<Facts>],
+) -> Vec<Arc<Facts>> {
+    let checked = objects.iter().filter(|facts| is_compat_libcuda(roles, facts)).map(Arc::clone);
     let mut found: Vec<Arc<Facts>> = checked.collect();
     let mut directories: BTreeSet<BString> =
         policy.paths.elf64.compat.iter().map(|directory| directory.as_bstr().to_owned()).collect();
     for object in objects.iter().map(|facts| &facts.object).filter(|object| object.class == Class::Elf64) {
         let path = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let listed = path.entries().filter(|entry| policy.paths.elf64.classify(entry) == EntryClass::Compat);
+        let listed = path.entries().filter(|entry| roles.role(entry, Class::Elf64) == EntryClass::Compat);
         directories.extend(listed.map(|entry| BString::from(entry.trim_end_with(|c| c == '/'))));
     }
     let mut known: HashSet<(u64, u64)> = found.iter().map(|facts| facts.object.identity).collect();

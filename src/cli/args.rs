@@ -278,7 +278,7 @@ pub(super) struct TargetArgs {
     /// Count this library as one of the driver's too (repeatable)
     #[arg(long, value_name = "SONAME", help_heading = "Policy")]
     pub driver_library: Vec<String>,
-    /// What if: LD_LIBRARY_PATH=DIRS at run time
+    /// What if: LD_LIBRARY_PATH=DIRS or LD_PRELOAD=FILES at run time
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Policy")]
     pub env: Vec<String>,
     /// Follow every absolute path below DIR: an unpacked image or a sysroot

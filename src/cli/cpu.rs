@@ -1,4 +1,4 @@
-//! Which of glibc's levels this machine's CPU has (x86-64 psABI, "Micro-Architecture Levels").
+//! Which of glibc's levels this machine's CPU has, and what its loader calls it (x86-64 psABI, "Micro-Architecture Levels").
 
 use crate::elf::machine::Machine;
 use crate::loader::Cpu;
@@ -13,7 +13,19 @@ pub(super) fn detect() -> Option<Cpu> {
     let has_avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
     let levels = [(v3 && has_avx512, "x86-64-v4"), (v3, "x86-64-v3"), (v2, "x86-64-v2")];
     let hwcaps = levels.into_iter().filter(|(has, _)| *has).map(|(_, name)| name.into());
-    Some(Cpu { machine: Machine::named("x86_64")?, hwcaps: hwcaps.collect() })
+    let platform = if is_intel() && has_avx && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("movbe") {
+        "haswell"
+    } else {
+        "x86_64"
+    };
+    Some(Cpu { machine: Machine::named("x86_64")?, hwcaps: hwcaps.collect(), platform })
+}
+
+/// Whether the CPU is Intel's: for others glibc's loader keeps the kernel's word (`glibc sysdeps/x86/cpu-features.c`).
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    told.lines().find(|line| line.starts_with("vendor_id")).is_some_and(|line| line.ends_with("GenuineIntel"))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

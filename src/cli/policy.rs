@@ -52,8 +52,11 @@ pub(super) fn environment(wanted: &TargetArgs) -> anyhow::Result<Environment> {
     for assignment in &wanted.env {
         match assignment.split_once('=') {
             Some(("LD_LIBRARY_PATH", value)) => environment.library_path = Some(BString::from(value)),
-            Some((name, _)) => bail!("--env {name}: only LD_LIBRARY_PATH changes what the loader finds"),
-            None => bail!("--env {assignment}: expected LD_LIBRARY_PATH=DIRS"),
+            Some(("LD_PRELOAD", value)) => environment.preload = Some(BString::from(value)),
+            Some((name, _)) => {
+                bail!("--env {name}: only LD_LIBRARY_PATH and LD_PRELOAD change what the loader finds")
+            }
+            None => bail!("--env {assignment}: expected LD_LIBRARY_PATH=DIRS or LD_PRELOAD=FILES"),
         }
     }
     Ok(environment)

@@ -41,7 +41,7 @@ impl Consumer {
     pub fn of(view: &ElfView<'_>, libraries: &DriverLibraries) -> Self {
         let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
         let mut found = FoundNames { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
-        for name in view.needed() {
+        for name in view.needed().chain(view.filters()) {
             found.note(libraries.position(name), RequestKind::Needed);
         }
         // The loader needs no sections, and a tool that strips their headers leaves the segment.

@@ -1,7 +1,7 @@
 //! The names of the libraries that come with the driver: one table, and one search for all of them.
 
 use aho_corasick::AhoCorasick;
-use bstr::BStr;
+use bstr::{BStr, ByteSlice};
 
 use super::requests::Searches;
 
@@ -85,6 +85,44 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 27] = [
 #[must_use]
 pub(crate) fn driver_library(soname: &[u8]) -> Option<&'static DriverLibrary> {
     DRIVER_LIBRARIES.iter().find(|library| library.soname.as_bytes() == soname)
+}
+
+impl DriverLibrary {
+    /// Whether it is of the driver itself, one release with its kernel module; a Jetson's board support and what needs
+    /// modules of its own come as packages.
+    #[must_use]
+    pub(crate) fn is_of_the_driver(&self) -> bool {
+        match self.role {
+            Role::Cuda | Role::KernelModule | Role::Companion => true,
+            Role::Other => !self.is_optional,
+            Role::Board | Role::BoardExtra => false,
+        }
+    }
+}
+
+/// What is known of a file's name: a SONAME, that with a whole version behind it, or with the hash that a wheel repair puts
+/// into it (`libcuda-43c1b388.so.570.124.06`).
+#[must_use]
+pub(crate) fn of_file_name(name: &BStr) -> Option<&'static DriverLibrary> {
+    if let Some(known) = driver_library(name) {
+        return Some(known);
+    }
+    let at = name.find(".so")?;
+    let (stem, version) = name.split_at_checked(at)?;
+    let rest = version.strip_prefix(b".so")?;
+    let is_version = rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    let stem = match stem.rsplit_once_str("-") {
+        Some((stem, hash)) if is_hash(hash) => stem,
+        _ => stem,
+    };
+    let of_stem =
+        |library: &&DriverLibrary| library.soname.split_once(".so").is_some_and(|(known, _)| known.as_bytes() == stem);
+    DRIVER_LIBRARIES.iter().find(of_stem).filter(|_| is_version)
+}
+
+/// The first hexadecimal digits of a checksum, as auditwheel writes them.
+fn is_hash(text: &[u8]) -> bool {
+    text.len() >= 8 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The names of a role, in the table's order.

@@ -8,10 +8,12 @@ mod code;
 mod companions;
 mod compat_note;
 mod consumer;
+mod driver;
 mod driver_release;
 mod empty;
 mod fatbin;
 mod gpu;
+mod hollow;
 mod libraries;
 mod problem;
 mod requests;
@@ -26,15 +28,19 @@ pub(crate) use companions::{Companion, companions_of, is_of_libc, is_of_toolchai
 pub use compat_note::{CompatNote, CompatNoteError};
 pub(crate) use consumer::names_in;
 pub use consumer::{Consumer, Request};
+pub(crate) use driver::driver_of;
 pub(crate) use driver_release::release_of_branch;
 pub(crate) use fatbin::{is_fatbin, unparsed};
 pub use fatbin::{of_contents, of_fatbin};
 pub use gpu::Gpu;
 pub(crate) use gpu::{SHARED_SINCE, Stack};
 pub use libraries::DriverLibraries;
-pub(crate) use libraries::{Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names};
+pub(crate) use libraries::{
+    DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names,
+};
 pub use problem::FatbinProblem;
 pub(crate) use requests::{RequestKind, python};
+pub(crate) use stub::does_nothing;
 pub use stub::is_stub;
 pub use version::Version;
 pub(crate) use version::{least_of_soname, of_file_name, of_store_name};

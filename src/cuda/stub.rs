@@ -2,8 +2,10 @@
 
 use bstr::ByteSlice;
 
+use super::hollow::is_hollow;
+use super::libraries::{DriverLibrary, Role, of_file_name};
 use crate::elf::load_map;
-use crate::elf::symbols::exported_functions;
+use crate::elf::symbols::{defines, exported_functions};
 use crate::elf::view::ElfView;
 
 /// Machine code of `return 34` (CUDA_ERROR_STUB_LIBRARY), by `e_machine`.
@@ -32,28 +34,54 @@ const NVML_TEXT: &str = "stub library";
 /// library" for that very error, so no text tells them apart; for NVML it does.
 #[must_use]
 pub fn is_stub(view: &ElfView<'_>) -> bool {
-    if view.bytes.len() > LARGEST_STUB {
-        return false;
+    let Some(library) = imitated(view) else { return false };
+    if library.soname.starts_with("libnvidia-ml.") {
+        return view.bytes.contains_str(NVML_TEXT);
     }
-    match view.soname() {
-        Some(name) if name == "libcuda.so.1" || name == "libcuda.so" => returns_34(view),
-        Some(name) if name == "libnvidia-ml.so.1" => view.bytes.contains_str(NVML_TEXT),
-        _ => false,
-    }
-}
-
-fn returns_34(view: &ElfView<'_>) -> bool {
     let machine = view.header.e_machine;
     let of_machine = |table: [(u16, &'static [u8]); 2]| table.into_iter().find(|(known, _)| *known == machine);
     let (Some((_, code)), Some((_, pad))) = (of_machine(RETURN_34), of_machine(LANDING_PADS)) else { return false };
-    let (mut all, mut stubs) = (0_usize, 0_usize);
+    let returns_34 = |bytes: &[u8]| bytes.strip_prefix(pad).unwrap_or(bytes).starts_with(code);
+    let (all, stubs) = count(view, returns_34);
+    library.role == Role::Cuda && all > 0 && is_nearly_all(stubs, all)
+}
+
+/// Whether an object is called as a driver library and does nothing: its functions return a constant or trap, or it has
+/// none. Home-made stubs do that, whatever the constant.
+#[must_use]
+pub(crate) fn does_nothing(view: &ElfView<'_>) -> bool {
+    if imitated(view).is_none() {
+        return false;
+    }
+    let (all, hollow) = count(view, |code| is_hollow(code, view.header.e_machine));
+    is_nearly_all(hollow, all)
+}
+
+/// The library that a small object is called as.
+fn imitated(view: &ElfView<'_>) -> Option<&'static DriverLibrary> {
+    let library = match view.soname() {
+        _ if view.bytes.len() > LARGEST_STUB => None,
+        Some(soname) => of_file_name(soname),
+        // A home-made one may lack a SONAME.
+        None if defines(view, &["cuInit"]) => of_file_name("libcuda.so.1".into()),
+        None => None,
+    };
+    library.filter(|library| matches!(library.role, Role::Cuda | Role::KernelModule))
+}
+
+/// How many functions it exports, and how many of them are such.
+fn count(view: &ElfView<'_>, is_such: impl Fn(&[u8]) -> bool) -> (usize, usize) {
+    let (mut all, mut such) = (0_usize, 0_usize);
     for function in exported_functions(view) {
         all = all.saturating_add(1);
-        let bytes = load_map::file_range_from(&view.segments, function).and_then(|range| range.of(view.bytes));
-        let bytes = bytes.unwrap_or_default();
-        if bytes.strip_prefix(pad).unwrap_or(bytes).starts_with(code) {
-            stubs = stubs.saturating_add(1);
+        let code = load_map::file_range_from(&view.segments, function).and_then(|range| range.of(view.bytes));
+        if is_such(code.unwrap_or_default()) {
+            such = such.saturating_add(1);
         }
     }
-    all > 0 && stubs.saturating_mul(100) >= all.saturating_mul(NEARLY_ALL)
+    (all, such)
+}
+
+fn is_nearly_all(part: usize, all: usize) -> bool {
+    part.saturating_mul(100) >= all.saturating_mul(NEARLY_ALL)
 }

@@ -65,4 +65,9 @@ impl<T> ByClass<T> {
             Class::Elf32 => &self.elf32,
         }
     }
+
+    /// Something else for each.
+    pub(crate) fn map<U>(&self, of: impl Fn(&T) -> U) -> ByClass<U> {
+        ByClass { elf64: of(&self.elf64), elf32: of(&self.elf32) }
+    }
 }

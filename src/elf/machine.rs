@@ -34,8 +34,11 @@ pub struct Machine {
 const EM_LOONGARCH: u16 = 258;
 const EM_ALPHA: u16 = 0x9026;
 
-/// NVIDIA's and AMD's device code: ELF files that no dynamic loader of the host reads.
-const DEVICES: [u16; 2] = [190, 224];
+/// NVIDIA's, Intel's and AMD's device code: ELF files that no dynamic loader of the host reads.
+const DEVICES: [u16; 3] = [190, 205, 224];
+
+/// Qualcomm's DSPs (EM_QDSP6), whose loader verifies the end of the file, and virtual machines: EM_BPF, Solana's EM_SBPF.
+const OTHER_PROCESSORS: [u16; 3] = [164, 247, 263];
 
 const fn machine(name: &'static str, code: u16) -> Machine {
     Machine {
@@ -165,6 +168,12 @@ impl fmt::Display for Machine {
 #[must_use]
 pub(super) fn is_device(code: u16) -> bool {
     DEVICES.contains(&code)
+}
+
+/// Whether `e_machine` is that of a processor beside the host's, or of a virtual machine: loaders of their own read such files.
+#[must_use]
+pub(super) fn is_other_processor(code: u16) -> bool {
+    OTHER_PROCESSORS.contains(&code)
 }
 
 #[cfg(test)]

@@ -128,14 +128,16 @@ fn find_section(sections: &[Section], address: Address, range: FileRange) -> Res
     }
 }
 
+/// Sun's filters: libraries that stand in front of the object.
+pub(crate) const DT_AUXILIARY: u64 = 0x7fff_fffd;
+pub(crate) const DT_FILTER: u64 = 0x7fff_ffff;
+
 /// Tags whose value is an offset into the string table (gABI 5.4; glibc elf/elf.h for the GNU and Sun ones).
 #[must_use]
 pub(crate) fn is_string_tag(tag: u64) -> bool {
     const DT_CONFIG: u64 = 0x6fff_fefa;
     const DT_DEPAUDIT: u64 = 0x6fff_fefb;
     const DT_AUDIT: u64 = 0x6fff_fefc;
-    const DT_AUXILIARY: u64 = 0x7fff_fffd;
-    const DT_FILTER: u64 = 0x7fff_ffff;
     matches!(
         tag,
         dt::DT_NEEDED

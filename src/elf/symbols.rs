@@ -40,6 +40,31 @@ pub(crate) fn has_name(view: &ElfView<'_>, name: &str) -> bool {
     })
 }
 
+/// Whether an object defines symbols of all these names for others.
+#[must_use]
+pub(crate) fn defines(view: &ElfView<'_>, names: &[&str]) -> bool {
+    // Nearly every object lacks the first, and the string table tells.
+    if !names.iter().all(|name| view.strings.bytes.find(name).is_some()) {
+        return false;
+    }
+    let Symbols::Table(range) = dynamic_symbols(view) else { return false };
+    let size = usize::try_from(view.encoding.symbol_size()).unwrap_or(usize::MAX);
+    let mut missing: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+    for symbol in range.of(view.bytes).unwrap_or_default().chunks_exact(size) {
+        if exported_function(symbol, view.encoding).is_none() {
+            continue;
+        }
+        let at = view.encoding.u32_at(symbol, 0).and_then(|at| usize::try_from(at).ok());
+        let rest = at.and_then(|at| view.strings.bytes.get(at..)).unwrap_or_default();
+        let is = |name: &&[u8]| rest.strip_prefix(*name).is_some_and(|behind| behind.first() == Some(&0));
+        missing.retain(|name| !is(name));
+        if missing.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
 fn exported_function(symbol: &[u8], encoding: Encoding) -> Option<Address> {
     // st_info, st_shndx and st_value: the 32-bit record has them in another order.
     let (info, section, value) = if encoding.is_64 { (4, 6, 8) } else { (12, 14, 4) };

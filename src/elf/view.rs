@@ -8,9 +8,9 @@ use super::data::{self, DataMap};
 use super::dynamic::{Dynamic, PathTags};
 use super::error::{Field, ParseError};
 use super::load_map;
-use super::machine::{Machine, is_device};
+use super::machine::{Machine, is_device, is_other_processor};
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
-use super::strings::StringTable;
+use super::strings::{DT_AUXILIARY, DT_FILTER, StringTable};
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
 use bstr::{BStr, BString, ByteSlice};
 
@@ -37,6 +37,8 @@ pub enum NotApplicable {
     OtherType,
     /// Device code, which no loader of the host reads.
     GpuCode,
+    /// For a signal processor or a virtual machine, which has a loader of its own.
+    OtherProcessor,
     /// No PT_DYNAMIC: statically linked.
     Static,
     /// Position-independent and static: its start-up code asserts that it has no DT_RUNPATH (`glibc csu/static-reloc`).
@@ -59,6 +61,7 @@ impl NotApplicable {
             Self::Core => "a core dump",
             Self::OtherType => "neither an executable nor a shared object",
             Self::GpuCode => "GPU code, which no loader of the host reads",
+            Self::OtherProcessor => "for a signal processor or a virtual machine, which no loader of the host reads",
             Self::Static => "statically linked (no PT_DYNAMIC)",
             Self::StaticPie => "a static-pie program, which asserts at start that it has no RUNPATH",
             Self::DebugFile => "a separate debug file",
@@ -187,6 +190,12 @@ impl<'a> ElfView<'a> {
         self.dynamic.values(dt::DT_NEEDED).filter_map(|offset| self.strings.get(StringOffset::new(offset)))
     }
 
+    /// The names in DT_FILTER and DT_AUXILIARY, which glibc loads in front of the object (`glibc elf/dl-deps.c`).
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &'a BStr> {
+        let named = self.dynamic.entries.iter().filter(|entry| matches!(entry.tag, DT_FILTER | DT_AUXILIARY));
+        named.filter_map(|entry| self.strings.get(StringOffset::new(entry.value)))
+    }
+
     /// The name in DT_SONAME.
     #[must_use]
     pub fn soname(&self) -> Option<&'a BStr> {
@@ -271,6 +280,7 @@ fn by_type(header: &header::Header) -> Option<NotApplicable> {
         header::ET_REL => Some(NotApplicable::Relocatable),
         header::ET_CORE => Some(NotApplicable::Core),
         _ if is_device(header.e_machine) => Some(NotApplicable::GpuCode),
+        _ if is_other_processor(header.e_machine) => Some(NotApplicable::OtherProcessor),
         header::ET_EXEC | header::ET_DYN => None,
         _ => Some(NotApplicable::OtherType),
     }

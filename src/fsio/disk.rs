@@ -91,6 +91,13 @@ impl Sysroot {
         }
     }
 
+    /// Device and inode of the directory at a path without links.
+    #[must_use]
+    pub(crate) fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
+        let directory = self.open_directory(path, OFlags::PATH).ok()?;
+        rustix::fs::fstat(directory).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// Whether every user may add a file to a directory; one that is not there cannot be written to.
     #[must_use]
     pub(crate) fn is_world_writable(&self, path: &ImagePath) -> bool {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use rustix::io::Errno;
 
 use super::contents::data_of;
 use super::cut::Mapping;
-use super::dir::Spot;
+use super::dir::{Spot, spot_below};
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
@@ -104,6 +105,28 @@ impl Opened {
 
     fn is_mapped(&self) -> bool {
         matches!(self.contents, Bytes::Mapped(_))
+    }
+
+    /// Device and inode of its directory; `None` where the system does not tell.
+    #[must_use]
+    pub(crate) fn directory(&self) -> Option<(u64, u64)> {
+        self.spot.directory().whereabouts().ok().map(|there| there.inode)
+    }
+
+    /// Whether something in its directory has such a name; also where that cannot be listed.
+    #[must_use]
+    pub(crate) fn lies_beside(&self, is_it: impl Fn(&[u8]) -> bool) -> bool {
+        let names = self.spot.directory().names();
+        names.map_or(true, |names| names.iter().any(|name| is_it(name.as_bytes())))
+    }
+
+    /// A small file at a path from its directory on, without links.
+    pub(crate) fn read_beside(&self, below: &[u8], limit: u64) -> Option<Vec<u8>> {
+        let spot = spot_below(self.spot.directory(), below).ok()?;
+        let node = Regular::at(&spot).ok().filter(|node| node.identity.len <= limit)?;
+        let len = node.identity.len;
+        let file = node.read().ok()?;
+        read(&file, len).ok().map(|mut bytes| std::mem::take(&mut bytes.0))
     }
 
     /// Fails where another process cut the file while it was read: what is told of it is not to be believed.

@@ -64,6 +64,12 @@ impl Rights {
     }
 }
 
+/// Whether an open file has capabilities.
+#[must_use]
+pub(crate) fn has_capabilities(file: &File) -> bool {
+    rustix::fs::fgetxattr(file, CAPABILITY, &mut [0_u8; 64][..]).is_ok()
+}
+
 /// Whether the running user alone may write to a file. Where an ACL lets another one, the mode's group bits say so.
 pub(super) fn is_exclusive(file: &Identity) -> bool {
     file.owner.0 == rustix::process::geteuid().as_raw() && file.mode & 0o022 == 0

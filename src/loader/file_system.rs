@@ -64,12 +64,25 @@ impl DirectoryState {
     }
 }
 
+/// Which directory it is, whatever leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RealDirectory {
+    /// Its path without symbolic links.
+    pub(crate) real: BString,
+    /// Device and inode, where the source of the files has them.
+    pub(crate) inode: Option<(u64, u64)>,
+}
+
 /// A file system as a loader sees it. An image or closure is one without the rest of the machine.
 pub(crate) trait FileSystem: Sync {
     /// The file `name` in `directory`.
     fn look(&self, directory: &BStr, name: &BStr) -> Look;
     /// The directory itself.
     fn directory(&self, path: &BStr) -> DirectoryState;
+    /// Which directory a path leads to; `None` when it leads to none.
+    fn whereabouts(&self, directory: &BStr) -> Option<RealDirectory> {
+        Some(RealDirectory { real: self.real(directory)?, inode: None })
+    }
     /// What a path is with its symbolic links followed; `None` when it leads nowhere.
     fn real(&self, path: &BStr) -> Option<BString>;
     /// A whole small file (`ld.so.cache`, `ld-musl-*.path`, a loader); `None` when it cannot be read.

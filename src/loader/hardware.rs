@@ -2,6 +2,7 @@
 
 use bstr::BString;
 
+use super::object::Abi;
 use crate::elf::machine::Machine;
 
 /// `tls` in a cache entry's bits; it is in no table of a machine.
@@ -23,16 +24,33 @@ pub(super) struct Glibc {
     hwcaps: &'static [&'static str],
     words: &'static [&'static str],
     bits: u64,
-    /// AT_PLATFORM, which glibc overrides for Intel's CPUs with AVX2 (`glibc sysdeps/x86/cpu-features.c`). `None` where
-    /// the kernel has none, or one for each CPU.
+    /// AT_PLATFORM, which glibc overrides for Intel's CPUs with AVX2 (`glibc sysdeps/x86/cpu-features.c`): on others
+    /// it is `x86_64`. `None` where the kernel has none, or one for each CPU.
     pub(super) platform: Option<&'static str>,
+    /// The values of EI_ABIVERSION that objects may have, from 0 up to before these: with ELFOSABI_SYSV, and with
+    /// ELFOSABI_GNU (LIBC_ABI_MAX, `glibc sysdeps/*/libc-abis`). Measured with glibc 2.36 of each machine.
+    pub(super) versions: (u8, u8),
+    /// A value of EI_OSABI beside those two.
+    pub(super) own_system: Option<u8>,
     /// The ABI's bits in a cache entry's flags (`glibc sysdeps/generic/ldconfig.h`).
     abi: u32,
 }
 
-const UNKNOWN: Glibc = Glibc { machine: "", hwcaps: &[], words: &["tls"], bits: 0, platform: None, abi: 0 };
+const UNKNOWN: Glibc = Glibc {
+    machine: "",
+    hwcaps: &[],
+    words: &["tls"],
+    bits: 0,
+    platform: None,
+    versions: (1, 4),
+    own_system: None,
+    abi: 0,
+};
 
-const GLIBC: [Glibc; 10] = [
+/// ELFOSABI_ARM_AEABI
+const ARM: u8 = 64;
+
+const GLIBC: [Glibc; 14] = [
     Glibc {
         machine: "x86_64",
         hwcaps: &["x86-64-v4", "x86-64-v3", "x86-64-v2"],
@@ -40,6 +58,7 @@ const GLIBC: [Glibc; 10] = [
         bits: (1 << 50) | (1 << 2) | (1 << 1) | (1 << 0),
         platform: Some("haswell"),
         abi: 0x0300,
+        ..UNKNOWN
     },
     Glibc { machine: "x32", abi: 0x0800, ..UNKNOWN },
     Glibc {
@@ -54,6 +73,7 @@ const GLIBC: [Glibc; 10] = [
         words: &["tls", "aarch64", "atomics"],
         bits: 1 << 8,
         platform: Some("aarch64"),
+        versions: (1, 3),
         abi: 0x0a00,
         ..UNKNOWN
     },
@@ -62,6 +82,8 @@ const GLIBC: [Glibc; 10] = [
         words: &["tls", "v7l", "neon", "vfp"],
         bits: (1 << 12) | (1 << 6),
         platform: Some("v7l"),
+        versions: (1, 3),
+        own_system: Some(ARM),
         abi: 0x0900,
         ..UNKNOWN
     },
@@ -74,9 +96,13 @@ const GLIBC: [Glibc; 10] = [
         ..UNKNOWN
     },
     Glibc { machine: "powerpc64", abi: 0x0500, ..UNKNOWN },
-    Glibc { machine: "s390x", hwcaps: &["z16", "z15", "z14", "z13"], abi: 0x0400, ..UNKNOWN },
+    Glibc { machine: "s390x", hwcaps: &["z16", "z15", "z14", "z13"], versions: (1, 3), abi: 0x0400, ..UNKNOWN },
     Glibc { machine: "riscv64", abi: 0x1000, ..UNKNOWN },
     Glibc { machine: "loongarch64", abi: 0x1200, ..UNKNOWN },
+    Glibc { machine: "mips", versions: (6, 6), ..UNKNOWN },
+    Glibc { machine: "mipsel", versions: (6, 6), ..UNKNOWN },
+    Glibc { machine: "mips64", versions: (6, 6), ..UNKNOWN },
+    Glibc { machine: "mips64el", versions: (6, 6), ..UNKNOWN },
 ];
 
 impl Glibc {
@@ -91,9 +117,10 @@ impl Glibc {
     }
 
     /// Before glibc 2.37: every combination of `tls`, the platform and features, most of them first.
-    pub(super) fn legacy_subdirectories(&self) -> Vec<BString> {
+    pub(super) fn legacy_subdirectories(&self, platform: Option<&str>) -> Vec<BString> {
         let mut combinations: Vec<Vec<&str>> = vec![Vec::new()];
-        for word in self.words {
+        let own = |word: &&'static str| if Some(*word) == self.platform { platform.unwrap_or(word) } else { word };
+        for word in self.words.iter().map(own) {
             let with = combinations.iter().map(|front| [front.as_slice(), &[word]].concat());
             let without = combinations.iter().cloned();
             combinations = with.zip(without).flat_map(|(with, without)| [with, without]).collect();
@@ -105,6 +132,23 @@ impl Glibc {
     /// The bits of cache entries from such folders.
     pub(super) fn legacy_bits(&self) -> u64 {
         self.bits | TLS
+    }
+
+    /// Why an object is not for this system; `None` where it is (`glibc sysdeps/gnu/ldsodefs.h`, VALID_ELF_OSABI and
+    /// VALID_ELF_ABIVERSION).
+    pub(super) fn refuses(&self, abi: Abi) -> Option<&'static str> {
+        const SYSV: u8 = 0;
+        const GNU: u8 = 3;
+        let below = match abi.os {
+            SYSV => self.versions.0,
+            GNU => self.versions.1,
+            other if Some(other) == self.own_system => 1,
+            _ => return Some("ELF file OS ABI invalid"),
+        };
+        if abi.version >= below {
+            return Some("ELF file ABI version invalid");
+        }
+        abi.is_padded.then_some("nonzero padding in e_ident")
     }
 
     /// The flags of cache entries that a loader accepts.
@@ -121,7 +165,7 @@ mod tests {
     fn legacy_folders_are_in_the_order_that_ld_so_prints() {
         let found = |machine| {
             let glibc = Glibc::of(Machine::named(machine).unwrap());
-            glibc.legacy_subdirectories().iter().map(ToString::to_string).collect::<Vec<_>>().join(":")
+            glibc.legacy_subdirectories(None).iter().map(ToString::to_string).collect::<Vec<_>>().join(":")
         };
         assert_eq!(
             found("x86_64"),

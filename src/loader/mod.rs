@@ -3,6 +3,7 @@
 //! Pure: asks a [`FileSystem`] what lies where, and runs nothing. The rules are those of glibc's `elf/dl-load.c` and
 //! musl's `ldso/dynlink.c`.
 
+mod ask;
 mod cache;
 mod expand;
 mod file_system;
@@ -15,12 +16,13 @@ mod search;
 mod start;
 mod system;
 
-pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
+pub(crate) use ask::Ask;
+pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, RealDirectory};
 pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::Process;
 pub(crate) use run::Loader;
-pub(crate) use search::{Ask, Cpu, End, MOST_PLACES, Patience, Step, StepOutcome, StepSource};
+pub(crate) use search::{Cpu, End, MOST_PLACES, Patience, Step, StepOutcome, StepSource};
 pub use search::{Environment, Search};
 pub(crate) use start::{Depth, StartUp, open, start};
 pub(crate) use system::{Hardware, System, SystemFiles, interpreter_of, is_of_musl};

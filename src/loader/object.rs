@@ -2,11 +2,14 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::ask::Ask;
 use crate::elf::class::Class;
 use crate::elf::dynamic::PathTags;
 use crate::elf::ldcache;
 use crate::elf::machine::Machine;
 use crate::elf::record::{ET_EXEC, Encoding, dt};
+use crate::elf::strings::{DT_AUXILIARY, DT_FILTER};
+use crate::elf::units::StringOffset;
 use crate::elf::view::{ElfView, has_magic};
 
 /// The search path of an object under the tag that the loader honours.
@@ -52,6 +55,27 @@ pub(crate) struct Ident {
     pub(crate) data: u8,
     /// `e_machine`
     pub(crate) code: u16,
+    /// EI_OSABI, EI_ABIVERSION and what is behind them
+    pub(crate) abi: Abi,
+}
+
+/// The last bytes of `e_ident`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Abi {
+    /// EI_OSABI
+    pub(crate) os: u8,
+    /// EI_ABIVERSION
+    pub(crate) version: u8,
+    /// A byte behind EI_PAD is not zero.
+    pub(crate) is_padded: bool,
+}
+
+impl Abi {
+    /// Reads it from an ELF header.
+    fn of(header: &[u8]) -> Option<Self> {
+        let is_padded = header.get(9..16)?.iter().any(|byte| *byte != 0);
+        Some(Self { os: *header.get(7)?, version: *header.get(8)?, is_padded })
+    }
 }
 
 impl Ident {
@@ -61,7 +85,7 @@ impl Ident {
         let header = bytes.get(..HEADER).filter(|header| has_magic(header))?;
         let data = *header.get(5)?;
         let code = Encoding { is_64: true, is_big_endian: data == 2 }.u16_at(header, 18)?;
-        Some(Self { class: *header.get(4)?, data, code })
+        Some(Self { class: *header.get(4)?, data, code, abi: Abi::of(header)? })
     }
 
     /// The machine that it names.
@@ -89,15 +113,19 @@ pub(crate) struct Object {
     pub(crate) interpreter: Option<BString>,
     /// DT_SONAME.
     pub(crate) soname: Option<BString>,
+    /// The last bytes of `e_ident`.
+    pub(crate) abi: Abi,
     /// DT_NEEDED, in order.
     pub(crate) needed: Vec<BString>,
+    /// What glibc loads at start with it: DT_NEEDED, DT_FILTER and DT_AUXILIARY, in order.
+    pub(crate) dependencies: Vec<(Ask, BString)>,
     /// DT_RPATH or DT_RUNPATH.
     pub(crate) path_tag: TaggedPath,
     /// DF_1_NODEFLIB: neither cache nor default directories.
     pub(crate) no_default_directories: bool,
     /// ET_EXEC or DF_1_PIE: no library.
     pub(crate) is_executable: bool,
-    /// setuid or setgid: the loader ignores LD_LIBRARY_PATH.
+    /// setuid, setgid or with capabilities: the loader ignores LD_LIBRARY_PATH.
     pub(crate) is_secure: bool,
     /// `.note.nixos.ldcache`, which a patched loader asks before it searches.
     pub(crate) hints: Option<Vec<CacheHint>>,
@@ -110,6 +138,14 @@ impl Object {
     /// Reads it from a checked view; `mode` is the file's `st_mode`.
     #[must_use]
     pub(crate) fn of(view: &ElfView<'_>, path: BString, identity: (u64, u64), mode: u32) -> Self {
+        let asks = |tag| match tag {
+            dt::DT_NEEDED => Some(Ask::Needed),
+            DT_FILTER => Some(Ask::Filter),
+            DT_AUXILIARY => Some(Ask::Auxiliary),
+            _ => None,
+        };
+        let named = view.dynamic.entries.iter().filter_map(|entry| Some((asks(entry.tag)?, entry.value)));
+        let name = |at| view.strings.get(StringOffset::new(at)).map(BStr::to_owned);
         let search_path = view.search_path().map(BStr::to_owned).unwrap_or_default();
         let path_tag = match view.path_tags() {
             PathTags::None => TaggedPath::None,
@@ -129,7 +165,9 @@ impl Object {
             is_secure: interpreter.is_some() && mode & SET_ID != 0,
             interpreter,
             soname: view.soname().map(BStr::to_owned),
+            abi: Abi::of(view.bytes).unwrap_or_default(),
             needed: view.needed().map(BStr::to_owned).collect(),
+            dependencies: named.filter_map(|(ask, at)| Some((ask, name(at)?))).collect(),
             path_tag,
             is_executable: view.header.e_type == ET_EXEC || flags & dt::DF_1_PIE != 0,
             no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
@@ -140,7 +178,14 @@ impl Object {
     /// By what a loader tells whether it is for it.
     #[must_use]
     pub(crate) fn ident(&self) -> Ident {
-        Ident { class: self.class.ident(), data: if self.is_big_endian { 2 } else { 1 }, code: self.code }
+        let data = if self.is_big_endian { 2 } else { 1 };
+        Ident { class: self.class.ident(), data, code: self.code, abi: self.abi }
+    }
+
+    /// The same object in a file that has capabilities: a program is started with more rights than its user has.
+    #[must_use]
+    pub(crate) fn with_capabilities(self, has_capabilities: bool) -> Self {
+        Self { is_secure: self.is_secure || (has_capabilities && self.is_program()), ..self }
     }
 
     /// Whether PT_INTERP says that people start it.

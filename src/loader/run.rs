@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::ask::Ask;
 use super::expand;
 use super::file_system::{DirectoryState, FileSystem, Look};
 use super::libc::Libc;
 use super::object::{Ident, TaggedPath};
 use super::process::{LinkMap, Process};
-use super::search::{Ask, End, Environment, Patience, Search, Step, StepOutcome, StepSource, without_slashes};
+use super::search::{End, Environment, Patience, Search, Step, StepOutcome, StepSource, without_slashes};
 use super::system::System;
 
 /// Bytes that musl has for a path that it tries, the NUL included; it passes over longer ones (`musl ldso/dynlink.c`).
@@ -81,11 +82,16 @@ impl Next {
 impl<'a> Run<'a> {
     fn search(loader: Loader<'a>, process: &'a Process, by: usize, ask: Ask, name: &BStr) -> Search {
         let mut search =
-            Search { name: name.to_owned(), expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
+            Search { name: name.to_owned(), ask, expanded: name.to_owned(), steps: Vec::new(), end: End::NotFound };
         let Some(asking) = process.maps.get(by) else { return search };
-        if ask == Ask::Needed && loader.system.libc == Libc::Glibc && name.contains(&b'$') {
+        if matches!(ask, Ask::Needed | Ask::Filter | Ask::Auxiliary)
+            && loader.system.libc == Libc::Glibc
+            && name.contains(&b'$')
+        {
             match Self::expanded(loader, process, asking, name) {
                 Ok(expanded) => search.expanded = expanded,
+                // An auxiliary library without a name is none (glibc elf/dl-deps.c, `expand_dst` with `weak`).
+                Err(step) if ask == Ask::Auxiliary => return Search { steps: vec![step], ..search },
                 Err(step) => return Search { steps: vec![step], end: End::Fatal, ..search },
             }
         }
@@ -259,9 +265,9 @@ impl<'a> Run<'a> {
             return Some(end);
         }
         let chain = match ask {
-            Ask::Needed => self.process.lenders_of(self.by, Libc::Musl).collect(),
+            Ask::Needed | Ask::Filter | Ask::Auxiliary => self.process.lenders_of(self.by, Libc::Musl).collect(),
             Ask::Dlopen if self.process.has_program => vec![0],
-            Ask::Dlopen => Vec::new(),
+            Ask::Dlopen | Ask::Preload => Vec::new(),
         };
         for index in chain {
             let Some(map) = self.process.maps.get(index) else { continue };
@@ -388,8 +394,8 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// `glibc elf/dl-load.c`, `open_verify`: a file of another class or machine is passed over, one of another byte order is
-    /// an error. musl takes the first file that it can open, and for any of these that is an error.
+    /// `glibc elf/dl-load.c`, `open_verify`: a file of another class or machine is passed over, one of another byte order
+    /// or for another system is an error. musl takes the first file that it can open, and for any of these that is an error.
     fn passes_over(&self, found: Ident) -> Option<(StepOutcome, Next)> {
         let own = self.asking.object.ident();
         let next = match self.loader.system.libc {
@@ -402,8 +408,11 @@ impl<'a> Run<'a> {
             let order = if own.data == 2 { "big" } else { "little" };
             let reason = format!("ELF file data encoding not {order}-endian");
             Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
+        } else if found.code != own.code {
+            Some((StepOutcome::OtherMachine(found.machine()), next))
         } else {
-            (found.code != own.code).then_some((StepOutcome::OtherMachine(found.machine()), next))
+            let reason = self.loader.system.refuses(found.abi)?;
+            Some((StepOutcome::Fatal(reason.into()), Next::Done(End::Fatal)))
         }
     }
 

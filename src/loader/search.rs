@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::ask::Ask;
 use super::object::Object;
 use crate::elf::machine::Machine;
 use crate::runpath::{Directory, is_recognised_compat};
@@ -16,6 +17,8 @@ pub(crate) struct Cpu {
     pub(crate) machine: &'static Machine,
     /// Names of `glibc-hwcaps` folders that it can use, best first.
     pub(crate) hwcaps: Vec<BString>,
+    /// What glibc's loader calls it, which is `$PLATFORM`.
+    pub(crate) platform: &'static str,
 }
 
 /// What a person may want to be different.
@@ -23,6 +26,8 @@ pub(crate) struct Cpu {
 pub struct Environment {
     /// LD_LIBRARY_PATH.
     pub(crate) library_path: Option<BString>,
+    /// LD_PRELOAD.
+    pub(crate) preload: Option<BString>,
     /// Where the program is started; relative entries are not followed without one.
     pub(crate) working_directory: Option<BString>,
     /// The CPU; one that has everything where none is meant.
@@ -38,15 +43,6 @@ impl Environment {
         (self.without_compat && is_recognised_compat(directory))
             || self.without.iter().any(|d| d.is_named_by(directory))
     }
-}
-
-/// How an object asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// By DT_NEEDED.
-    Needed,
-    /// By dlopen.
-    Dlopen,
 }
 
 /// Why a place is looked at.
@@ -152,6 +148,8 @@ pub(crate) enum End {
 pub struct Search {
     /// The name asked for.
     pub name: BString,
+    /// How.
+    pub(crate) ask: Ask,
     /// The same with its tokens expanded, where the loader does that.
     pub(crate) expanded: BString,
     /// Every place in order.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::super::object::Abi;
 use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
@@ -53,7 +54,9 @@ fn object(path: &str) -> Object {
         machine: Machine::named("x86_64").unwrap(),
         interpreter: None,
         soname: None,
+        abi: Abi::default(),
         needed: Vec::new(),
+        dependencies: Vec::new(),
         path_tag: TaggedPath::None,
         no_default_directories: false,
         is_executable: false,
@@ -84,7 +87,7 @@ fn list(paths: &[&str]) -> List {
 
 fn system(interpreter: &str, files: &List) -> System {
     let machine = Machine::named("x86_64").unwrap();
-    let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None };
+    let hardware = Hardware { machine, class: Class::Elf64, is_big_endian: false, hwcaps: None, platform: None };
     System::of(interpreter.into(), hardware, &mut SystemFiles::of(files))
 }
 
@@ -186,7 +189,8 @@ fn what_is_in_the_way() {
         let process = Process::of(Arc::new(program("/bin/p", runpath("/a:/b"))));
         found(interpreter, &files, &process, (0, Ask::Needed), "libx.so")
     };
-    let file = |class, data, code| Look::NotLoadable(Some(Ident { class, data, code }), "an object file".into());
+    let abi = Abi::default();
+    let file = |class, data, code| Look::NotLoadable(Some(Ident { class, data, code, abi }), "an object file".into());
     let other = Look::Object(Arc::new(Object { code: 183, ..object("/a/libx.so") }));
     let executable = Look::Object(Arc::new(Object { is_executable: true, ..object("/a/libx.so") }));
     let behind = "/b/libx.so";

@@ -1,15 +1,17 @@
 //! What starting a program, or loading a library by itself, searches for.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bstr::BString;
 
+use super::ask::Ask;
 use super::libc::Libc;
 use super::object::Object;
 use super::process::Process;
 use super::run::Loader;
-use super::search::{Ask, End, Search};
+use super::search::{End, Search};
+use super::system::names_of_list;
 
 /// How far [`start`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +34,15 @@ pub(crate) struct StartUp {
     pub(crate) searches: Vec<(usize, Search)>,
 }
 
-/// What starting a program, or loading a library by itself, searches for: DT_NEEDED breadth first, each with the index of
-/// the object that asks (`glibc elf/dl-deps.c`). What is needed when the loader's patience is over is not followed.
+/// What starting a program, or loading a library by itself, searches for: what is preloaded, then DT_NEEDED breadth first,
+/// each with the index of the object that asks (`glibc elf/dl-deps.c`). With glibc, what an object filters stands in front
+/// of it and is asked next. What is needed when the loader's patience is over is not followed.
 #[must_use]
 pub(crate) fn start(loader: &Loader<'_>, process: Process, depth: Depth) -> StartUp {
     let mut started = StartUp { process, searches: Vec::new() };
-    follow(loader, &mut started, 0, depth);
+    let mut starting = Starting { loader, depth, started: &mut started, found: HashSet::new() };
+    starting.preload();
+    starting.follow(0);
     started
 }
 
@@ -46,40 +51,90 @@ pub(crate) fn open(loader: &Loader<'_>, started: &mut StartUp, object: Arc<Objec
     // glibc notes no loader of what dlopen loads, musl the program.
     let by = (loader.system.libc == Libc::Musl).then_some(0);
     let index = started.process.add(object, opened.clone(), by, opened);
-    follow(loader, started, index, Depth::EverySearch);
+    Starting { loader, depth: Depth::EverySearch, started, found: HashSet::new() }.follow(index);
     index
 }
 
-/// Takes in what the objects need that a process has from an index on.
-fn follow(loader: &Loader<'_>, started: &mut StartUp, from: usize, depth: Depth) {
-    let StartUp { process, searches } = started;
-    let mut found: HashSet<BString> = HashSet::new();
-    let mut next = from;
-    while let Some(map) = process.maps.get(next).filter(|_| next == from || !loader.patience.is_over()) {
-        let object = Arc::clone(&map.object);
-        for name in &object.needed {
-            // Each name is a place, also one that leads to what is loaded already.
-            if depth != Depth::EverySearch && found.contains(name) {
-                loader.patience.spend(1);
+/// A process on its way.
+struct Starting<'s> {
+    loader: &'s Loader<'s>,
+    depth: Depth,
+    started: &'s mut StartUp,
+    found: HashSet<BString>,
+}
+
+impl Starting<'_> {
+    /// Loads what LD_PRELOAD names, then what the loader's own list names (`glibc elf/rtld.c`; musl has no list).
+    ///
+    /// A program with more rights than its user takes from LD_PRELOAD only libraries that are setuid themselves: none is
+    /// taken here. Of what is preloaded by a name without a slash the program's path decides: without a program, it is not
+    /// known.
+    fn preload(&mut self) {
+        let is_secure = self.started.process.is_secure();
+        let by_user = self.loader.environment.preload.iter().filter(|_| !is_secure);
+        let by_user = by_user.flat_map(|list| names_of_list(list)).map(BString::from);
+        let everywhere = self.loader.system.preloaded.iter().cloned();
+        let is_known = |name: &BString| name.contains(&b'/') || (self.started.process.has_program && !is_secure);
+        let names: Vec<BString> = by_user.chain(everywhere).filter(is_known).collect();
+        let program = self.started.process.has_program.then_some(0);
+        for name in names {
+            self.load(0, Ask::Preload, &name, program);
+        }
+    }
+
+    /// Loads what the objects ask for that there are from an index on.
+    fn follow(&mut self, from: usize) {
+        let mut waiting: VecDeque<usize> = (from..self.started.process.maps.len()).collect();
+        while let Some(next) = waiting.pop_front().filter(|next| *next == from || !self.loader.patience.is_over()) {
+            self.load_for(next, &mut waiting);
+            if self.depth == Depth::Own {
+                break;
+            }
+        }
+    }
+
+    /// Loads what one object asks for; those that are new wait for their turn.
+    fn load_for(&mut self, next: usize, waiting: &mut VecDeque<usize>) {
+        let Some(object) = self.started.process.maps.get(next).map(|map| Arc::clone(&map.object)) else { return };
+        let mut in_front = Vec::new();
+        for (ask, name) in &object.dependencies {
+            if *ask != Ask::Needed && self.loader.system.libc == Libc::Musl {
                 continue;
             }
-            let search = loader.search(process, next, Ask::Needed, name.as_ref());
-            match &search.end {
-                End::Found(object, opened) => {
-                    process.add(Arc::clone(object), opened.clone(), Some(next), search.expanded.clone());
-                    found.insert(name.clone());
-                }
-                End::Loaded(index) => {
-                    process.name(*index, search.expanded.clone());
-                    found.insert(name.clone());
-                }
-                End::Interpreter | End::NotFound | End::Fatal => {}
+            // Each name is a place, also one that leads to what is loaded already.
+            if self.depth != Depth::EverySearch && self.found.contains(name) {
+                self.loader.patience.spend(1);
+                continue;
             }
-            searches.push((next, search));
+            match (*ask, self.load(next, *ask, name, Some(next))) {
+                (_, None) => {}
+                (Ask::Filter | Ask::Auxiliary, Some((index, is_new))) => {
+                    let at = waiting.iter().position(|waits| *waits == index);
+                    let waits = at.and_then(|at| waiting.remove(at)).is_some();
+                    in_front.extend((is_new || waits).then_some(index));
+                }
+                (_, Some((index, is_new))) => waiting.extend(is_new.then_some(index)),
+            }
         }
-        next += 1;
-        if depth == Depth::Own {
-            break;
-        }
+        in_front.into_iter().rev().for_each(|index| waiting.push_front(index));
+    }
+
+    /// The index of what a name leads to, and whether it is new.
+    fn load(&mut self, by: usize, ask: Ask, name: &BString, owner: Option<usize>) -> Option<(usize, bool)> {
+        let search = self.loader.search(&self.started.process, by, ask, name.as_ref());
+        let index = match &search.end {
+            End::Found(object, opened) => {
+                let (object, opened) = (Arc::clone(object), opened.clone());
+                Some((self.started.process.add(object, opened, owner, search.expanded.clone()), true))
+            }
+            End::Loaded(index) => {
+                self.started.process.name(*index, search.expanded.clone());
+                Some((*index, false))
+            }
+            End::Interpreter | End::NotFound | End::Fatal => None,
+        };
+        self.found.extend(index.map(|_| name.clone()));
+        self.started.searches.push((by, search));
+        index
     }
 }

@@ -13,7 +13,7 @@ use super::expand::{Tokens, Trust};
 use super::file_system::FileSystem;
 use super::hardware::Glibc;
 use super::libc::Libc;
-use super::object::{Object, directory_of};
+use super::object::{Abi, Object, directory_of};
 use super::process::{LinkMap, Process};
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
@@ -39,6 +39,10 @@ pub(crate) struct System {
     names: Vec<BString>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) cached: AcceptedEntries,
+    /// What it loads into every program, from its list (`/etc/ld.so.preload`).
+    pub(super) preloaded: Arc<[BString]>,
+    /// What it knows of the machine; musl asks nothing of an object's system.
+    glibc: Option<Glibc>,
 }
 
 /// The loader of a machine that has none here.
@@ -70,6 +74,8 @@ pub(crate) struct Hardware<'a> {
     pub(crate) is_big_endian: bool,
     /// Names of `glibc-hwcaps` folders that the CPU can use, best first; all of the machine's when nothing is known.
     pub(crate) hwcaps: Option<&'a [BString]>,
+    /// What glibc calls the CPU; that of one that has everything when nothing is known.
+    pub(crate) platform: Option<&'static str>,
 }
 
 /// The files that loaders are configured by, each read once whatever it is called: a tree of small programs can name one
@@ -79,12 +85,13 @@ pub(crate) struct SystemFiles<'f> {
     loaders: HashMap<BString, (Option<BuiltIn>, Option<BString>)>,
     caches: HashMap<(BString, bool), Option<Arc<Cache>>>,
     lists: HashMap<BString, Option<Arc<[BString]>>>,
+    preloads: HashMap<BString, Arc<[BString]>>,
 }
 
 impl<'f> SystemFiles<'f> {
     /// Those of a file system.
     pub(crate) fn of(files: &'f dyn FileSystem) -> Self {
-        Self { files, loaders: HashMap::new(), caches: HashMap::new(), lists: HashMap::new() }
+        Self { files, loaders: HashMap::new(), caches: HashMap::new(), lists: HashMap::new(), preloads: HashMap::new() }
     }
 
     /// What is built into glibc's loader, and what it calls itself.
@@ -106,6 +113,19 @@ impl<'f> SystemFiles<'f> {
         read.clone()
     }
 
+    /// Names between white space or colons; `#` begins a comment (`glibc elf/rtld.c`).
+    fn preloaded(&mut self, path: &BStr) -> Arc<[BString]> {
+        let (files, Some(real)) = (self.files, self.files.real(path)) else { return Arc::default() };
+        let read = self.preloads.entry(real).or_insert_with_key(|real| {
+            let text = files.read(real.as_bstr()).unwrap_or_default();
+            let lines = text.split(|byte| *byte == b'\n');
+            let told = lines.map(|line| line.split(|byte| *byte == b'#').next().unwrap_or_default());
+            let names = told.flat_map(names_of_list).filter(|name| name.len() <= LONGEST_PATH);
+            names.take(MOST_PRELOADED).map(BString::from).collect()
+        });
+        Arc::clone(read)
+    }
+
     /// Lines or colons between directories.
     fn list(&mut self, path: &BStr) -> Option<Arc<[BString]>> {
         let (files, real) = (self.files, self.files.real(path)?);
@@ -121,6 +141,14 @@ impl<'f> SystemFiles<'f> {
 
 /// No loader that was built has as many default directories; Debian's has four.
 const MOST_DIRECTORIES: usize = 64;
+
+/// No system preloads as many libraries into every program.
+const MOST_PRELOADED: usize = 64;
+
+/// The names in LD_PRELOAD or a list like it: white space or colons stand between them.
+pub(super) fn names_of_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| byte.is_ascii_whitespace() || *byte == b':').filter(|name| !name.is_empty())
+}
 
 /// No longer path can be opened (PATH_MAX).
 const LONGEST_PATH: usize = 4096;
@@ -143,14 +171,16 @@ impl System {
         let mut subdirectories: Vec<BString> =
             hwcaps.iter().map(|name| BString::from([b"glibc-hwcaps/", name.as_bytes()].concat())).collect();
         if built_in.has_legacy_subdirectories {
-            subdirectories.extend(glibc.legacy_subdirectories());
+            subdirectories.extend(glibc.legacy_subdirectories(hardware.platform));
         }
         let own = own.unwrap_or_else(|| name.into());
         Self {
             libc: Libc::Glibc,
             interpreter: interpreter.to_owned(),
             lib: built_in.lib(),
-            platform: glibc.platform,
+            platform: hardware.platform.or(glibc.platform),
+            preloaded: files.preloaded(built_in.preload.as_bstr()),
+            glibc: Some(glibc),
             cache: files.cache(built_in.cache.as_bstr(), hardware.is_big_endian),
             default_directories: built_in.directories.into(),
             subdirectories,
@@ -172,6 +202,11 @@ impl System {
             (true, true) => Trust::Below(&self.default_directories),
         };
         Tokens { origin: of.origin.as_bstr(), lib: self.lib.as_bstr(), platform: self.platform.map(BStr::new), trust }
+    }
+
+    /// Why the loader ends a search at an object for another system; `None` where it takes it.
+    pub(super) fn refuses(&self, abi: Abi) -> Option<&'static str> {
+        self.glibc.as_ref()?.refuses(abi)
     }
 
     /// Whether a name is the loader's own, which is in every process. musl's is all of libc
@@ -203,6 +238,8 @@ impl System {
             names: vec![interpreter.to_owned()],
             cache: None,
             cached: AcceptedEntries::default(),
+            preloaded: Arc::default(),
+            glibc: None,
         }
     }
 }
@@ -212,6 +249,8 @@ impl System {
 struct BuiltIn {
     directories: Vec<BString>,
     cache: BString,
+    /// The list of what goes into every program.
+    preload: BString,
     /// `glibc-hwcaps`, since 2.33.
     has_hwcaps: bool,
     /// `tls` and the like, before 2.37.
@@ -227,6 +266,7 @@ impl BuiltIn {
         let mut run: Vec<BString> = Vec::new();
         let mut length = 0_usize;
         let mut cache = None;
+        let mut preload = None;
         let mut minor = None;
         for text in loader.split(|byte| *byte == 0) {
             let is_directory = text.len() <= LONGEST_PATH
@@ -249,12 +289,22 @@ impl BuiltIn {
             if text.len() <= LONGEST_PATH && text.starts_with(b"/") && text.ends_with(b"/ld.so.cache") {
                 cache = Some(BString::from(text));
             }
+            // Nixpkgs' loader has another name for it.
+            if text.len() <= LONGEST_PATH && text.starts_with(b"/") && text.ends_with(b".preload") {
+                preload = Some(BString::from(text));
+            }
             minor = minor.or_else(|| minor_version(text));
         }
         (!longest.is_empty()).then_some(())?;
         // Loaders that do not tell their version are older than both.
         let has_legacy_subdirectories = minor.is_none_or(|minor| minor <= 36);
-        Some(Self { directories: longest, cache: cache?, has_hwcaps: minor.is_some(), has_legacy_subdirectories })
+        Some(Self {
+            directories: longest,
+            cache: cache?,
+            preload: preload.unwrap_or_default(),
+            has_hwcaps: minor.is_some(),
+            has_legacy_subdirectories,
+        })
     }
 
     /// Where the loader itself is not at hand: Nixpkgs' is known by its path, the rest by convention.
@@ -263,7 +313,8 @@ impl BuiltIn {
         if nix::is_in_store(directory) {
             let prefix = directory_of(directory);
             let cache = BString::from([prefix.as_bytes(), b"/etc/ld.so.cache"].concat());
-            return Self { directories: vec![directory.to_owned()], cache, ..Self::recent() };
+            let preload = "/etc/ld-nix.so.preload".into();
+            return Self { directories: vec![directory.to_owned()], cache, preload, ..Self::recent() };
         }
         let directories = match class {
             Class::Elf64 => ["/lib64", "/usr/lib64"],
@@ -272,13 +323,14 @@ impl BuiltIn {
         Self {
             directories: directories.map(BString::from).to_vec(),
             cache: "/etc/ld.so.cache".into(),
+            preload: "/etc/ld.so.preload".into(),
             ..Self::recent()
         }
     }
 
     fn recent() -> Self {
-        let (directories, cache) = (Vec::new(), BString::default());
-        Self { directories, cache, has_hwcaps: true, has_legacy_subdirectories: false }
+        let (directories, cache, preload) = (Vec::new(), BString::default(), BString::default());
+        Self { directories, cache, preload, has_hwcaps: true, has_legacy_subdirectories: false }
     }
 
     /// `$LIB` is the first default directory below its prefix.

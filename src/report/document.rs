@@ -103,15 +103,21 @@ pub(super) struct Skipped<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     same_as: Option<Text<'a>>,
+    /// What an edit would break.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<Text<'a>>,
 }
 
 impl<'a> Skipped<'a> {
     pub(super) fn new(skip: &'a Skip) -> Self {
-        let same_as = match skip {
-            Skip::SameFile(first) => Some(Text::of_path(first)),
-            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::Temporary => None,
+        let (same_as, signature) = match skip {
+            Skip::SameFile(first) => (Some(Text::of_path(first)), None),
+            Skip::Signed(signature) => (None, Some(Text::of_path(signature))),
+            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::DriverLibrary | Skip::Temporary => {
+                (None, None)
+            }
         };
-        Self { reason: skip.name(), same_as }
+        Self { reason: skip.name(), same_as, signature }
     }
 }
 

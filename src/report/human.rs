@@ -115,6 +115,8 @@ impl Human {
             skip if skip.is_not_elf() => Detail::All,
             // The user named the machines: what that leaves out should not come as a surprise. A hidden file that a
             // killed run left would never be looked for.
+            // What is left out for its own sake may have been meant.
+            Skip::DriverLibrary | Skip::Signed(_) => Detail::Normal,
             Skip::OtherMachine | Skip::Temporary => Detail::Normal,
             _ => Detail::Verbose,
         };
@@ -133,6 +135,11 @@ impl Human {
         match skip {
             Skip::NotApplicable(reason) => out.write_all(reason.reason().as_bytes()),
             Skip::OtherMachine => out.write_all(b"for another machine"),
+            Skip::DriverLibrary => out.write_all(b"a library of the driver itself, which is not edited"),
+            Skip::Signed(signature) => {
+                out.write_all(b"an edit would break its signature ")?;
+                self.path(out, signature)
+            }
             Skip::NoConsumer => out.write_all(b"asks for no driver library"),
             Skip::Temporary => out.write_all(
                 b"a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed",

@@ -97,7 +97,7 @@ pub struct Hygiene {
     pub(crate) strays: bool,
     /// Directories of this build, beside the usual ones.
     pub(crate) build_directories: Vec<BString>,
-    /// Strays to keep: they have a needed library that no other entry has.
+    /// Strays and stub directories to keep: they have a needed library that no other entry has.
     pub(crate) kept: BTreeSet<BString>,
 }
 
@@ -170,8 +170,12 @@ impl Policy {
     }
 
     fn drops(&self, entry: &BStr) -> bool {
-        let is_kept = || self.hygiene.kept.contains(entry);
-        (self.hygiene.compat && self.is_compat(entry)) || (self.hygiene.strays && self.is_stray(entry) && !is_kept())
+        (self.hygiene.compat && self.is_compat(entry))
+            || (self.hygiene.strays && self.is_stray(entry) && !self.is_kept(entry))
+    }
+
+    fn is_kept(&self, entry: &BStr) -> bool {
+        self.hygiene.kept.contains(entry)
     }
 
     fn is_driver(&self, entry: &BStr) -> bool {
@@ -221,7 +225,8 @@ fn compose(
 ) -> Vec<BString> {
     let replaced = if driver {
         // The driver stands in front already, so a stub entry could only be found by mistake.
-        entries.iter().filter(|entry| !policy.is_stub(entry)).map(|entry| BString::from(entry.as_bytes())).collect()
+        let goes = |entry: &BStr| policy.is_stub(entry) && !policy.is_kept(entry);
+        entries.iter().filter(|entry| !goes(entry)).map(|entry| BString::from(entry.as_bytes())).collect()
     } else if stubs {
         replace_stubs(entries, policy)
     } else {
@@ -261,6 +266,7 @@ fn replace_stubs(entries: &[&BStr], policy: &Policy) -> Vec<BString> {
                 wanted.extend(policy.driver_entries());
                 (driver_seen, replaced) = (true, true);
             }
+            wanted.extend(policy.is_kept(entry).then(|| BString::from(entry.as_bytes())));
         } else if policy.is_driver(entry) {
             // A driver entry behind its own replacement would be a copy that this decision made.
             if !replaced {

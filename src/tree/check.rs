@@ -127,7 +127,7 @@ fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, policy: &CheckPolic
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {
             let path = BString::from(real.as_path().as_os_str().as_bytes());
-            let object = Object::of(&view, path, file.identity, file.mode);
+            let object = Object::of(&view, path, file.identity, file.mode).with_capabilities(file.has_capabilities);
             Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Reading::of(policy))))
         }
     }

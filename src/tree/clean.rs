@@ -1,6 +1,7 @@
 //! What `fix --clean` has to look up: which entries are stub directories by content, and which strays are still needed.
 
 use std::cell::Cell;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use bstr::{BStr, BString, ByteSlice};
 use super::host::HostSource;
 use super::world::SourceWorld;
 use crate::check::World;
-use crate::cuda::stub_names;
+use crate::cuda::{driver_library, stub_names};
+use crate::elf::dynamic::PathTags;
 use crate::elf::view::ElfView;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
-use crate::loader::{FileSystem, Look, MOST_PLACES};
+use crate::loader::{FileSystem, Look, MOST_PLACES, Object};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 
 /// A stray entry that stays, and the library that it stays for.
@@ -70,35 +72,48 @@ fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWo
         }
     }
     let lookups = Cell::new(0_usize);
-    let has = |place: &Option<BString>, name: &BStr| {
+    let has = |place: &Option<BString>, name: &BStr| -> Option<Arc<Object>> {
         lookups.set(lookups.get().saturating_add(1));
-        let look = place.as_ref().map(|place| world.look(place.as_bstr(), name));
-        let is_ours = |object: &crate::loader::Object| {
-            (object.class, object.code) == (view.encoding.class(), view.header.e_machine)
-        };
-        matches!(look, Some(Look::Object(object)) if is_ours(&object))
+        let Look::Object(object) = world.look(place.as_ref()?.as_bstr(), name) else { return None };
+        let is_ours = (object.class, object.code) == (view.encoding.class(), view.header.e_machine);
+        is_ours.then_some(object)
     };
     let mut kept = Vec::new();
-    for name in view.needed() {
+    let mut names: VecDeque<BString> = view.needed().chain(view.filters()).map(ToOwned::to_owned).collect();
+    let mut known: HashSet<BString> = names.iter().cloned().collect();
+    let is_lent = is_lent(view);
+    while let Some(name) = names.pop_front() {
         if lookups.get() > MOST_PLACES {
             return Err(CleanError);
         }
+        let name = name.as_bstr();
         let stays = |entry: &BStr| !policy.is_stray(entry) && policy.classify(entry) != EntryClass::Stub;
-        let mut holders = places.iter().filter(|(_, place)| has(place, name));
-        let Some((first, _)) = holders.next() else { continue };
-        // Only an entry that means the same everywhere is worth keeping.
-        let is_absolute = first.starts_with(b"/") && policy.is_stray(first);
+        let mut holders = places.iter().filter_map(|(entry, place)| Some((*entry, has(place, name)?)));
+        let Some((first, object)) = holders.next() else { continue };
+        if is_lent {
+            let more = object.dependencies.iter().map(|(_, name)| name).filter(|name| known.insert((*name).clone()));
+            names.extend(more.cloned().collect::<Vec<_>>());
+        }
+        // Only an entry that means the same everywhere is worth keeping, and no stub for the sake of the stub.
+        let is_stub = policy.classify(first) == EntryClass::Stub;
+        let goes = (is_stub && driver_library(name).is_none()) || (first.starts_with(b"/") && policy.is_stray(first));
         let is_elsewhere = stays(first) || holders.any(|(entry, _)| stays(entry));
-        if is_absolute && !is_elsewhere && policy.hygiene.kept.insert((*first).to_owned()) {
-            kept.push(Kept { entry: (*first).to_owned(), library: name.to_owned() });
+        if goes && !is_elsewhere && policy.hygiene.kept.insert(first.to_owned()) {
+            kept.push(Kept { entry: first.to_owned(), library: name.to_owned() });
         }
     }
     Ok((policy, kept))
 }
 
+/// Whether what the object loads searches its path as well: by DT_RPATH, or with musl.
+fn is_lent(view: &ElfView<'_>) -> bool {
+    let is_of_musl = view.needed().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"));
+    is_of_musl || matches!(view.path_tags(), PathTags::Rpath(_))
+}
+
 fn has_stub(world: &SourceWorld, place: &BStr) -> bool {
     stub_names().any(|name| match world.look(place, name) {
-        Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.is_stub),
+        Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.stands_in(EntryClass::Stub)),
         Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,
     })
 }

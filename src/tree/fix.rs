@@ -11,8 +11,9 @@ use super::discover::Found;
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
 use super::scripts::Scripts;
+use super::signature::signature_of;
 use crate::check::stale_hints;
-use crate::cuda::{Consumer, DriverLibraries};
+use crate::cuda::{Consumer, DriverLibraries, driver_of};
 use crate::elf::class::ByClass;
 use crate::elf::data::DataMap;
 use crate::elf::dynamic::PathTags;
@@ -233,6 +234,13 @@ fn plan_object(
         let path = view.search_path().map(ToOwned::to_owned);
         return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().set() }));
     };
+    // A Jetson's compat finds the board support through a path that its package gives to it.
+    if setting == Setting::Ordinary && driver_of(&view).is_some() {
+        return Ok(Err(Outcome::Skipped(Skip::DriverLibrary)));
+    }
+    if let Some(signature) = signature_of(opened) {
+        return Ok(Err(Outcome::Skipped(Skip::Signed(signature))));
+    }
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
     let mut report = describe(found.real().into_path(), &view, &change, &plan);

@@ -54,6 +54,10 @@ impl Source for HostSource {
         Ok(SourceDirectory { names: listing.names, is_world_writable: listing.world_writable })
     }
 
+    fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
+        self.sysroot.inode(path)
+    }
+
     fn is_world_writable(&self, path: &ImagePath) -> bool {
         self.sysroot.is_world_writable(path)
     }
@@ -80,7 +84,10 @@ impl Source for HostSource {
             Sniffed::Elf(opened) => {
                 let identity = opened.identity;
                 let data = opened.data();
-                Some(SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data))
+                // What no user may execute gives no rights.
+                let has_capabilities = identity.mode & 0o111 != 0 && fsio::has_capabilities(&opened.file);
+                let file = SourceFile::new(HostBytes(opened), identity.inode, identity.mode).with_data(data);
+                Some(file.with_capabilities(has_capabilities))
             }
         })
     }

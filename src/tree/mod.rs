@@ -14,6 +14,7 @@ mod outcome;
 mod run;
 mod scripts;
 mod show;
+mod signature;
 mod source;
 mod walk;
 mod world;

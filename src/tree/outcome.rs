@@ -99,6 +99,10 @@ pub enum Skip {
     NoConsumer,
     /// Another name of a file that was already done.
     SameFile(PathBuf),
+    /// A library of the driver itself: its own search is the driver's business, and compat's that of compat's package.
+    DriverLibrary,
+    /// A signature of the whole file stands beside it, which an edit would break.
+    Signed(PathBuf),
     /// A temporary file of this program: of a run that is at work, or of one that was killed.
     Temporary,
 }

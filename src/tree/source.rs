@@ -55,6 +55,8 @@ pub struct SourceFile {
     pub(crate) identity: (u64, u64),
     /// `st_mode`
     pub(crate) mode: u32,
+    /// It has capabilities (`security.capability`): a program in it has more rights than its user.
+    pub(crate) has_capabilities: bool,
     /// Where it has data.
     pub(crate) data: DataMap,
 }
@@ -62,13 +64,19 @@ pub struct SourceFile {
 impl SourceFile {
     /// A file that holds these bytes.
     pub fn new(bytes: impl FileBytes + 'static, identity: (u64, u64), mode: u32) -> Self {
-        Self { bytes: Box::new(bytes), identity, mode, data: DataMap::default() }
+        Self { bytes: Box::new(bytes), identity, mode, has_capabilities: false, data: DataMap::default() }
     }
 
     /// The same with holes.
     #[must_use]
     pub(crate) fn with_data(self, data: DataMap) -> Self {
         Self { data, ..self }
+    }
+
+    /// The same with capabilities, or without.
+    #[must_use]
+    pub fn with_capabilities(self, has_capabilities: bool) -> Self {
+        Self { has_capabilities, ..self }
     }
 
     /// Its bytes.
@@ -123,6 +131,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// What a system would say; a directory that may be searched but not listed is none.
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory>;
+
+    /// Device and inode of a directory, at a path without symbolic links; `None` where the source has no such numbers.
+    fn inode(&self, _path: &ImagePath) -> Option<(u64, u64)> {
+        None
+    }
 
     /// Whether every user may add a file to a directory; none that is not there.
     fn is_world_writable(&self, path: &ImagePath) -> bool;

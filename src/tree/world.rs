@@ -15,7 +15,7 @@ use super::source::{EntryKind, Source};
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{FileError, ImagePath, Site};
-use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object};
+use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object, RealDirectory};
 
 /// Loaders and caches are smaller; nothing else is read whole.
 const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
@@ -65,6 +65,7 @@ struct Folder {
     names: Option<HashSet<BString>>,
     world_writable: bool,
     has_hardware_folders: bool,
+    place: RealDirectory,
 }
 
 impl Folder {
@@ -147,7 +148,8 @@ impl SourceWorld {
             };
             let shown = path.as_path().to_owned();
             let key = BString::from(path.as_path().as_os_str().as_bytes());
-            let object = Object::of(&view, key.clone(), file.identity, file.mode);
+            let object =
+                Object::of(&view, key.clone(), file.identity, file.mode).with_capabilities(file.has_capabilities);
             let facts = self.facts.put(key, Arc::new(Facts::of_found(&view, shown, object)));
             Look::Object(Arc::clone(&facts.object))
         });
@@ -174,7 +176,9 @@ impl SourceWorld {
         });
         let has = |folder: &str| names.as_ref().is_none_or(|names| names.contains(folder.as_bytes()));
         let has_hardware_folders = HARDWARE_FOLDERS.iter().any(|name| has(name));
-        Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders })
+        let real = BString::from(found.as_path().as_os_str().as_bytes());
+        let place = RealDirectory { real, inode: self.source.inode(&found) };
+        Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders, place })
     }
 
     fn is_within(&self, path: &BStr) -> bool {
@@ -253,6 +257,10 @@ impl FileSystem for SourceWorld {
                 self.missing.put(path.to_owned(), DirectoryState::Missing { anybody_could_make_it })
             }),
         }
+    }
+
+    fn whereabouts(&self, directory: &BStr) -> Option<RealDirectory> {
+        Some(self.folder(directory)?.place.clone())
     }
 
     fn real(&self, path: &BStr) -> Option<BString> {

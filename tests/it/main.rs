@@ -39,6 +39,7 @@ mod elfgen;
 mod fatgen;
 mod files;
 mod fleet;
+mod foreign;
 mod generated;
 mod goldens;
 mod harness;

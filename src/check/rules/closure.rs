@@ -13,7 +13,7 @@ use crate::check::finding::Finding;
 use crate::check::policy::Scope;
 use crate::check::releases::release_of;
 use crate::check::rule::{self, Rule};
-use crate::cuda::{self, Role, Version, driver_library};
+use crate::cuda::{self, DriverLibrary, Role, Version, driver_library};
 use crate::elf::machine::Machine;
 use crate::nix;
 use crate::runpath::{EntryClass, SearchPath};
@@ -26,7 +26,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, objects: &[Arc<Facts>]) -> 
     package_sets(&graph, &mut findings);
     frozen_drivers(context, objects, &mut findings);
     if context.policy.scope.is_closed() {
-        stubs::in_closure(objects, &mut findings);
+        stubs::in_closure(context, objects, &mut findings);
     }
     if context.policy.scope.is_closed() || context.policy.machine.is_some() {
         foreign_machines(context, objects, &mut findings);
@@ -132,14 +132,18 @@ fn way<'c>(referrers: &mut Referrers<'c>, path: &'c BString) -> String {
 fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     for facts in objects.iter().filter(|facts| !facts.is_stub) {
         let object = &facts.object;
-        let known = object.soname.as_ref().and_then(|name| driver_library(name));
-        let is_driver =
-            known.is_some_and(|library| library.role == Role::KernelModule || library.soname == "libcuda.so.1");
-        let class = context.policy.paths.get(object.class).classify(object.directory());
+        let fits_one_module = |library: &&DriverLibrary| matches!(library.role, Role::KernelModule | Role::Cuda);
+        let Some(library) = facts.driver.filter(fits_one_module) else { continue };
+        let class = context.roles.role(object.directory(), object.class);
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
-        if is_driver && !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
+        if !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             let soname = object.soname.clone().unwrap_or_default();
-            let case = format!("is a real {soname}, which fits the kernel module of its own release only");
+            let name = if driver_library(&soname).is_some() {
+                soname.to_string()
+            } else {
+                format!("{} under the name {soname:?}", library.soname)
+            };
+            let case = format!("is a real {name}, which fits the kernel module of its own release only");
             findings.push(Finding::new(&rule::FROZEN_DRIVER, &facts.shown, soname, case));
         }
     }

@@ -59,7 +59,7 @@ pub(in crate::check) fn judge_object(
     findings: &mut Vec<Finding>,
 ) -> Vec<(&'static str, BString)> {
     let mut at_runtime = Vec::new();
-    if !is_compat_libcuda(context.policy, facts) {
+    if !is_compat_libcuda(&context.roles, facts) {
         return at_runtime;
     }
     let process = Process::of(Arc::clone(&facts.object));
@@ -233,7 +233,7 @@ fn without_driver(
 pub(in crate::check) fn judge_closure(context: &Context<'_>, objects: &[Arc<Facts>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let newest = newest_cudart(objects);
-    let compats = compats(context.world, context.policy, objects);
+    let compats = compats(context.world, context.policy, &context.roles, objects);
     let checked: HashSet<(u64, u64)> = objects.iter().map(|facts| facts.object.identity).collect();
     for facts in &compats {
         let note = match &facts.compat_note {

@@ -14,7 +14,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
 use crate::cuda::{Request, RequestKind, is_board_support, is_libcuda, is_optional};
-use crate::loader::{Ask, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
+use crate::loader::{Ask, End, Loader, Process, Search, Step, StepOutcome, StepSource, TaggedPath};
 use crate::runpath::{EntryClass, SearchPath};
 
 /// A process, and what was searched for while it was built.
@@ -61,7 +61,7 @@ pub(in crate::check) fn judge(
 /// The role of the directory in a whole path.
 fn class_of_path(context: &Context<'_>, facts: &Facts, path: &BStr) -> EntryClass {
     let directory = path.rsplit_once_str("/").map_or(path, |(directory, _)| directory.as_bstr());
-    context.policy.paths.get(facts.object.class).classify(directory)
+    context.roles.role(directory, facts.object.class)
 }
 
 /// What an absolute path in the data gives where the search gives nothing: the driver's or compat's library.
@@ -82,8 +82,11 @@ pub(in crate::check) fn is_provider(context: &Context<'_>, facts: &Facts) -> boo
     let object = &facts.object;
     let is_driver_library =
         object.soname.as_ref().is_some_and(|name| context.policy.libraries.position(name).is_some());
-    let class = context.policy.paths.get(object.class).classify(object.directory());
-    is_driver_library || facts.is_stub || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
+    let class = context.roles.role(object.directory(), object.class);
+    is_driver_library
+        || facts.driver.is_some()
+        || facts.stands_in(class)
+        || matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
 }
 
 /// Judges one request of the object at `index` of a process.
@@ -98,7 +101,8 @@ pub(in crate::check) fn one(
     let (process, searches) = started;
     let name = BStr::new(&request.soname);
     // The first object that asked by DT_NEEDED decides for the whole process.
-    let earlier = searches.iter().find(|(_, search)| search.name == name);
+    let is_answer = |search: &Search| search.ask.must_find() || !matches!(search.end, End::NotFound | End::Fatal);
+    let earlier = searches.iter().find(|(_, search)| search.name == name && is_answer(search));
     let search = match earlier {
         Some((_, search)) => search.clone(),
         None => loader.search(process, index, how(request.kind), name),
@@ -250,9 +254,8 @@ impl Asked<'_, '_> {
         let at = self.search.steps.iter().position(answers).unwrap_or(self.search.steps.len());
         let (before, after) = self.search.steps.split_at_checked(at).unwrap_or_default();
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let mut compat = own
-            .entries()
-            .filter(|entry| self.context.policy.paths.get(object.class).classify(entry) == EntryClass::Compat);
+        let mut compat =
+            own.entries().filter(|entry| self.context.roles.role(entry, object.class) == EntryClass::Compat);
         let before: HashSet<&BStr> = before.iter().map(|step| step.written.as_bstr()).collect();
         compat.any(|entry| !before.contains(entry)) || after.iter().any(|step| class(step) == EntryClass::Compat)
     }
@@ -274,8 +277,7 @@ impl Asked<'_, '_> {
     fn lists(&self, class: EntryClass) -> bool {
         let object = &self.facts.object;
         let own = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
-        let paths = self.context.policy.paths.get(object.class);
-        own.entries().any(|entry| paths.classify(entry) == class)
+        own.entries().any(|entry| self.context.roles.role(entry, object.class) == class)
             || self.context.has_role(self.search, class, object.class)
     }
 }
@@ -350,11 +352,11 @@ fn is_libc(soname: &BStr) -> bool {
 
 /// Whether a program's DT_RUNPATH, which it lends to no library, has the driver or compat directory.
 pub(in crate::check) fn keeps_driver(context: &Context<'_>, program: &Facts) -> bool {
-    let paths = context.policy.paths.get(program.object.class);
+    let class = program.object.class;
     match &program.object.path_tag {
         TaggedPath::Runpath(path, _) => SearchPath::parse(path.as_bstr())
             .entries()
-            .any(|entry| matches!(paths.classify(entry), EntryClass::Driver | EntryClass::Compat)),
+            .any(|entry| matches!(context.roles.role(entry, class), EntryClass::Driver | EntryClass::Compat)),
         TaggedPath::None | TaggedPath::Rpath(_) => false,
     }
 }

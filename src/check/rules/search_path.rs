@@ -32,7 +32,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
     let list = object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     let process = Process::of(Arc::clone(&facts.object));
     // Stubs stand beside each other, and no program loads them.
-    let is_own_business = context.policy.paths.get(object.class).classify(object.directory()) == EntryClass::Stub;
+    let is_own_business = context.roles.role(object.directory(), object.class) == EntryClass::Stub;
     let mut seen: BTreeSet<&BStr> = BTreeSet::new();
     for entry in list.entries() {
         if entry.is_empty() {

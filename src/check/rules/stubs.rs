@@ -36,15 +36,16 @@ pub(super) fn is_stub_directory(context: &Context<'_>, class: EntryClass, place:
     }
     class == EntryClass::Stub
         || stub_names().any(|name| match context.world.look(place, name) {
-            Look::Object(object) => context.world.facts(&object).is_some_and(|facts| facts.is_stub),
+            Look::Object(object) => context.world.facts(&object).is_some_and(|facts| facts.stands_in(class)),
             _ => false,
         })
 }
 
 /// CRP202, once for each store path or directory.
-pub(super) fn in_closure(objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
+pub(super) fn in_closure(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     let mut seen = BTreeSet::new();
-    for facts in objects.iter().filter(|facts| facts.is_stub) {
+    let role = |facts: &Facts| context.roles.role(facts.object.directory(), facts.object.class);
+    for facts in objects.iter().filter(|facts| facts.stands_in(role(facts))) {
         let place = nix::store_path(facts.object.path.as_ref()).unwrap_or(facts.object.directory()).to_owned();
         if seen.insert(place.clone()) {
             let soname = facts.object.soname.clone().unwrap_or_default();

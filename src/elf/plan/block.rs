@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::draft::Rung;
-use super::layout::Layout;
+use super::layout::{Layout, Placement};
 use super::patch::{Content, Patch, Stage};
 use super::rung::DynamicSlot;
 use crate::elf::record::{Segment, dt, pt, sht};
@@ -11,6 +11,11 @@ use crate::elf::view::load_delta;
 
 /// Padding at the end of the file that a wanted address may cost, at least.
 const PADDING: u64 = 64 * 1024;
+
+const TOO_FAR: &str = "the addresses leave no room for another segment";
+
+/// Why nothing goes to the end of a file.
+pub(super) const PAYLOAD: &str = "the file carries a payload behind the ELF object, which must stay at its end";
 
 /// A new PT_LOAD under construction.
 #[derive(Debug)]
@@ -21,19 +26,45 @@ pub(super) struct Block {
     parts: Vec<Content>,
     len: u64,
     writable: bool,
+    /// The first address that is another's.
+    limit: u64,
 }
 
 /// Up to this size bytes are a part of the plan; what is larger is copied from the file as it is written.
 const LARGE: u64 = 4096;
 
 impl Block {
-    /// Chooses the place: behind the highest address, and where possible as far from its file offset as the first
-    /// PT_LOAD is (ldconfig before glibc 2.31 maps every address with that difference, sourceware BZ#25087).
-    pub(super) fn behind_everything(layout: &Layout<'_>) -> Result<Self, &'static str> {
-        Self::place(layout, PADDING.max(layout.file_len >> 4), true)
+    /// Chooses the place, in the file behind everything. In memory in the largest hole between PT_LOADs, or behind the
+    /// highest address, there where possible as far from its file offset as the first PT_LOAD is (ldconfig before glibc
+    /// 2.31 maps every address with that difference, sourceware BZ#25087).
+    pub(super) fn at_the_end(layout: &Layout<'_>) -> Result<Self, &'static str> {
+        match layout.placement {
+            Placement::Between => Self::between(layout),
+            Placement::Behind => Self::place(layout, PADDING.max(layout.file_len >> 4), true),
+        }
     }
 
-    /// As [`Block::behind_everything`], but with the first PT_LOAD's difference whatever padding that costs (up to
+    fn between(layout: &Layout<'_>) -> Result<Self, &'static str> {
+        if layout.has_payload() {
+            return Err(PAYLOAD);
+        }
+        let loads = || layout.view.segments.iter().filter(|segment| segment.is_load());
+        let holes = loads().zip(loads().skip(1)).filter_map(|(before, behind)| {
+            let start = layout.page.up(before.memory_end()?)?;
+            let end = layout.page.down(behind.address.get());
+            Some((end.checked_sub(start)?, start))
+        });
+        let (size, address) = holes.max().filter(|(size, _)| *size > 0).ok_or("there is no hole between PT_LOADs")?;
+        let offset = layout.page.up(layout.file_len).ok_or(TOO_FAR)?;
+        Ok(Self::empty(offset, address, address.saturating_add(size)))
+    }
+
+    fn empty(offset: u64, address: u64, limit: u64) -> Self {
+        let (offset, address) = (FileOffset::new(offset), Address::new(address));
+        Self { offset, address, parts: Vec::new(), len: 0, writable: false, limit }
+    }
+
+    /// As [`Block::at_the_end`] behind every address, but with the first PT_LOAD's difference whatever padding that costs (up to
     /// `most` bytes of hole): kernels before 5.18 find the program header table that way.
     pub(super) fn at_first_delta(layout: &Layout<'_>, most: u64) -> Result<Self, &'static str> {
         Self::place(layout, most, false)
@@ -41,9 +72,11 @@ impl Block {
 
     fn place(layout: &Layout<'_>, most_padding: u64, may_differ: bool) -> Result<Self, &'static str> {
         if layout.has_payload() {
-            return Err("the file carries a payload behind the ELF object, which must stay at its end");
+            return Err(PAYLOAD);
         }
-        const TOO_FAR: &str = "the addresses leave no room for another segment";
+        if let Some(sequel) = layout.sequel {
+            return Err(sequel.reason());
+        }
         let loads = layout.view.segments.iter().filter(|segment| segment.is_load());
         let end = loads.filter_map(Segment::memory_end).max().ok_or("there is no PT_LOAD")?;
         let free_address = layout.page.up(end).ok_or(TOO_FAR)?;
@@ -62,13 +95,7 @@ impl Block {
             }
             None => return Err("the first PT_LOAD's distance between address and offset cannot be kept"),
         };
-        Ok(Self {
-            offset: FileOffset::new(offset),
-            address: Address::new(address),
-            parts: Vec::new(),
-            len: 0,
-            writable: false,
-        })
+        Ok(Self::empty(offset, address, layout.view.encoding.highest()))
     }
 
     /// Adds bytes at the next multiple of an alignment and says where they are.
@@ -170,8 +197,8 @@ impl Block {
         draft.place_table(offset, address, table_size);
         let size = self.len.checked_add(table_size).fits()?;
         let end = self.address.plus(size).fits()?;
-        if end.get() > draft.layout.view.encoding.highest() {
-            return Err("the addresses leave no room for another segment");
+        if end.get() > self.limit {
+            return Err(TOO_FAR);
         }
         let load = Segment {
             kind: pt::PT_LOAD,
@@ -183,7 +210,8 @@ impl Block {
             memory_size: size,
             align: draft.layout.page.get(),
         };
-        let behind = draft.segments.iter().rposition(Segment::is_load).and_then(|last| last.checked_add(1));
+        let is_before = |segment: &Segment| segment.is_load() && segment.address < self.address;
+        let behind = draft.segments.iter().rposition(is_before).and_then(|last| last.checked_add(1));
         draft.segments.insert(behind.ok_or("there is no PT_LOAD")?, load);
         // In front of everything that is written over its placeholders.
         let mut own = Vec::with_capacity(self.parts.len());

@@ -7,11 +7,21 @@ use bstr::ByteSlice;
 use super::change::Change;
 use super::error::PlanError;
 use super::slot::SlotPlan;
-use crate::elf::record::{Segment, dt, pt};
+use crate::elf::record::{Section, Segment, dt, pt};
 use crate::elf::references::References;
 use crate::elf::runs::all_zero;
+use crate::elf::symbols::has_name;
 use crate::elf::units::{Alignment, FileOffset, FileRange, StringOffset, len64};
 use crate::elf::view::ElfView;
+
+/// Where a new PT_LOAD may go in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// Between two PT_LOADs, so that the last one stays the last.
+    Between,
+    /// Behind every other one.
+    Behind,
+}
 
 /// An object with everything that is true of it whatever the rung.
 pub(super) struct Layout<'g> {
@@ -32,6 +42,44 @@ pub(super) struct Layout<'g> {
     pub(crate) occupied: Vec<FileRange>,
     /// The file ranges of the PT_LOADs.
     pub(crate) loads: Vec<FileRange>,
+    /// Where a new PT_LOAD may go.
+    pub(crate) placement: Placement,
+    /// What the program itself does with what lies behind its last PT_LOAD.
+    pub(crate) sequel: Option<Sequel>,
+}
+
+/// What a program itself takes to lie behind its last PT_LOAD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequel {
+    /// Its heap, in memory: it is an image that was dumped with its heap (unexec, as in GNU Common Lisp). It asks for the
+    /// break itself, its data has no zero-initialised end any more, and what it notes of its heap is that it ends there.
+    Heap,
+    /// What it adds to copies of itself, in the file: bun writes there what it compiles, lengthens its data segment over
+    /// that, and shifts what follows without telling any program header.
+    Copies,
+}
+
+impl Sequel {
+    fn of(view: &ElfView<'_>) -> Option<Self> {
+        let loads = view.segments.iter().filter(|segment| segment.is_load());
+        let last =
+            loads.max_by_key(|segment| segment.address).filter(|last| last.is_writable() && view.has_interpreter())?;
+        if last.file_size == last.memory_size {
+            return ["sbrk", "brk"].iter().any(|name| has_name(view, name)).then_some(Self::Heap);
+        }
+        let is_bun = |section: &Section| {
+            last.holds(section.address, section.size) && view.section_name(section).is_some_and(|name| name == ".bun")
+        };
+        view.sections.iter().any(is_bun).then_some(Self::Copies)
+    }
+
+    /// Why nothing may be put there.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Heap => "the program is a dumped image: its heap goes on at the end of its last PT_LOAD",
+            Self::Copies => "the program copies itself with a longer data segment, behind which nothing may stand",
+        }
+    }
 }
 
 impl<'g> Layout<'g> {
@@ -59,12 +107,14 @@ impl<'g> Layout<'g> {
             content_end,
             occupied,
             loads,
+            placement: Placement::Behind,
+            sequel: Sequel::of(view),
         })
     }
 
     /// See [`has_payload`].
     pub(super) fn has_payload(&self) -> bool {
-        has_payload(self.view.bytes, self.content_end, self.page)
+        has_payload(self.view.bytes, self.content_end)
     }
 
     /// The path string that the loader uses, as (offset, bytes without NUL).
@@ -117,11 +167,14 @@ pub(super) fn content_end(occupied: &[FileRange], loads: &[FileRange]) -> u64 {
     occupied.iter().chain(loads).map(|range| range.end().get()).max().unwrap_or(0)
 }
 
+/// As many zeros may stand behind an object for no reason: Zig's linker leaves what it once reserved.
+const MOST_PADDING: u64 = 64 << 20;
+
 /// Bytes behind everything that a header describes: an archive or a script that the program reads from its own end.
-/// Zeros that do not fill a page are padding: Go's linker writes whole pages.
-pub(super) fn has_payload(file: &[u8], content_end: u64, page: Alignment) -> bool {
+/// Nothing but zeros is padding: Go's linker writes whole pages, and Zig's leaves what it reserved.
+pub(super) fn has_payload(file: &[u8], content_end: u64) -> bool {
     let rest = usize::try_from(content_end).ok().and_then(|end| file.get(end..)).unwrap_or_default();
-    len64(rest) >= page.get() || !all_zero(rest)
+    len64(rest) > MOST_PADDING || !all_zero(rest)
 }
 
 /// The file ranges of the PT_LOADs.

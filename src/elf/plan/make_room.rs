@@ -57,7 +57,7 @@ fn move_away<'g>(layout: &'g Layout<'g>, entry: FileRange, room: FileRange) -> R
     check_nobody_points_inside(layout, &moving)?;
 
     let mut draft = Draft::new(layout);
-    let mut block = Block::behind_everything(layout)?;
+    let mut block = Block::at_the_end(layout)?;
     block.lead()?;
     block.take_dynamic(&mut draft)?;
     for index in &moving {

@@ -25,7 +25,7 @@ pub(crate) use self::rung::DynamicSlot;
 pub use self::rung::Strategy;
 
 use self::draft::Rung;
-use self::layout::Layout;
+use self::layout::{Layout, Placement, Sequel};
 use super::view::{ElfView, Subject};
 
 /// One rung.
@@ -51,7 +51,7 @@ const LADDER: [(Strategy, Attempt); 11] = [
 pub(crate) fn has_payload(file: &[u8]) -> bool {
     let Ok(Subject::Object(view)) = Subject::parse(file) else { return true };
     let end = layout::content_end(&layout::occupied(&view), &layout::loads(&view));
-    layout::has_payload(file, end, view.machine().page())
+    layout::has_payload(file, end)
 }
 
 /// Plans an edit. The same object and change always give the same plan.
@@ -66,20 +66,38 @@ pub fn plan(view: &ElfView<'_>, change: &Change, atomicity: Atomicity) -> Result
             return Err(PlanError::BadPath(path.into()));
         }
     }
-    let layout = Layout::of(view, change)?;
+    let mut layout = Layout::of(view, change)?;
     if change.path().is_none() {
         let draft = in_table::tag_only(&layout).and_then(|draft| draft.into_plan(Strategy::TagOnly));
         return draft.map_err(|why| PlanError::NoPlace(vec![(Strategy::TagOnly, why)]));
     }
+    if layout.sequel == Some(Sequel::Heap) {
+        layout.placement = Placement::Between;
+        let keeps_last = |strategy| !matches!(strategy, Strategy::Reimage | Strategy::MoveTable);
+        let rungs = LADDER.into_iter().filter(|(strategy, _)| keeps_last(*strategy));
+        if let Ok(plan) = climb(&layout, rungs, atomicity) {
+            return Ok(plan);
+        }
+        layout.placement = Placement::Behind;
+    }
+    climb(&layout, LADDER.into_iter(), atomicity).map_err(PlanError::NoPlace)
+}
+
+/// The first rung that fits, or what each has against it.
+fn climb(
+    layout: &Layout<'_>,
+    rungs: impl Iterator<Item = (Strategy, Attempt)>,
+    atomicity: Atomicity,
+) -> Result<Plan, Vec<(Strategy, &'static str)>> {
     let mut attempts = Vec::new();
-    for (strategy, attempt) in LADDER {
-        match attempt(&layout).and_then(|draft| draft.into_plan(strategy)) {
+    for (strategy, attempt) in rungs {
+        match attempt(layout).and_then(|draft| draft.into_plan(strategy)) {
             Ok(plan) if plan.prefix_safe || atomicity == Atomicity::Replace => return Ok(plan),
             Ok(_) => attempts.push((strategy, "is not safe in a file that cannot be replaced as a whole")),
             Err(why) => attempts.push((strategy, why)),
         }
     }
-    Err(PlanError::NoPlace(attempts))
+    Err(attempts)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use super::draft::Draft;
 use super::draft::Rung;
 use super::layout::Layout;
 use super::patch::Warning;
+use super::slack::room_behind;
 use crate::elf::record::{Segment, pt};
 use crate::elf::runs::all_zero;
-use crate::elf::units::{Alignment, FileOffset, FileRange, Fits};
+use crate::elf::units::{Address, Alignment, FileOffset, FileRange, Fits};
 
 /// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
 const LARGEST_HOLE: u64 = 1 << 30;
@@ -19,7 +20,7 @@ pub(super) fn slot<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let index = found.ok_or("every program header is needed")?;
     let mut draft = Draft::new(layout);
     draft.segments.remove(index);
-    let mut block = Block::behind_everything(layout)?;
+    let mut block = Block::at_the_end(layout)?;
     block.take_dynamic(&mut draft)?;
     block.close(draft)
 }
@@ -65,7 +66,7 @@ pub(super) fn gap<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
         return Err("what follows the program header table is not padding");
     }
     let mut draft = Draft::new(layout);
-    let mut block = Block::behind_everything(layout)?;
+    let mut block = Block::at_the_end(layout)?;
     block.take_dynamic(&mut draft)?;
     let mut draft = block.close(draft)?;
     grow_table(&mut draft)?;
@@ -109,15 +110,34 @@ pub(super) fn entry_behind_table(layout: &Layout<'_>) -> Result<FileRange, &'sta
     if with_table.is_empty() && layout.loads.iter().any(|load| load.intersects(entry)) {
         return Err("a PT_LOAD starts behind the table");
     }
-    if !with_table.is_empty() && !with_table.iter().any(|load| load.covers(entry)) {
+    let is_inside = with_table.is_empty() || with_table.iter().any(|load| load.covers(entry));
+    if !is_inside && home_to_stretch(layout, entry).is_none() {
         return Err("the table would leave its PT_LOAD");
     }
     Ok(entry)
 }
 
-/// PT_PHDR describes the whole table.
+/// The PT_LOAD that the table leaves when it grows, by its address, and how much longer that must become and can (Zig's
+/// linker lets it end with the table).
+fn home_to_stretch(layout: &Layout<'_>, entry: FileRange) -> Option<(Address, u64)> {
+    let table = layout.view.table_range()?;
+    let covers = |segment: &Segment| segment.file_range().is_some_and(|range| range.covers(table));
+    let mut loads = layout.view.segments.iter().enumerate().filter(|(_, segment)| segment.is_load());
+    let (index, load) = loads.find(|(_, segment)| covers(segment))?;
+    let missing = entry.end().since(load.file_range()?.end()).filter(|missing| *missing > 0)?;
+    (room_behind(layout, index, load, missing).ok()? >= missing).then_some((load.address, missing))
+}
+
+/// PT_PHDR describes the whole table, and a PT_LOAD maps it.
 pub(super) fn grow_table(draft: &mut Draft<'_>) -> Result<(), &'static str> {
-    let size = draft.layout.view.encoding.segment_size();
+    let layout = draft.layout;
+    let size = layout.view.encoding.segment_size();
+    if let Some((home, missing)) = home_to_stretch(layout, entry_behind_table(layout)?) {
+        for load in draft.segments.iter_mut().filter(|segment| segment.is_load() && segment.address == home) {
+            load.file_size = load.file_size.checked_add(missing).fits()?;
+            load.memory_size = load.memory_size.checked_add(missing).fits()?;
+        }
+    }
     for segment in draft.segments.iter_mut().filter(|segment| segment.kind == pt::PT_PHDR) {
         segment.file_size = segment.file_size.checked_add(size).fits()?;
         segment.memory_size = segment.memory_size.checked_add(size).fits()?;

@@ -2,12 +2,13 @@
 //!
 //! No address changes and the program header table keeps its size, so this works for code-first layouts too.
 
+use super::block::PAYLOAD;
 use super::draft::Draft;
 use super::draft::Rung;
 use super::in_table::needs_slot;
 use super::layout::Layout;
 use super::patch::{Content, Patch, Stage};
-use crate::elf::record::{Segment, sht};
+use crate::elf::record::{Segment, pt, sht};
 use crate::elf::units::{Alignment, FileOffset, FileRange, Fits};
 
 /// A copy of the segment this small is cheaper than moving anything.
@@ -29,11 +30,17 @@ fn reimage<'g>(layout: &'g Layout<'g>, most: u64) -> Rung<'g> {
     needs_slot(layout)?;
     let view = layout.view;
     if layout.has_payload() {
-        return Err("the file carries a payload behind the ELF object, which must stay at its end");
+        return Err(PAYLOAD);
+    }
+    if let Some(sequel) = layout.sequel {
+        return Err(sequel.reason());
     }
     let index = view.segments.iter().rposition(Segment::is_load).ok_or("there is no PT_LOAD")?;
     let load = view.segments.get(index).ok_or("there is no PT_LOAD")?;
     let old = load.file_range().fits()?;
+    if load.flags & pt::PF_R == 0 {
+        return Err("the last PT_LOAD may not be read");
+    }
     if load.is_executable() {
         return Err("the last PT_LOAD holds code");
     }

@@ -5,7 +5,7 @@ use super::draft::Rung;
 use super::in_table::needs_slot;
 use super::layout::Layout;
 use super::patch::Stage;
-use crate::elf::record::Segment;
+use crate::elf::record::{Segment, pt};
 use crate::elf::runs::zeros;
 use crate::elf::units::{Alignment, FileOffset, FileRange, Fits, len64};
 
@@ -45,6 +45,8 @@ pub(super) fn slack<'g>(layout: &'g Layout<'g>) -> Rung<'g> {
     let home = home(layout).map(|(index, _)| index);
     let mut candidates: Vec<(usize, &Segment)> =
         layout.view.segments.iter().enumerate().filter(|(_, segment)| segment.is_load()).collect();
+    // LIEF adds segments without any rights, and lld ones of code that may not be read.
+    candidates.retain(|(_, load)| load.flags & pt::PF_R != 0);
     // The table's own segment first, then read-only ones; a writable one only when there is no other.
     candidates.sort_by_key(|(index, load)| (Some(*index) != home, load.is_writable(), load.is_executable(), *index));
     let fits = |load: &(usize, &Segment)| room_behind(layout, load.0, load.1, size).is_ok_and(|room| room >= size);
@@ -73,7 +75,7 @@ fn stretch(draft: &mut Draft<'_>, index: usize, by: u64) -> Result<(), &'static 
 
 /// How many bytes a PT_LOAD can grow by without touching anything in the file or in memory; no more than are wanted are
 /// looked at.
-fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wanted: u64) -> Result<u64, &'static str> {
+pub(super) fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wanted: u64) -> Result<u64, &'static str> {
     if load.file_size != load.memory_size || load.file_size == 0 {
         return Err("the PT_LOAD has zero-initialised memory at its end");
     }

@@ -18,7 +18,7 @@ use self::cache_note::{cache, cache_notes};
 use self::dynamic::{dynamic, names, symbols, text};
 use self::error::{DT_RPATH, DT_RUNPATH, broken};
 use self::sections::{payload, sections};
-use self::segments::{dynamic_segment, loads, memory, other_segments};
+use self::segments::{dynamic_segment, loads, memory, other_segments, readable};
 use self::shape::Shape;
 use super::image::Image;
 use super::plan::{Change, PathTag, Plan};
@@ -62,6 +62,7 @@ fn compare(before: &Image<'_>, after: &Image<'_>, change: &Change) -> Result<(),
     other_segments(&old, &new, &notes)?;
     let old_strings = old.strings()?;
     let new_strings = new.strings()?;
+    readable(&old, &new)?;
     dynamic(&old, &new, &old_strings, &new_strings)?;
     symbols(&old, &new, &changed)?;
     names(&old, &old_strings, &new_strings, &changed)?;

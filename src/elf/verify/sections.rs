@@ -141,10 +141,14 @@ fn is_mapped(shape: &Shape<'_, '_>, section: &RawSection) -> bool {
 /// Invariant 7: what lies behind everything that a header describes is still the end of the file.
 pub(super) fn payload(old: &Shape<'_, '_>, new: &Shape<'_, '_>, changed: &RangeSet) -> Result<(), VerifyError> {
     let end = old.content_end();
-    // Zeros that do not fill the largest page of any kernel are padding.
-    const PAGE: u64 = 0x1_0000;
-    let rest = read(old.image, end, old.image.len().saturating_sub(end).min(PAGE))?;
-    if len64(&rest) < PAGE && all_zero(&rest) {
+    // Nothing but zeros is padding, as long as a linker would leave it.
+    const MOST_PADDING: u64 = 64 << 20;
+    let rest = FileRange::between(end, old.image.len());
+    let is_short = rest.is_none_or(|rest| rest.len() <= MOST_PADDING);
+    let mut pieces = rest.into_iter().flat_map(pieces);
+    let is_zero =
+        |piece: FileRange| read(old.image, piece.start().get(), piece.len()).is_ok_and(|bytes| all_zero(&bytes));
+    if is_short && pieces.all(is_zero) {
         return Ok(());
     }
     let touched = changed.meets(end, u64::MAX);

@@ -157,6 +157,18 @@ pub(super) fn compare(before: &[u8], after: &[u8], start: u64, allowed: &[(u64, 
     Ok(())
 }
 
+/// Invariant 5: the string table lies where it may be read, as before.
+pub(super) fn readable(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
+    let may_read = |shape: &Shape<'_, '_>| {
+        let load = shape.load_at(shape.value(5)?, shape.value(10)?)?;
+        Some(load.flags & elf::PF_R.0 != 0)
+    };
+    if may_read(new) == Some(true) || may_read(new) == may_read(old) {
+        return Ok(());
+    }
+    Err(broken(5, "the string table may be read", new.value(5).unwrap_or(0)))
+}
+
 /// Invariant 4, PT_DYNAMIC: loaders find it by address, tools by offset; it stays writable where it was.
 pub(super) fn dynamic_segment(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
     let (was, now) = (&old.dynamic_segment, &new.dynamic_segment);
@@ -182,10 +194,7 @@ pub(super) fn dynamic_segment(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Resul
 /// Invariant 4: PT_PHDR names the table; every other program header names the same bytes.
 pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[CacheNote]) -> Result<(), VerifyError> {
     for segment in new.segments.iter().filter(|segment| segment.kind == elf::PT_PHDR.0) {
-        let right = segment.offset == new.table_offset
-            && segment.file_size == new.table_size
-            && segment.memory_size == new.table_size;
-        if !right || new.offset_of(segment.address, segment.file_size) != Some(segment.offset) {
+        if !is_table(new, segment) && !is_as_wrong_as_before(old, new, segment) {
             return Err(broken(4, "PT_PHDR is the program header table and mapped", segment.offset));
         }
     }
@@ -209,6 +218,32 @@ pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[
         return Err(broken(4, "a program keeps its PT_PHDR", 0));
     }
     Ok(())
+}
+
+/// Whether a PT_PHDR names the whole program header table where it is mapped.
+fn is_table(shape: &Shape<'_, '_>, segment: &RawSegment) -> bool {
+    segment.offset == shape.table_offset
+        && (segment.file_size, segment.memory_size) == (shape.table_size, shape.table_size)
+        && shape.offset_of(segment.address, segment.file_size) == Some(segment.offset)
+}
+
+/// Whether a PT_PHDR names the same place as one that was no better, and is longer than that by what the table grew by.
+/// Kernels and loaders take its address alone, and LIEF from 0.15 to 1.0 leaves it with a size that is not the table's.
+fn is_as_wrong_as_before(old: &Shape<'_, '_>, new: &Shape<'_, '_>, segment: &RawSegment) -> bool {
+    let Some(growth) = new.table_size.checked_sub(old.table_size).filter(|_| new.table_offset == old.table_offset)
+    else {
+        return false;
+    };
+    let grown = |was: u64| was.checked_add(growth);
+    let mut before = old.segments.iter().filter(|was| was.kind == elf::PT_PHDR.0 && !is_table(old, was));
+    before.any(|was| {
+        let is_mapped = |shape: &Shape<'_, '_>, one: &RawSegment| shape.offset_of(one.address, 1) == Some(one.offset);
+        (was.offset, was.address, was.flags, was.align)
+            == (segment.offset, segment.address, segment.flags, segment.align)
+            && grown(was.file_size) == Some(segment.file_size)
+            && grown(was.memory_size) == Some(segment.memory_size)
+            && (!is_mapped(old, was) || is_mapped(new, segment))
+    })
 }
 
 /// Not one of those that this edit is about.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString};
 
-use super::words::{libc_name, outcome_word, source_word};
+use super::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::check::{Answer, Explained, Explanation};
 use crate::loader::{End, Step, StepOutcome, StepSource};
 use crate::report::human::{Detail, Human};
@@ -38,8 +38,8 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
     human.name(out, &explained.by)?;
     write!(out, " asks for ")?;
     human.name(out, &explained.search.name)?;
-    match explained.kind {
-        Some(kind) => writeln!(out, " ({})", kind.name())?,
+    match kind_word(explained) {
+        Some(kind) => writeln!(out, " ({kind})")?,
         None => writeln!(out)?,
     }
     let is_found = !matches!(explained.search.end, End::NotFound | End::Fatal);

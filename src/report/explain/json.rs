@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::words::{libc_name, outcome_word, source_word};
+use super::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::check::{self, Explained, Explanation, Verdict};
 use crate::loader::{self, End, StepOutcome, StepSource};
 use crate::report::document::{self, SCHEMA, Text};
@@ -97,7 +97,7 @@ impl<'a> ExplainSearch<'a> {
             by: Text::new(&explained.by),
             name: Text::new(&search.name),
             expanded: (search.expanded != search.name).then(|| Text::new(&search.expanded)),
-            kind: explained.kind.map(|kind| kind.name()),
+            kind: kind_word(explained),
             steps: steps.map(|(step, class)| ExplainReachedStep::new(step, *class)).collect(),
             behind: explained.behind.iter().map(ExplainStep::new).collect(),
             answer: explained.answer.name(),

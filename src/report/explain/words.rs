@@ -1,6 +1,8 @@
 //! The words for what a loader did, in every format; JSON has them in lower case.
 
-use crate::loader::{Libc, StepOutcome, StepSource};
+use crate::check::Explained;
+use crate::cuda::RequestKind;
+use crate::loader::{Ask, Libc, StepOutcome, StepSource};
 
 pub(super) fn source_word(source: &StepSource) -> &'static str {
     match source {
@@ -28,6 +30,16 @@ pub(super) fn outcome_word(outcome: &StepOutcome) -> &'static str {
         StepOutcome::OtherMachine(_) => "machine",
         StepOutcome::Fatal(_) => "ERROR",
         StepOutcome::UnknownToken => "token",
+    }
+}
+
+/// How a name is asked for; `None` for one from the command line.
+pub(super) fn kind_word(explained: &Explained) -> Option<&'static str> {
+    match explained.search.ask {
+        Ask::Filter => Some("filter"),
+        Ask::Auxiliary => Some("auxiliary"),
+        Ask::Preload => Some("preloaded"),
+        Ask::Needed | Ask::Dlopen => explained.kind.map(RequestKind::name),
     }
 }
 

@@ -66,7 +66,7 @@ fn options_that_mean_nothing_are_named() {
         (&["check", "file", "--host-driver", "new"], &["--host-driver", "\"new\""]),
         (&["check", "file", "--host-driver", ""], &["--host-driver"]),
         (&["check", "file", "--machine", "vax"], &["--machine vax"]),
-        (&["check", "file", "--env", "LD_PRELOAD=/x"], &["--env LD_PRELOAD", "LD_LIBRARY_PATH"]),
+        (&["check", "file", "--env", "LD_AUDIT=/x"], &["--env LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD"]),
         (&["check", "file", "--env", "LD_LIBRARY_PATH"], &["--env LD_LIBRARY_PATH"]),
         (&["check", "file", "--exclude", "["], &["--exclude"]),
         (&["check", "file", "--format", "xml"], &["--format", "xml"]),

@@ -144,6 +144,11 @@ fn closure() -> Image {
     image
 }
 
+/// A store path without the store.
+fn name(path: &str) -> &str {
+    path.strip_prefix("/nix/store/").unwrap()
+}
+
 /// Every form in which Nix lists a closure.
 fn lists() -> Vec<(&'static str, String, &'static [&'static str])> {
     let graph = format!(
@@ -162,6 +167,16 @@ fn lists() -> Vec<(&'static str, String, &'static [&'static str])> {
             &["--attrs-key", "closure"],
         ),
         ("nix path-info --json", format!(r#"{{"{APP}":{{"references":["{LIB}"]}},"{LIB}":{{"references":[]}}}}"#), &[]),
+        (
+            "nix path-info --json-format 2",
+            format!(
+                r#"{{"info":{{"{}":{{"references":["{}"],"version":2}},"{}":{{"references":[]}}}},"storeDir":"/nix/store","version":2}}"#,
+                name(APP),
+                name(LIB),
+                name(LIB)
+            ),
+            &[],
+        ),
         ("nix path-info --json, older", graph, &[]),
     ]
 }

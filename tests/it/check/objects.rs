@@ -53,7 +53,7 @@ pub(crate) fn driver(soname: &str) -> Spec {
 pub(crate) fn driver_for(machine: Machine, soname: &str) -> Spec {
     let spec = Spec::new(machine, Kind::Library).soname(soname);
     let spec = if soname == "libcuda.so.1" { spec.carries("CUDA driver is a stub library") } else { spec };
-    functions(spec, 20, &[0x31, 0xc0, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90])
+    functions(spec, 20, &[0x89, 0xf8, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90])
 }
 
 /// libcuda as the toolkit ships it: 24 functions that return 34.

@@ -314,10 +314,22 @@ fn stubs() -> Vec<Case> {
                 one(image, &linked().runpath("/opt/driver"));
             },
         ),
-        near("CRP200", "functions that return 35").finds("CRP101 CRP604").in_image(|image| {
+        near("CRP200", "functions that return what they are given").finds("CRP101 CRP604").in_image(|image| {
             let other = Spec::new(Machine::X86_64, Kind::Library).soname("libcuda.so.1");
-            image.put("/opt/link/libcuda.so.1", &functions(other, 24, &[0xb8, 0x23, 0, 0, 0, 0xc3]));
+            image.put("/opt/link/libcuda.so.1", &functions(other, 24, &[0x89, 0xf8, 0xc3]));
             one(image, &linked().runpath("/opt/link:/run/opengl-driver/lib"));
+        }),
+        raises("CRP200", "functions that return 999", (LIB, "libcuda.so.1")).finds("CRP200 CRP201 CRP202").in_image(
+            |image| {
+                let other = Spec::new(Machine::X86_64, Kind::Library).soname("libcuda.so.1");
+                image.put("/opt/link/libcuda.so.1", &functions(other, 24, &[0xb8, 0xe7, 3, 0, 0, 0xc3]));
+                one(image, &linked().runpath("/opt/link:/run/opengl-driver/lib"));
+            },
+        ),
+        near("CRP200", "functions that do nothing, where the driver is").in_image(|image| {
+            let other = Spec::new(Machine::X86_64, Kind::Library).soname("libcuda.so.1");
+            image.put("/run/opengl-driver/lib/libcuda.so.1", &functions(other, 24, &[0x31, 0xc0, 0xc3]));
+            one(image, &linked().runpath("/run/opengl-driver/lib"));
         }),
         near("CRP200", "some functions return 34").finds("CRP101 CRP604").in_image(|image| {
             let some = functions(driver("libcuda.so.1"), 24, &[0xb8, 0x22, 0, 0, 0, 0xc3]);

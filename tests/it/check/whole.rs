@@ -3,8 +3,8 @@
 
 use super::image::{Image, store};
 use super::objects::{
-    COMPAT, DRIVER, compat, compat_note, cudart, dlopen_note, driver, driver_for, library, library_for, linked,
-    program, stub,
+    COMPAT, DRIVER, compat, compat_note, cudart, dlopen_note, driver, driver_for, functions, library, library_for,
+    linked, program, stub,
 };
 use super::table::{Case, near, raises};
 use crate::elfgen::{Kind, Machine, Spec};
@@ -16,6 +16,15 @@ pub(crate) fn cases() -> Vec<Case> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// As auditwheel writes it.
+const RENAMED: &str = "libcuda-43c1b388.so.570.124.06";
+
+/// With functions that are the driver's, and do something.
+fn with_cuda(spec: Spec) -> Spec {
+    let names = ["cuInit", "cuDriverGetVersion", "cuDeviceGetCount"];
+    names.iter().fold(spec, |spec, name| spec.function(name, &[0x89, 0xf8, 0xc3]))
 }
 
 fn releases() -> Vec<Case> {
@@ -84,6 +93,39 @@ fn objects() -> Vec<Case> {
         raises("CRP604", "NVML alone", (store!("app/lib/libnvidia-ml.so.1"), "libnvidia-ml.so.1")).in_closure(
             |image| {
                 image.put(store!("app/lib/libnvidia-ml.so.1"), &driver("libnvidia-ml.so.1"));
+            },
+        ),
+        raises(
+            "CRP604",
+            "a wheel's copy under a name with a hash",
+            ("/app.libs/libcuda-43c1b388.so.570.124.06", RENAMED),
+        )
+        .in_image(|image| {
+            let spec = library().soname(RENAMED);
+            image.put("/app.libs/libcuda-43c1b388.so.570.124.06", &functions(spec, 3, &[0x89, 0xf8, 0xc3]));
+        }),
+        raises("CRP604", "a driver under any name, by its functions", ("/lib/libgpu.so", "libgpu.so")).in_image(
+            |image| {
+                image.put("/lib/libgpu.so", &with_cuda(library().soname("libgpu.so")));
+            },
+        ),
+        near("CRP604", "what stands before the driver and hands on").in_image(|image| {
+            let spec = with_cuda(library().soname("libshare.so")).imports("dlsym");
+            image.put("/lib/libshare.so", &spec);
+        }),
+        near("CRP604", "a renamed stub").finds("CRP202").in_image(|image| {
+            let spec = library().soname(RENAMED);
+            image.put("/app.libs/libcuda-43c1b388.so.570.124.06", &functions(spec, 24, &[0x31, 0xc0, 0xc3]));
+        }),
+        near("CRP604", "compat by another spelling").with(&["--compat", "/usr/local/cuda/compat"]).in_image(|image| {
+            image.put("/usr/local/cuda-12.4/compat/libcuda.so.1", &driver("libcuda.so.1"));
+            image.link("/usr/local/cuda", "cuda-12.4");
+        }),
+        near("CRP604", "the driver's directory by another spelling").with(&["--driver", "/usr/lib"]).in_image(
+            |image| {
+                image.put("/usr/lib/libcuda.so.1", &driver("libcuda.so.1"));
+                image.link("/lib", "usr/lib");
+                image.put("/opt/libuser.so.1", &linked().runpath("/lib"));
             },
         ),
         near("CRP604", "compat").in_closure(|image| {

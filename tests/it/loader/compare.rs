@@ -80,11 +80,14 @@ impl Ground {
     }
 }
 
+/// How what is loaded at start is asked for.
+const AT_START: [&str; 4] = ["needed", "filter", "auxiliary", "preloaded"];
+
 /// Reads the searches of `explain --json`, without those that the process answers by itself; with `all` also those that are
-/// of no DT_NEEDED.
+/// not made at start.
 pub(super) fn explained(json: &Value, all: bool) -> Vec<Searched> {
     let searches = json["searches"].as_array().expect("a list of searches");
-    let wanted = searches.iter().filter(|search| all || search["kind"] == "needed");
+    let wanted = searches.iter().filter(|search| all || AT_START.iter().any(|kind| search["kind"] == *kind));
     wanted.filter_map(one).collect()
 }
 

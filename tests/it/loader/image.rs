@@ -103,7 +103,7 @@ impl Image {
     }
 
     /// Starts a program in the image and compares; the result is where each name was found.
-    fn start(&self, program: &str) -> Vec<(String, String)> {
+    pub(super) fn start(&self, program: &str) -> Vec<(String, String)> {
         let traced = trace::logged(&mut self.enter(0, program), &self.root());
         let told = self.explain(program, None);
         self.compare(&until_failure(traced.searches), &told)
@@ -127,7 +127,7 @@ fn libc() -> PathBuf {
     line.split_whitespace().nth(2).expect("its path").into()
 }
 
-fn found(of: &[(String, String)], name: &str) -> String {
+pub(super) fn found(of: &[(String, String)], name: &str) -> String {
     of.iter().find(|(known, _)| known == name).map_or("not searched".to_owned(), |(_, found)| found.clone())
 }
 

@@ -1,6 +1,8 @@
 //! `explain` against the loaders themselves: glibc's tells what it does under LD_DEBUG, musl's by what it opens.
 
+mod abi;
 mod compare;
+mod filters;
 mod folders;
 mod hostile;
 mod image;
@@ -9,6 +11,7 @@ mod musl;
 mod names;
 mod obstacles;
 mod opens;
+mod preload;
 mod rules;
 mod scene;
 mod tokens;

@@ -96,8 +96,7 @@ fn every_spelling_of_a_token_is_read_as_the_loader_reads_it() {
         ["@/$LIB", "@/${LIB}/", "${ORIGIN}x", "$ORIGIN/x", "$ORIGIN/$ORIGIN", "$ORIGIN${LIB}", "${ORIGIN}${x"]
             .map(str::to_owned),
     );
-    // What an AMD processor's platform is called is not known to `explain`.
-    let knows = ["haswell", "aarch64"].contains(&own.as_str());
+    let knows = ["haswell", "x86_64", "aarch64"].contains(&own.as_str());
     path.extend(knows.then(|| ["@/p/$PLATFORM", "@/p/${PLATFORM}"].map(str::to_owned)).into_iter().flatten());
     scene.libraries(&["bin/x/libx.so"]);
     scene.link(Link::program("bin/p").needs(&["libnone.so"]).runpath(&path.join(":")));
