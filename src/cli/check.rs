@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, PtxPolicyArg};
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
-use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
+use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule};
 use crate::report;
 use crate::report::check::CheckRun;
 use crate::tree::{self, Workers};
@@ -40,6 +40,10 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         let place = if input.is_inside { " in the image" } else { "" };
         anyhow::Error::new(error.source).context(format!("{what} {}{place}", error.given.display()))
     })?;
+    // A closure has the archives of its sources, too.
+    if !matches!(input.scope, Scope::Closure(_)) {
+        paths::refuse_packed(&*input.source, &args.inputs, &roots)?;
+    }
     let environment = policy::environment(&args.wanted)?;
     let workers = Workers::new(settings::jobs(global));
     let listing = tree::discover(&*input.source, &roots, &exclude, &workers);

@@ -11,7 +11,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::Inputs;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::runpath::Directory;
-use crate::tree::{Failure, Listing, Root, Source, Workers, discover};
+use crate::tree::{Failure, Listing, Root, Source, Workers, discover, packed};
 
 /// The roots of the walk, from arguments and `--files-from`.
 pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, crate::tree::RootError>>> {
@@ -47,9 +47,29 @@ pub(super) fn listing(source: &dyn Source, inputs: &Inputs, workers: &Workers) -
             Err(error) => failures.push(Failure { shown: error.given, error: error.source }),
         }
     }
+    refuse_packed(source, inputs, &known)?;
     let mut listing = discover(source, &known, &exclude, workers);
     listing.failures.extend(failures);
     Ok(listing)
+}
+
+/// Refuses an argument in which nothing would be looked at: an archive, or an image as it was saved. A list may name such
+/// files among others.
+pub(super) fn refuse_packed<'r>(
+    source: &dyn Source,
+    inputs: &Inputs,
+    roots: impl IntoIterator<Item = &'r Root>,
+) -> anyhow::Result<()> {
+    if inputs.files_from.is_some() {
+        return Ok(());
+    }
+    for root in roots {
+        if let Some(what) = packed(source, root) {
+            let given = root.given.as_path().display();
+            bail!("{given} is {what}: nothing in it would be looked at; unpack it first");
+        }
+    }
+    Ok(())
 }
 
 /// The globs of `--exclude`.

@@ -3,30 +3,39 @@
 //! Pure over an [`crate::elf::view::ElfView`].
 #![deny(clippy::arithmetic_side_effects)]
 
+mod attributes;
 mod capability;
 mod code;
 mod compat_note;
 mod consumer;
+mod cubin;
+mod effort;
 mod empty;
 mod fatbin;
+mod field;
+mod files;
+mod frame;
 mod libraries;
 mod problem;
+mod ptx;
 mod requests;
+mod scan;
 mod stub;
 mod version;
 
 pub use capability::Capability;
 pub(crate) use capability::Variant;
-pub use code::{Code, CodeKind, GpuCode, Place, Tally};
+pub use code::{Code, CodeKind, Form, GpuCode, Place, Tally};
 pub(crate) use code::{Runs, Tallies, add_up, bytes_of};
 pub use compat_note::{CompatNote, CompatNoteError};
 pub(crate) use consumer::names_in;
 pub use consumer::{Consumer, Request};
-pub(crate) use fatbin::{is_fatbin, unparsed};
-pub use fatbin::{of_contents, of_fatbin};
+pub use files::of_fatbin;
+pub(crate) use files::{may_have_code, of_file, unparsed};
 pub use libraries::DriverLibraries;
 pub(crate) use libraries::{Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names};
-pub use problem::FatbinProblem;
+pub use problem::CodeProblem;
 pub(crate) use requests::{RequestKind, python};
+pub use scan::of_contents;
 pub use stub::is_stub;
 pub(crate) use version::{Version, least_of_soname, of_file_name, of_store_name};

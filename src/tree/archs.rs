@@ -7,8 +7,6 @@ use super::outcome::FixError;
 use super::run::Workers;
 use super::source::Source;
 use crate::cuda::{self, GpuCode};
-use crate::elf::contents::Contents;
-use crate::elf::view::has_magic;
 
 /// One file's GPU code.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ pub struct ArchsReport {
     pub code: Result<GpuCode, FixError>,
 }
 
-/// Reads every file of a list: ELF files of every kind, and fat binaries by themselves.
+/// Reads every file of a list: ELF files of every kind, archives, and files of nothing but GPU code.
 #[must_use]
 pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
     workers.run(files, |found| {
@@ -29,10 +27,6 @@ pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<A
 }
 
 fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
-    let is_wanted = |start: &[u8]| has_magic(start) || cuda::is_fatbin(start);
-    match source.open(found.to_open(), &is_wanted)? {
-        None => Ok(GpuCode::default()),
-        Some(file) if cuda::is_fatbin(file.bytes()) => Ok(cuda::of_fatbin(file.bytes())),
-        Some(file) => Ok(cuda::of_contents(&Contents::parse_sparse(file.bytes(), &file.data)?)),
-    }
+    let Some(file) = source.open(found.to_open(), &cuda::may_have_code)? else { return Ok(GpuCode::default()) };
+    Ok(cuda::of_file(file.bytes(), &file.data)?.unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bstr::BString;
 
 use super::run::ArchsRun;
-use crate::cuda::{GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Form, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::human::{Detail, Human};
 use crate::report::text;
 use crate::tree::ArchsReport;
@@ -35,8 +35,8 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
         let all = run.together();
         if run.sum_only {
             writeln!(out, "{}", title(human, &all))?;
-            for (name, tallies) in &run.sum() {
-                rows(human, name, tallies, out)?;
+            for (place, tallies) in &run.sum() {
+                rows(human, *place, tallies, out)?;
             }
         }
         let (bytes, files) = (bytes_of(&all.total()), if run.files.len() == 1 { "file" } else { "files" });
@@ -54,8 +54,8 @@ fn title(human: &Human, code: &GpuCode) -> String {
     let containers = if containers == 1 { "1 fat binary".to_owned() } else { format!("{containers} fat binaries") };
     let style = human.out.quiet;
     format!(
-        "{style}  {:<18} {:<13} {:<7} {:>9} {:>14}{style:#}  ({containers})",
-        "SECTION", "ARCHITECTURE", "KIND", "COUNT", "BYTES"
+        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{style:#}  ({containers})",
+        "SECTION", "IN", "ARCHITECTURE", "KIND", "COUNT", "BYTES"
     )
 }
 
@@ -64,7 +64,7 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
     writeln!(out)?;
     writeln!(out, "{}", title(human, code))?;
     for place in &code.places {
-        rows(human, &place.name, &place.code, out)?;
+        rows(human, (&place.name, place.form), &place.code, out)?;
         if place.empty > 0 {
             write!(out, "  ")?;
             human.name(out, &place.name)?;
@@ -78,19 +78,25 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
         return writeln!(out, "  no kernels");
     }
     for gpu in &run.gpus {
-        let (all, good) = code.containers_for(*gpu);
-        writeln!(out, "  {gpu}: {}; {good} of {all} fat binaries have code for it", how(code.runs_on(*gpu)))?;
+        write!(out, "  {gpu}: {}", how(code.runs_on(*gpu)))?;
+        let counts = [(code.containers_for(*gpu), "fat binaries have"), (code.others_for(*gpu), "others are")];
+        for ((all, good), what) in counts.into_iter().filter(|((all, _), _)| *all > 0) {
+            write!(out, "; {good} of {all} {what} {}", if what == "others are" { "for it" } else { "code for it" })?;
+        }
+        writeln!(out)?;
     }
     unused(run, code, "  ", out)
 }
 
-fn rows(human: &Human, name: &BString, tallies: &Tallies, out: &mut dyn Write) -> io::Result<()> {
+fn rows(human: &Human, place: (&BString, Form), tallies: &Tallies, out: &mut dyn Write) -> io::Result<()> {
+    let (name, form) = (place.0, place.1.name());
     for (code, tally) in tallies {
         write!(out, "  ")?;
         human.name(out, name)?;
         let padding = 18_usize.saturating_sub(name.len());
         let (architecture, kind) = (code.architecture(), code.kind.name());
-        writeln!(out, "{:padding$} {architecture:<13} {kind:<7} {:>9} {:>14}", "", tally.count, tally.bytes)?;
+        write!(out, "{:padding$} {form:<9} {architecture:<13} {kind:<15}", "")?;
+        writeln!(out, " {:>9} {:>14}", tally.count, tally.bytes)?;
     }
     Ok(())
 }
@@ -104,7 +110,7 @@ fn how(runs: Runs) -> String {
     match runs {
         Runs::Exactly(found) => format!("runs {}", found.sm()),
         Runs::Family(found) => format!("runs through {}", found.sm()),
-        Runs::Jit(found) => format!("JIT from {} PTX", found.compute()),
+        Runs::Jit(found) => format!("JIT from {} {}", found.architecture(), found.kind.title().trim_end()),
         Runs::Not => "missing".to_owned(),
     }
 }

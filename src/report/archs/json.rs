@@ -6,7 +6,7 @@ use bstr::BString;
 use serde::Serialize;
 
 use super::run::ArchsRun;
-use crate::cuda::{Capability, GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Capability, Form, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::document::{self, Failed, SCHEMA, Text};
 use crate::tree::ArchsReport;
 
@@ -82,6 +82,8 @@ struct ArchsTarget {
     through: Option<String>,
     containers: u64,
     containers_for: u64,
+    others: u64,
+    others_for: u64,
 }
 
 /// The code of one section for one architecture.
@@ -89,6 +91,7 @@ struct ArchsTarget {
 #[serde(rename_all = "camelCase")]
 struct ArchsRow<'a> {
     section: Text<'a>,
+    form: &'static str,
     architecture: String,
     capability: String,
     kind: &'static str,
@@ -116,7 +119,7 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
         schema: SCHEMA,
         command: "archs",
         files: (!run.sum_only || !files.is_empty()).then_some(files),
-        sum: sum.iter().flat_map(|(name, tallies)| rows(name, tallies)).collect(),
+        sum: sum.iter().flat_map(|(place, tallies)| rows(*place, tallies)).collect(),
         summary: ArchsSummary {
             files: run.files.len(),
             with_gpu_code: run.with_code(),
@@ -143,7 +146,7 @@ impl<'a> ArchsCode<'a> {
         let places = || code.places.iter();
         Self {
             sums: ArchsSums::new(code, gpus),
-            code: places().flat_map(|place| rows(&place.name, &place.code)).collect(),
+            code: places().flat_map(|place| rows((&place.name, place.form), &place.code)).collect(),
             problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
             more_problems: places().map(|place| place.more_problems).sum(),
         }
@@ -168,14 +171,15 @@ impl ArchsSums {
 impl ArchsTarget {
     fn new(code: &GpuCode, gpu: Capability) -> Self {
         let (containers, containers_for) = code.containers_for(gpu);
+        let (others, others_for) = code.others_for(gpu);
         let (runs, through) = match code.runs_on(gpu) {
             Runs::Exactly(found) => ("exactly", Some(found)),
             Runs::Family(found) => ("family", Some(found)),
-            Runs::Jit(found) => ("jit", Some(found)),
+            Runs::Jit(found) => ("jit", Some(found.capability)),
             Runs::Not => ("missing", None),
         };
         let through = through.map(|found| found.to_string());
-        Self { capability: gpu.to_string(), runs, through, containers, containers_for }
+        Self { capability: gpu.to_string(), runs, through, containers, containers_for, others, others_for }
     }
 }
 
@@ -184,9 +188,10 @@ fn problems(code: &GpuCode) -> u64 {
     code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
-fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = ArchsRow<'a>> {
+fn rows<'a>((name, form): (&'a BString, Form), tallies: &'a Tallies) -> impl Iterator<Item = ArchsRow<'a>> {
     tallies.iter().map(move |(code, tally)| ArchsRow {
         section: Text::new(name),
+        form: form.name(),
         architecture: code.architecture(),
         capability: code.capability.to_string(),
         kind: code.kind.name(),
