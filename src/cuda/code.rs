@@ -106,7 +106,8 @@ pub struct Tally {
     pub empty: u64,
     /// Bytes in the file, without headers.
     pub bytes: u64,
-    /// Bytes once they are unpacked; the same where they are not compressed.
+    /// Bytes once they are unpacked; the same where they are not compressed. Of a frame that does not say it, those that
+    /// were unpacked.
     pub unpacked: u64,
 }
 

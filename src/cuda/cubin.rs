@@ -7,7 +7,6 @@ use bstr::ByteSlice;
 use super::attributes;
 use super::capability::{Capability, Variant};
 use super::code::{Code, CodeKind, Tally};
-use super::effort::Effort;
 use super::empty::has_no_kernel;
 use super::field::{len, u16_at, u32_at, u64_at};
 use super::problem::CodeProblem;
@@ -99,13 +98,17 @@ impl CubinHeader {
     }
 }
 
+/// How many sections of a cubin are looked at: a step of [`Effort`](super::effort::Effort) each.
+pub(super) fn steps(rest: &[u8]) -> u64 {
+    u64::from(u16_at(rest, 60))
+}
+
 /// Reads the cubin at the start of `rest`, as far as its headers and notes: its code, and how much of `rest` it is.
 ///
 /// # Errors
 /// [`CodeProblem`] when a header is not understood or something reaches past the end of `rest`.
-pub(super) fn raw(rest: &[u8], at: u64, effort: &mut Effort) -> Result<Option<(Code, Tally)>, CodeProblem> {
+pub(super) fn raw(rest: &[u8], at: u64) -> Result<Option<(Code, Tally)>, CodeProblem> {
     let Some(header) = CubinHeader::read(rest, at)? else { return Ok(None) };
-    effort.spend(u64::from(u16_at(rest, 60)), at)?;
     let sections = Contents::sections(rest)?;
     let is_stored = |kind: u32| kind != sht::SHT_NOBITS && kind != sht::SHT_NULL;
     let stored = sections.iter().filter(|(_, section)| is_stored(section.kind));

@@ -147,9 +147,12 @@ type MaybeHeld = Option<Result<(Held, u64), CodeProblem>>;
 
 impl Start<'_> {
     fn held(&mut self) -> Result<MaybeHeld, CodeProblem> {
-        let (at, mut blocks) = (self.at, 1_usize);
+        let (at, mut blocks, mut is_seen) = (self.at, 1_usize, false);
         loop {
-            let Some((start, is_all)) = self.unpack(blocks)? else { return Ok(None) };
+            let so_far = at.saturating_add(len(self.end));
+            let Some((start, is_all)) = self.unpack(blocks)? else {
+                return Ok(is_seen.then_some(Err(CodeProblem::Cut { at, block: so_far })));
+            };
             if !may_be_code(start) && (is_all || start.len() >= 64) {
                 return Ok(None);
             }
@@ -169,6 +172,7 @@ impl Start<'_> {
                 }
                 continue;
             }
+            is_seen = true;
             if start.len() < 64 && !is_last {
                 continue;
             }
@@ -182,11 +186,18 @@ impl Start<'_> {
                 continue;
             }
             let Some(code) = header.code(noted) else { return Ok(None) };
-            if noted.is_none() && !is_all {
-                return Ok(Some(Err(CodeProblem::Variant { at, architecture: code.architecture() })));
+            if !is_all {
+                let known = noted.map(|_| (Held { code, is_empty: false }, unpacked));
+                return Ok(Some(known.ok_or(CodeProblem::Variant { at, architecture: code.architecture() })));
             }
-            let is_empty = is_all && start.len() <= LARGEST && has_nothing(code.kind, start);
-            return Ok(Some(Ok((Held { code, is_empty }, unpacked))));
+            // Nothing is missing: its sections say more.
+            let steps = cubin::steps(start);
+            let held = cubin::raw(start, at).map(|whole| {
+                let code = whole.map_or(code, |(code, _)| code);
+                (Held { code, is_empty: start.len() <= LARGEST && has_nothing(code.kind, start) }, unpacked)
+            });
+            self.effort.spend(steps, at)?;
+            return Ok(Some(held));
         }
     }
 

@@ -84,11 +84,11 @@ pub enum CodeProblem {
         abi_version: u8,
     },
     /// A frame with GPU code that does not end.
-    #[error("the Zstandard frame at {at:#x} is cut short: there is no block at {block:#x}")]
+    #[error("the Zstandard frame at {at:#x} is cut short or damaged: there is no sound block behind {block:#x}")]
     Cut {
         /// File offset of the frame.
         at: u64,
-        /// Of the block.
+        /// File offset up to which it is sound.
         block: u64,
     },
     /// A frame in which a fat binary was packed as a whole.

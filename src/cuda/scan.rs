@@ -188,7 +188,7 @@ impl Scanner {
 
     /// A cubin as it is.
     pub(super) fn raw(&mut self, rest: &[u8], at: u64, place: &mut Place) -> Option<u64> {
-        match cubin::raw(rest, at, &mut self.effort) {
+        match self.effort.spend(cubin::steps(rest), at).and_then(|()| cubin::raw(rest, at)) {
             Ok(None) => None,
             Ok(Some((code, tally))) => {
                 place.add(code, tally);

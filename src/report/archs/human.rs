@@ -51,10 +51,14 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
 
 fn title(human: &Human, code: &GpuCode) -> String {
     let containers: u64 = code.places.iter().map(|place| place.containers).sum();
-    let containers = if containers == 1 { "1 fat binary".to_owned() } else { format!("{containers} fat binaries") };
+    let containers = match containers {
+        0 => String::new(),
+        1 => "  (1 fat binary)".to_owned(),
+        more => format!("  ({more} fat binaries)"),
+    };
     let style = human.out.quiet;
     format!(
-        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{style:#}  ({containers})",
+        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{style:#}{containers}",
         "SECTION", "IN", "ARCHITECTURE", "KIND", "COUNT", "BYTES"
     )
 }
