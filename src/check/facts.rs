@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::policy::CheckPolicy;
-use crate::cuda::{self, CompatNote, CompatNoteError, Consumer, DriverLibraries, GpuCode, Request, RequestKind};
+use crate::cuda::{
+    self, CompatNote, CompatNoteError, Consumer, Counting, DriverLibraries, GpuCode, Request, RequestKind,
+};
 use crate::elf::data::DataMap;
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::units::{FileRange, len64};
@@ -34,7 +36,7 @@ impl<'a> Reading<'a> {
         if !self.gpu_code {
             return GpuCode::default();
         }
-        match cuda::of_file(bytes, data) {
+        match cuda::of_file(bytes, data, Counting::Off) {
             Ok(found) => found.unwrap_or_default(),
             Err(error) => cuda::unparsed(error),
         }

@@ -100,7 +100,7 @@ impl Code {
 /// How much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Entries.
+    /// Entries of fat binaries, or pieces outside of them.
     pub count: u64,
     /// Those of them with neither a kernel nor a variable: nothing is lost without them.
     pub empty: u64,
@@ -109,9 +109,19 @@ pub struct Tally {
     /// Bytes once they are unpacked; the same where they are not compressed. Of a frame that does not say it, those that
     /// were unpacked.
     pub unpacked: u64,
+    /// Kernels, where they were asked for.
+    pub kernels: u64,
+    /// Entries whose kernels were asked for and are not known.
+    pub uncounted: u64,
 }
 
 impl Tally {
+    /// Of one piece.
+    #[must_use]
+    pub(super) fn one(is_empty: bool, bytes: u64, unpacked: u64) -> Self {
+        Self { count: 1, empty: u64::from(is_empty), bytes, unpacked, ..Self::default() }
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -120,6 +130,8 @@ impl Tally {
             empty: self.empty.saturating_add(other.empty),
             bytes: self.bytes.saturating_add(other.bytes),
             unpacked: self.unpacked.saturating_add(other.unpacked),
+            kernels: self.kernels.saturating_add(other.kernels),
+            uncounted: self.uncounted.saturating_add(other.uncounted),
         }
     }
 }

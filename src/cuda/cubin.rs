@@ -131,7 +131,7 @@ pub(super) fn raw(rest: &[u8], at: u64) -> Result<Option<(Code, Tally)>, CodePro
     });
     let Some(code) = header.code(noted.flatten()) else { return Ok(None) };
     let is_empty = has_no_kernel(&sections);
-    Ok(Some((code, Tally { count: 1, empty: u64::from(is_empty), bytes: size, unpacked: size })))
+    Ok(Some((code, Tally::one(is_empty, size, size))))
 }
 
 /// What the notes among the first bytes of a cubin say; None where there are none, or none in full.

@@ -11,6 +11,7 @@ use super::capability::{Capability, Variant};
 use super::code::{Code, CodeKind, Place, Tally};
 use super::empty::{Packing, is_empty};
 use super::field::{len, u16_at, u32_at, u64_at};
+use super::kernels::Counter;
 use super::problem::CodeProblem;
 use crate::elf::contents::Part;
 
@@ -54,11 +55,15 @@ pub(super) fn is_for_containers(part: &Part<'_>) -> bool {
 }
 
 /// Adds a container's entries to a place.
-pub(super) fn add(place: &mut Place, mut entries: Vec<FatbinEntry<'_>>) {
+pub(super) fn add(place: &mut Place, mut entries: Vec<FatbinEntry<'_>>, mut counter: Option<&mut Counter>) {
     place.containers = place.containers.saturating_add(1);
     for entry in &mut entries {
         let FatbinEntry { code, tally, packing, stored } = &entry;
         let is_empty = stored.is_some_and(|stored| is_empty(code.kind, stored, *packing, tally.unpacked));
+        if let Some(counter) = &mut counter {
+            let stored = stored.map(|stored| (stored, *packing));
+            entry.tally = counter.count(*tally, code.kind, stored, Some(tally.unpacked));
+        }
         entry.tally.empty = u64::from(is_empty);
         place.add(entry.code, entry.tally);
     }
@@ -216,7 +221,7 @@ fn single(header: &[u8], kind: u16, bytes: u64, at: u64) -> Result<FatbinEntry<'
     let capability = Capability::of_number(number, variant).ok_or(CodeProblem::Architecture { at, number })?;
     let packing = packing(flags);
     let unpacked = if packing == Packing::Raw { bytes } else { u64_at(header, 56) };
-    let tally = Tally { count: 1, empty: 0, bytes, unpacked };
+    let tally = Tally::one(false, bytes, unpacked);
     Ok(FatbinEntry { code: Code { kind, capability }, tally, packing, stored: None })
 }
 

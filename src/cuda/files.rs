@@ -9,7 +9,7 @@ use super::field::len;
 use super::frame;
 use super::problem::CodeProblem;
 use super::ptx;
-use super::scan::{Scanner, of_contents};
+use super::scan::{Counting, Scanner};
 use crate::elf::archive::{self, members};
 use crate::elf::contents::{Contents, Part};
 use crate::elf::data::DataMap;
@@ -31,11 +31,21 @@ pub(crate) fn may_have_code(start: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`ParseError`] for an ELF file that contradicts itself.
-pub(crate) fn of_file(bytes: &[u8], data: &DataMap) -> Result<Option<GpuCode>, ParseError> {
+pub(crate) fn of_file(bytes: &[u8], data: &DataMap, counting: Counting) -> Result<Option<GpuCode>, ParseError> {
+    // One for all members of an archive: what a file may cost does not grow with their number.
+    let mut scanner = Scanner::of(len(bytes.len()), counting);
     if bytes.starts_with(archive::MAGIC) {
-        return Ok(Some(of_archive(bytes, data)));
+        return Ok(Some(of_archive(bytes, data, &mut scanner)));
     }
-    of_member(bytes, data)
+    of_member(bytes, data, &mut scanner)
+}
+
+/// The same of a file without holes.
+///
+/// # Errors
+/// As [`of_file`].
+pub fn of_bytes(bytes: &[u8]) -> Result<Option<GpuCode>, ParseError> {
+    of_file(bytes, &DataMap::default(), Counting::Off)
 }
 
 /// Of a file whose contents are not to be found.
@@ -49,8 +59,12 @@ pub(crate) fn unparsed(error: ParseError) -> GpuCode {
 /// Reads a file that is one or more containers.
 #[must_use]
 pub fn of_fatbin(bytes: &[u8]) -> GpuCode {
+    containers(bytes, &mut Scanner::of(len(bytes.len()), Counting::Off))
+}
+
+fn containers(bytes: &[u8], scanner: &mut Scanner) -> GpuCode {
     let part = Part::new(BStr::new(".nv_fatbin"), bytes, 0, false);
-    let places = Scanner::of(len(bytes.len())).scan(&part);
+    let places = scanner.scan(&part);
     GpuCode { places: places.map(|place| Place { name: WHOLE_FILE.into(), ..place }).collect() }
 }
 
@@ -59,26 +73,25 @@ fn whole(form: Form) -> Place {
 }
 
 /// A file that is no archive.
-fn of_member(bytes: &[u8], data: &DataMap) -> Result<Option<GpuCode>, ParseError> {
-    let mut scanner = Scanner::of(len(bytes.len()));
+fn of_member(bytes: &[u8], data: &DataMap, scanner: &mut Scanner) -> Result<Option<GpuCode>, ParseError> {
     let mut place = whole(Form::File);
     if cubin::is_cubin(bytes) {
         scanner.raw(bytes, 0, &mut place);
     } else if bytes.starts_with(cubin::MAGIC) {
-        return Ok(Some(of_contents(&Contents::parse_sparse(bytes, data)?)));
+        return Ok(Some(scanner.contents(&Contents::parse_sparse(bytes, data)?)));
     } else if fatbin::is_fatbin(bytes) {
-        return Ok(Some(of_fatbin(bytes)));
+        return Ok(Some(containers(bytes, scanner)));
     } else if bytes.starts_with(frame::MAGIC) {
         place.form = Form::Frame;
         scanner.frame(bytes, 0, &mut place);
-    } else if let Some((code, tally)) = ptx::may_be(bytes).then(|| ptx::of_file(bytes)).flatten() {
-        place.add(code, tally);
+    } else if let Some(module) = ptx::may_be(bytes).then(|| ptx::of_file(bytes)).flatten() {
+        scanner.add(&mut place, module, bytes);
     }
     Ok(place.is_told().then(|| GpuCode { places: vec![place] }))
 }
 
 /// The members of an archive, sections of one name together.
-fn of_archive(bytes: &[u8], data: &DataMap) -> GpuCode {
+fn of_archive(bytes: &[u8], data: &DataMap, scanner: &mut Scanner) -> GpuCode {
     let mut broken = whole(Form::Container);
     let found = members(bytes).filter_map(|member| {
         let problem = match member {
@@ -89,7 +102,7 @@ fn of_archive(bytes: &[u8], data: &DataMap) -> GpuCode {
             Ok((name, start, body)) => {
                 let range = FileRange::between(start, start.saturating_add(len(body.len())));
                 let data = range.map(|range| data.part(range)).unwrap_or_default();
-                match of_member(body, &data) {
+                match of_member(body, &data, scanner) {
                     Ok(code) => return code.map(|code| of_member_named(name, code)),
                     Err(error) => CodeProblem::Archive(format!("{}: {error}", shortened(name))),
                 }

@@ -61,6 +61,8 @@ pub(super) struct Framed {
     pub(super) end: usize,
     /// The code, where it is known.
     pub(super) code: Option<(Code, Tally)>,
+    /// What it says that it unpacks to.
+    pub(super) said: Option<u64>,
     /// What is not understood.
     pub(super) problem: Option<CodeProblem>,
 }
@@ -103,20 +105,19 @@ pub(super) fn framed(
     };
     let sizes = match header.sizes(rest, at, effort) {
         Ok(sizes) => sizes,
-        Err(problem) => return Ok(Some(Framed { end, code: None, problem: Some(problem) })),
+        Err(problem) => return Ok(Some(Framed { end, code: None, problem: Some(problem), said: None })),
     };
     let (known, most) = (sizes.least.max(code.map_or(0, |(_, unpacked)| unpacked)), sizes.most);
     let said = header.content_size;
     if let Some(value) = said.filter(|said| !(known..=most).contains(said)) {
         let problem = CodeProblem::Bounds { field: "Frame_Content_Size", at, value, least: known, most };
-        return Ok(Some(Framed { end: sizes.end, code: None, problem: Some(problem) }));
+        return Ok(Some(Framed { end: sizes.end, code: None, problem: Some(problem), said: None }));
     }
     let code = code.map(|(held, _)| {
-        let tally =
-            Tally { count: 1, empty: u64::from(held.is_empty), bytes: len(sizes.end), unpacked: said.unwrap_or(known) };
+        let tally = Tally::one(held.is_empty, len(sizes.end), said.unwrap_or(known));
         (held.code, tally)
     });
-    Ok(Some(Framed { end: sizes.end, code, problem }))
+    Ok(Some(Framed { end: sizes.end, code, problem, said }))
 }
 
 /// Whether the first bytes are those of something with GPU code.

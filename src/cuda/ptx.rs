@@ -53,7 +53,7 @@ pub(super) fn module(rest: &[u8]) -> Option<(Code, Tally)> {
     }
     let text = rest.get(..end)?;
     let size = len(end);
-    let tally = Tally { count: 1, empty: u64::from(is_empty_ptx(text)), bytes: size, unpacked: size };
+    let tally = Tally::one(is_empty_ptx(text), size, size);
     Some((Code { kind: CodeKind::Ptx, capability }, tally))
 }
 

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind};
 use bstr::ByteSlice;
 
-use super::code::{Form, GpuCode, Place};
+use super::code::{Code, Form, GpuCode, Place, Tally};
 use super::cubin;
 use super::effort::Effort;
+use super::empty::Packing;
 use super::fatbin::{self, ENTRY, Magic, is_for_containers};
 use super::field::len;
 use super::frame::{self, Framed, Unpacker};
+use super::kernels::Counter;
 use super::problem::CodeProblem;
 use super::ptx;
 use crate::elf::contents::{Contents, Part};
@@ -60,27 +62,23 @@ fn slowly(bytes: &[u8]) -> Option<(Sign, usize)> {
 #[must_use]
 pub fn of_contents(contents: &Contents<'_>) -> GpuCode {
     let bytes = contents.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(len(part.bytes.len())));
-    let mut scanner = Scanner::of(bytes);
-    let mut found = GpuCode::default();
-    let mut wrappers = 0_usize;
-    for part in &contents.parts {
-        if part.name == WRAPPER_SECTION {
-            let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
-            wrappers = wrappers.saturating_add(records.count());
-        }
-        found.places.extend(scanner.scan(part));
-    }
-    if wrappers > 0 && found.places.iter().all(|place| place.form != Form::Container) {
-        let mut place = Place::new(WRAPPER_SECTION.into(), Form::Container);
-        place.note(CodeProblem::NoContainer(wrappers));
-        found.places.push(place);
-    }
-    found
+    Scanner::of(bytes, Counting::Off).contents(contents)
+}
+
+/// Whether kernels are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// No more is read than tells what code is for.
+    #[default]
+    Off,
+    /// All code is unpacked.
+    Kernels,
 }
 
 /// Looks for GPU code in the parts of one file.
 pub(super) struct Scanner {
     effort: Effort,
+    counter: Option<Counter>,
     unpacker: Unpacker,
     /// Only containers are looked for any more.
     is_exhausted: bool,
@@ -95,8 +93,28 @@ struct Sighted {
 
 impl Scanner {
     /// For a file of so many bytes.
-    pub(super) fn of(bytes: u64) -> Self {
-        Self { effort: Effort::of(bytes), unpacker: Unpacker::default(), is_exhausted: false }
+    pub(super) fn of(bytes: u64, counting: Counting) -> Self {
+        let counter = (counting == Counting::Kernels).then(|| Counter::of(bytes));
+        Self { effort: Effort::of(bytes), counter, unpacker: Unpacker::default(), is_exhausted: false }
+    }
+
+    /// Reads the allocated contents of an ELF file.
+    pub(super) fn contents(&mut self, contents: &Contents<'_>) -> GpuCode {
+        let mut found = GpuCode::default();
+        let mut wrappers = 0_usize;
+        for part in &contents.parts {
+            if part.name == WRAPPER_SECTION {
+                let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
+                wrappers = wrappers.saturating_add(records.count());
+            }
+            found.places.extend(self.scan(part));
+        }
+        if wrappers > 0 && found.places.iter().all(|place| place.form != Form::Container) {
+            let mut place = Place::new(WRAPPER_SECTION.into(), Form::Container);
+            place.note(CodeProblem::NoContainer(wrappers));
+            found.places.push(place);
+        }
+        found
     }
 
     /// The code of a section or segment, a place for each form.
@@ -138,7 +156,7 @@ impl Scanner {
                     let containers = &mut sighted.containers;
                     let is_empty = entries.is_empty() && noted.problem_count() == 0;
                     containers.empty = containers.empty.saturating_add(u64::from(is_empty));
-                    fatbin::add(containers, entries);
+                    fatbin::add(containers, entries, self.counter.as_mut());
                     containers.join(noted);
                     end
                 }
@@ -178,7 +196,7 @@ impl Scanner {
             Sign::Frame => self.frame(rest, at, &mut sighted.frames),
             Sign::Cubin if cubin::is_cubin(rest) => self.raw(rest, at, &mut sighted.raw),
             Sign::Ptx => ptx::module(rest).map(|(code, tally)| {
-                sighted.raw.add(code, tally);
+                self.add(&mut sighted.raw, (code, tally), rest);
                 tally.bytes
             }),
             Sign::Cubin | Sign::Container => None,
@@ -191,7 +209,7 @@ impl Scanner {
         match self.effort.spend(cubin::steps(rest), at).and_then(|()| cubin::raw(rest, at)) {
             Ok(None) => None,
             Ok(Some((code, tally))) => {
-                place.add(code, tally);
+                self.add(place, (code, tally), rest);
                 Some(tally.bytes)
             }
             Err(problem) => self.note(problem, place),
@@ -202,9 +220,11 @@ impl Scanner {
     pub(super) fn frame(&mut self, rest: &[u8], at: u64, place: &mut Place) -> Option<u64> {
         match frame::framed(rest, at, &mut self.unpacker, &mut self.effort) {
             Ok(None) => None,
-            Ok(Some(Framed { end, code, problem })) => {
+            Ok(Some(Framed { end, code, problem, said })) => {
                 if let Some((code, tally)) = code {
-                    place.add(code, tally);
+                    let stored = rest.get(..end).map(|frame| (frame, Packing::Zstandard));
+                    let counter = self.counter.as_mut();
+                    place.add(code, counter.map_or(tally, |counter| counter.count(tally, code.kind, stored, said)));
                 }
                 if let Some(problem) = problem {
                     self.note(problem, place);
@@ -213,6 +233,14 @@ impl Scanner {
             }
             Err(problem) => self.note(problem, place),
         }
+    }
+
+    /// Adds code that stands as it is at the start of `rest`.
+    pub(super) fn add(&mut self, place: &mut Place, (code, tally): (Code, Tally), rest: &[u8]) {
+        let stored = usize::try_from(tally.bytes).ok().and_then(|bytes| rest.get(..bytes));
+        let stored = stored.map(|stored| (stored, Packing::Raw));
+        let counter = self.counter.as_mut();
+        place.add(code, counter.map_or(tally, |counter| counter.count(tally, code.kind, stored, Some(tally.bytes))));
     }
 
     fn note(&mut self, problem: CodeProblem, place: &mut Place) -> Option<u64> {

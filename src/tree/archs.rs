@@ -6,7 +6,7 @@ use super::discover::Found;
 use super::outcome::FixError;
 use super::run::Workers;
 use super::source::Source;
-use crate::cuda::{self, GpuCode};
+use crate::cuda::{self, Counting, GpuCode};
 
 /// One file's GPU code.
 #[derive(Debug)]
@@ -17,16 +17,17 @@ pub struct ArchsReport {
     pub code: Result<GpuCode, FixError>,
 }
 
-/// Reads every file of a list: ELF files of every kind, archives, and files of nothing but GPU code.
+/// Reads every file of a list: ELF files of every kind, archives, and files of nothing but GPU code;
+/// counts their kernels if that is asked for.
 #[must_use]
-pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
+pub fn archs(source: &dyn Source, files: Vec<Found>, counting: Counting, workers: &Workers) -> Vec<ArchsReport> {
     workers.run(files, |found| {
-        let code = code_of(source, &found);
+        let code = code_of(source, &found, counting);
         ArchsReport { path: found.shown.into_path(), code }
     })
 }
 
-fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
+fn code_of(source: &dyn Source, found: &Found, counting: Counting) -> Result<GpuCode, FixError> {
     let Some(file) = source.open(found.to_open(), &cuda::may_have_code)? else { return Ok(GpuCode::default()) };
-    Ok(cuda::of_file(file.bytes(), &file.data)?.unwrap_or_default())
+    Ok(cuda::of_file(file.bytes(), &file.data, counting)?.unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 
 use super::discover::Root;
 use super::source::{EntryKind, Source};
-use crate::cuda;
+use crate::cuda::{self, Counting};
 use crate::fsio::ImagePath;
 
 /// A name, where its magic stands, the magic.
@@ -39,8 +39,8 @@ pub(crate) fn packed(source: &dyn Source, root: &Root) -> Option<&'static str> {
             let starts = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(magic));
             let (name, ..) = PACKED.iter().find(|(_, at, magic)| starts(*at, magic))?;
             // A single frame may hold a cubin.
-            let is_code =
-                cuda::may_have_code(bytes) && cuda::of_file(bytes, &file.data).is_ok_and(|code| code.is_some());
+            let is_code = cuda::may_have_code(bytes)
+                && cuda::of_file(bytes, &file.data, Counting::Off).is_ok_and(|code| code.is_some());
             (!is_code || name.contains("package")).then_some(*name)
         }
         EntryKind::Other => None,

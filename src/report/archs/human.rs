@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bstr::BString;
 
 use super::run::ArchsRun;
-use crate::cuda::{Form, GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Counting, Form, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::human::{Detail, Human};
 use crate::report::text;
 use crate::tree::ArchsReport;
@@ -34,9 +34,9 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
     if human.detail >= Detail::Normal {
         let all = run.together();
         if run.sum_only {
-            writeln!(out, "{}", title(human, &all))?;
+            writeln!(out, "{}", title(human, run.counting, &all))?;
             for (place, tallies) in &run.sum() {
-                rows(human, *place, tallies, out)?;
+                rows(human, run.counting, *place, tallies, out)?;
             }
         }
         let (bytes, files) = (bytes_of(&all.total()), if run.files.len() == 1 { "file" } else { "files" });
@@ -49,7 +49,7 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
     err.flush()
 }
 
-fn title(human: &Human, code: &GpuCode) -> String {
+fn title(human: &Human, counting: Counting, code: &GpuCode) -> String {
     let containers: u64 = code.places.iter().map(|place| place.containers).sum();
     let containers = match containers {
         0 => String::new(),
@@ -58,17 +58,23 @@ fn title(human: &Human, code: &GpuCode) -> String {
     };
     let style = human.out.quiet;
     format!(
-        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{style:#}{containers}",
-        "SECTION", "IN", "ARCHITECTURE", "KIND", "COUNT", "BYTES"
+        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{}{style:#}{containers}",
+        "SECTION",
+        "IN",
+        "ARCHITECTURE",
+        "KIND",
+        "COUNT",
+        "BYTES",
+        if counting == Counting::Kernels { "   KERNELS" } else { "" }
     )
 }
 
 fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out: &mut dyn Write) -> io::Result<()> {
     human.path(out, &report.path)?;
     writeln!(out)?;
-    writeln!(out, "{}", title(human, code))?;
+    writeln!(out, "{}", title(human, run.counting, code))?;
     for place in &code.places {
-        rows(human, (&place.name, place.form), &place.code, out)?;
+        rows(human, run.counting, (&place.name, place.form), &place.code, out)?;
         if place.empty > 0 {
             write!(out, "  ")?;
             human.name(out, &place.name)?;
@@ -92,7 +98,13 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
     unused(run, code, "  ", out)
 }
 
-fn rows(human: &Human, place: (&BString, Form), tallies: &Tallies, out: &mut dyn Write) -> io::Result<()> {
+fn rows(
+    human: &Human,
+    counting: Counting,
+    place: (&BString, Form),
+    tallies: &Tallies,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (name, form) = (place.0, place.1.name());
     for (code, tally) in tallies {
         write!(out, "  ")?;
@@ -100,7 +112,14 @@ fn rows(human: &Human, place: (&BString, Form), tallies: &Tallies, out: &mut dyn
         let padding = 18_usize.saturating_sub(name.len());
         let (architecture, kind) = (code.architecture(), code.kind.name());
         write!(out, "{:padding$} {form:<9} {architecture:<13} {kind:<15}", "")?;
-        writeln!(out, " {:>9} {:>14}", tally.count, tally.bytes)?;
+        write!(out, " {:>9} {:>14}", tally.count, tally.bytes)?;
+        if counting == Counting::Kernels {
+            write!(out, " {:>9}", tally.kernels)?;
+            if tally.uncounted > 0 {
+                write!(out, "  (without {} of {})", tally.uncounted, tally.count)?;
+            }
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use bstr::BString;
 use serde::Serialize;
 
 use super::run::ArchsRun;
-use crate::cuda::{Capability, Form, GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Capability, Counting, Form, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::document::{self, Failed, SCHEMA, Text};
 use crate::tree::ArchsReport;
 
@@ -99,6 +99,15 @@ struct ArchsRow<'a> {
     without_kernels: u64,
     bytes: u64,
     unpacked: u64,
+    #[serde(flatten)]
+    kernels: Option<ArchsKernels>,
+}
+
+/// How many kernels there are in the pieces of a row but those that are not counted.
+#[derive(Serialize)]
+struct ArchsKernels {
+    kernels: u64,
+    uncounted: u64,
 }
 
 /// Prints the document: files with GPU code, with `all` the others too, and their sum. Without files there are still
@@ -112,14 +121,13 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
         Ok(code) if run.sum_only => problems(code) > 0,
         Ok(code) => all || !code.places.is_empty(),
     };
-    let files: Vec<ArchsFile> =
-        run.files.iter().filter(is_listed).map(|report| ArchsFile::new(report, &run.gpus)).collect();
+    let files: Vec<ArchsFile> = run.files.iter().filter(is_listed).map(|report| ArchsFile::new(report, run)).collect();
     let (sum, every) = (run.sum(), run.together());
     let document = ArchsDocument {
         schema: SCHEMA,
         command: "archs",
         files: (!run.sum_only || !files.is_empty()).then_some(files),
-        sum: sum.iter().flat_map(|(place, tallies)| rows(*place, tallies)).collect(),
+        sum: sum.iter().flat_map(|(place, tallies)| rows(run.counting, *place, tallies)).collect(),
         summary: ArchsSummary {
             files: run.files.len(),
             with_gpu_code: run.with_code(),
@@ -132,9 +140,9 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
 }
 
 impl<'a> ArchsFile<'a> {
-    fn new(report: &'a ArchsReport, gpus: &[Capability]) -> Self {
+    fn new(report: &'a ArchsReport, run: &ArchsRun) -> Self {
         let found = match &report.code {
-            Ok(code) => ArchsFound::Code(ArchsCode::new(code, gpus)),
+            Ok(code) => ArchsFound::Code(ArchsCode::new(code, run)),
             Err(error) => ArchsFound::Failed(Failed::new(error)),
         };
         Self { path: Text::of_path(&report.path), found }
@@ -142,11 +150,11 @@ impl<'a> ArchsFile<'a> {
 }
 
 impl<'a> ArchsCode<'a> {
-    fn new(code: &'a GpuCode, gpus: &[Capability]) -> Self {
+    fn new(code: &'a GpuCode, run: &ArchsRun) -> Self {
         let places = || code.places.iter();
         Self {
-            sums: ArchsSums::new(code, gpus),
-            code: places().flat_map(|place| rows((&place.name, place.form), &place.code)).collect(),
+            sums: ArchsSums::new(code, &run.gpus),
+            code: places().flat_map(|place| rows(run.counting, (&place.name, place.form), &place.code)).collect(),
             problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
             more_problems: places().map(|place| place.more_problems).sum(),
         }
@@ -188,7 +196,11 @@ fn problems(code: &GpuCode) -> u64 {
     code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
-fn rows<'a>((name, form): (&'a BString, Form), tallies: &'a Tallies) -> impl Iterator<Item = ArchsRow<'a>> {
+fn rows<'a>(
+    counting: Counting,
+    (name, form): (&'a BString, Form),
+    tallies: &'a Tallies,
+) -> impl Iterator<Item = ArchsRow<'a>> {
     tallies.iter().map(move |(code, tally)| ArchsRow {
         section: Text::new(name),
         form: form.name(),
@@ -199,5 +211,7 @@ fn rows<'a>((name, form): (&'a BString, Form), tallies: &'a Tallies) -> impl Ite
         without_kernels: tally.empty,
         bytes: tally.bytes,
         unpacked: tally.unpacked,
+        kernels: (counting == Counting::Kernels)
+            .then_some(ArchsKernels { kernels: tally.kernels, uncounted: tally.uncounted }),
     })
 }

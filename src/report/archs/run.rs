@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bstr::BString;
 
-use crate::cuda::{Capability, Form, GpuCode, Tallies, add_up};
+use crate::cuda::{Capability, Counting, Form, GpuCode, Tallies, add_up};
 use crate::tree::ArchsReport;
 
 /// What was found, and what of it is wanted.
@@ -16,6 +16,8 @@ pub(crate) struct ArchsRun {
     pub sum_only: bool,
     /// What no GPU of this list can use is told, if there is one in it.
     pub gpus: Vec<Capability>,
+    /// Whether kernels were counted.
+    pub counting: Counting,
 }
 
 impl ArchsRun {
