@@ -159,7 +159,7 @@ impl Start<'_> {
             }
             let unpacked = len(start.len());
             let is_last = is_all || blocks >= MOST_BLOCKS;
-            blocks = blocks.saturating_mul(2);
+            blocks = blocks.saturating_mul(4).min(MOST_BLOCKS);
             if fatbin::is_fatbin(start) {
                 return Ok(Some(Err(CodeProblem::Packed { at })));
             }

@@ -6,7 +6,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::{library, listed, of_elf, problems, told, told_of};
 use crate::elfgen::{Kind, Machine, Spec};
-use crate::fatgen::{self, Entry, archive, container, cubin_for, filler, frame, noted_cubin, ptx, tool_note};
+use crate::fatgen::{self, Entry, ZSTD, archive, container, cubin_for, filler, frame, noted_cubin, ptx, tool_note};
 
 const NOTHING_WRONG: Vec<String> = Vec::new();
 
@@ -267,4 +267,47 @@ fn too_much_to_look_at_is_named() {
     let all: Vec<String> = code.places.iter().flat_map(|place| &place.problems).map(ToString::to_string).collect();
     assert!(all.iter().any(|problem| problem.contains("too much that looks like GPU code")), "{all:?}");
     assert!(code.total().len() == 1, "{code:?}");
+}
+
+/// Only those who ask have all code unpacked.
+#[test]
+fn kernels_are_counted() {
+    // STT_FUNC with STO_CUDA_ENTRY, without it, and STT_OBJECT.
+    let symbol = |info: u8, other: u8| [&[0; 4][..], &[info, other], &[0; 18]].concat();
+    let table = [symbol(0x12, 0x10), symbol(0x12, 0), symbol(0x11, 0x10), symbol(0x12, 0x10)].concat();
+    let mut cubin = cubin_for((0x33, 7), 0x57_0557, &[(".text.k", 6, filler(200_000)), (".symtab", 0, table)]);
+    let headers = u64::from_le_bytes(cubin[40..48].try_into().unwrap()) as usize;
+    cubin[headers + 2 * 64 + 4] = 2;
+    let module = ptx("sm_90a");
+    let entries = [
+        Entry::cubin(87).raw(&cubin),
+        Entry::cubin(80).packed(ZSTD, &packed(&cubin), cubin.len() as u64),
+        // One that unpacks to something else, to nothing, and to too much.
+        Entry::cubin(80).packed(ZSTD, &packed(&module), module.len() as u64),
+        Entry::cubin(80).packed(ZSTD, &filler(40), 100),
+        Entry::cubin(80).packed(ZSTD, &packed(&cubin), 1 << 40),
+        Entry::ptx(90).raw(&module),
+        Entry::new(0x80, 80),
+    ];
+    let image = library(".nv_fatbin", &container(entries).build())
+        .gpu_code(".data", &[&cubin[..], &packed(&cubin), &frame(&cubin, 999, cubin.len() as u64)].concat())
+        .build();
+    let told = told([("k", image)], &["--kernels"]);
+    let row = |row: &serde_json::Value| {
+        let word = |name: &str| row[name].as_str().unwrap().to_owned();
+        format!("{} {} {} {}", word("form"), word("architecture"), row["kernels"], row["uncounted"])
+    };
+    let counted: Vec<String> = told.files["k"]["code"].as_array().unwrap().iter().map(row).collect();
+    assert_eq!(
+        counted,
+        [
+            "container sm_80 2 3",
+            "container compute_80 0 1",
+            "container sm_87 2 0",
+            "container compute_90 1 0",
+            "frame sm_87 4 0",
+            "raw sm_87 2 0",
+        ]
+    );
+    assert!(told_of(cubin)["code"][0].get("kernels").is_none());
 }
