@@ -271,7 +271,7 @@ rules! {
         when "A file's fat binaries have code for a GPU of --arch, and none of its kernels outside of them is for it: cubins and PTX among its data, or in Zstandard frames."
         because "A program takes such a kernel by the GPU that it finds; where there is none it takes another way, or fails."
         do "Try it on that GPU, and allow it if it has another way; or take a build for that GPU."
-        such as "--arch 12.0 and onnxruntime-gpu, which has 114 cubins of sm_70 to sm_90a for attention in .rodata.";
+        such as "--arch 12.0 and onnxruntime-gpu, which has 114 cubins of sm_70 to sm_90a in .rodata.";
 
     SEVERAL_CUDARTS = "CRP600" "several-cudarts" Warning HAND
         when "More than one release of libcudart or libcuBLAS is in the closure."
