@@ -267,9 +267,9 @@ rules! {
         because "Its compiler does not know the GPU yet, or no longer."
         do "Use another CUDA release, or leave the GPU out of --arch."
         such as "--arch 10.0 and libcudart 12.6.";
-    OTHERS_MISSING = "CRP510" "arch-missing-outside" Warning HAND
+    OTHERS_MISSING = "CRP510" "arch-missing-outside" Note HAND
         when "A file's fat binaries have code for a GPU of --arch, and none of its kernels outside of them is for it: cubins and PTX among its data, or in Zstandard frames."
-        because "A program takes such a kernel by the GPU that it finds; where there is none it takes another way, or fails."
+        because "A program takes such a kernel by the GPU that it finds; where there is none it takes another way (onnxruntime, CUPTI), or fails."
         do "Try it on that GPU, and allow it if it has another way; or take a build for that GPU."
         such as "--arch 12.0 and onnxruntime-gpu, which has 114 cubins of sm_70 to sm_90a in .rodata.";
 

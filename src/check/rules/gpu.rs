@@ -95,7 +95,8 @@ fn fit(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
             && !is_missing
         {
             let there = list(code.others());
-            let message = format!("none of its {all} kernels outside of fat binaries is for {gpu}, there is {there}");
+            let message =
+                format!("none of its {all} pieces of GPU code outside of fat binaries is for {gpu}, there is {there}");
             findings.push(finding(&rule::OTHERS_MISSING, gpu.to_string(), message));
         }
     }
