@@ -35,7 +35,9 @@ def archs(library):
     size = 0
     for file in json.loads(run.stdout)["files"]:
         for row in file["code"]:
-            architecture = row["architecture"].split("_")[1].rstrip("f")
+            if row["form"] != "container":
+                continue
+            architecture = row["architecture"].split("_")[1].rstrip("f").removesuffix("(a)")
             sections[row["section"]][row["kind"], architecture] += row["count"]
             size += row["bytes"]
     return sections, size, statistics.median(times) * 1000

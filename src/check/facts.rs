@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::policy::CheckPolicy;
 use crate::cuda::{
-    self, Companion, CompatNote, CompatNoteError, Consumer, DriverLibraries, DriverLibrary, GpuCode, Request,
+    self, Companion, CompatNote, CompatNoteError, Consumer, Counting, DriverLibraries, DriverLibrary, GpuCode, Request,
     RequestKind,
 };
-use crate::elf::contents::Contents;
 use crate::elf::data::DataMap;
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::units::{FileRange, len64};
@@ -33,12 +32,14 @@ impl<'a> Reading<'a> {
         Self { libraries: &policy.libraries, gpu_code: !policy.gpus.is_empty() }
     }
 
-    fn gpu_code(self, bytes: &[u8], data: &DataMap) -> GpuCode {
+    /// A file's GPU code, if that is asked for.
+    #[must_use]
+    pub(crate) fn gpu_code(self, bytes: &[u8], data: &DataMap) -> GpuCode {
         if !self.gpu_code {
             return GpuCode::default();
         }
-        match Contents::parse_sparse(bytes, data) {
-            Ok(contents) => cuda::of_contents(&contents),
+        match cuda::of_file(bytes, data, Counting::Off) {
+            Ok(found) => found.unwrap_or_default(),
             Err(error) => cuda::unparsed(error),
         }
     }
@@ -61,6 +62,15 @@ impl StaticProgram {
         let parts = whole.into_iter().flat_map(|whole| data.within(whole)).filter_map(|range| range.of(bytes));
         Self { names: cuda::names_in(parts, reading.libraries), gpu_code: reading.gpu_code(bytes, data) }
     }
+}
+
+/// The facts of a file that no loader reads, and that has GPU code: an object file, an archive, a cubin by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeFile {
+    /// It is ELF all the same.
+    pub(crate) is_elf: bool,
+    /// Its GPU code.
+    pub(crate) gpu_code: GpuCode,
 }
 
 /// An object's facts.
@@ -150,6 +160,8 @@ pub(crate) enum Inspected {
     Static(StaticProgram),
     /// Another file without a search path.
     NotApplicable(NotApplicable),
+    /// The same, or no ELF file, with GPU code, if that was asked for.
+    Code(CodeFile),
     /// It was read and contradicts itself.
     Malformed(String),
     /// It could not be read, and why: nothing is known of it.

@@ -30,7 +30,7 @@ pub(crate) use context::Context;
 pub(crate) use doctor::{Diagnosis, RuntimeRequest, TargetWorld, diagnose};
 pub use explain::{Explained, Explanation, Question};
 pub use facts::Facts;
-pub(crate) use facts::{Inspected, Item, Reading, StaticProgram};
+pub(crate) use facts::{CodeFile, Inspected, Item, Reading, StaticProgram};
 pub(crate) use finding::Finding;
 pub use finding::Verdict;
 pub(crate) use judge::{judge_in_program, judge_object};

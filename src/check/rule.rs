@@ -263,7 +263,7 @@ rules! {
         do "Build with the CUDA release of the target's driver."
         such as "--arch 11.0 and a library with sm_101.";
     FATBIN_UNPARSED = "CRP507" "fatbin-unparsed" Warning HAND
-        when "A fat binary is damaged, or of a kind that is not known."
+        when "GPU code is damaged, or of a kind that is not known: a fat binary, an entry of one, a cubin, a Zstandard frame."
         because "What it holds is not known, so nothing is said to be missing or complete."
         do "Rebuild the file; report it if it is of a newer CUDA release than this program knows."
         such as "An entry that reaches past the end of .nv_fatbin.";
@@ -277,6 +277,11 @@ rules! {
         because "Its compiler does not know the GPU yet, or no longer."
         do "Use another CUDA release, or leave the GPU out of --arch."
         such as "--arch 10.0 and libcudart 12.6.";
+    OTHERS_MISSING = "CRP510" "arch-missing-outside" Note HAND
+        when "A file's fat binaries have code for a GPU of --arch, and none of its kernels outside of them is for it: cubins and PTX among its data, or in Zstandard frames."
+        because "Such a kernel is for one architecture. What a program does on a GPU that none of them is for, its file does not say: it may have another way, or fail."
+        do "Try it on that GPU, and allow it if it has another way; or take a build for that GPU."
+        such as "--arch 12.0 and onnxruntime-gpu, which has 114 cubins of sm_70 to sm_90a in .rodata.";
 
     SEVERAL_CUDARTS = "CRP600" "several-cudarts" Warning HAND
         when "More than one release of libcudart or libcuBLAS is in the closure."

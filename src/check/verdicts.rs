@@ -91,6 +91,11 @@ pub(crate) fn sum_up(
             _ => {}
         }
     }
+    let code = items.iter().filter_map(|item| match &item.inspected {
+        Inspected::Code(file) => Some((item.shown.as_path(), &file.gpu_code)),
+        _ => None,
+    });
+    findings.extend(gpu::judge_files(context.policy, code));
     findings.extend(compat::judge_closure(context, &objects));
     findings.extend(closure::judge(context, &objects));
     findings.extend(gpu::judge_closure(context.policy, &objects));
@@ -100,7 +105,11 @@ pub(crate) fn sum_up(
     }
     findings.sort_by(|a, b| (&a.path, a.rule.code, &a.about).cmp(&(&b.path, b.rule.code, &b.about)));
     findings.dedup();
-    let is_elf = |item: &&Item| !matches!(item.inspected, Inspected::NotElf);
+    let is_elf = |item: &&Item| match &item.inspected {
+        Inspected::NotElf => false,
+        Inspected::Code(file) => file.is_elf,
+        _ => true,
+    };
     unread.sort();
     CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings, unread }
 }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use super::args::{ArchsArgs, Global};
 use super::exit::Status;
 use super::{input, output, paths, settings};
-use crate::cuda::{Gpu, GpuCode, Stack};
+use crate::cuda::{Counting, Gpu, GpuCode, Stack};
 use crate::report;
 use crate::report::archs::ArchsRun;
 use crate::tree::{self, ArchsReport, Failure, FixError, Workers};
@@ -15,14 +15,15 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let host_cuda = args.host_cuda.as_deref().map(str::parse).transpose().context("--host-cuda")?;
     let stack = Stack::of(host_cuda);
     let gpus = gpus.into_iter().map(|capability| Gpu { capability, stack }).collect();
+    let counting = if args.kernels { Counting::Kernels } else { Counting::Off };
     let source = input::host();
     let workers = Workers::new(settings::jobs(global));
     let listing = paths::listing(&*source, &args.inputs, &workers)?;
     let failed = |failure: Failure| ArchsReport { path: failure.shown, code: Err(FixError::Walk(failure.error)) };
     let mut files: Vec<ArchsReport> = listing.failures.into_iter().map(failed).collect();
-    files.extend(tree::archs(&*source, listing.files, &workers));
+    files.extend(tree::archs(&*source, listing.files, counting, &workers));
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let run = ArchsRun { files, sum_only: args.sum, gpus };
+    let run = ArchsRun { files, sum_only: args.sum, gpus, counting };
     let print = || -> anyhow::Result<()> {
         let mut out = output::stdout();
         if global.is_json() {

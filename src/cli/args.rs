@@ -418,6 +418,9 @@ pub(super) struct ArchsArgs {
     /// Print one table for all files together
     #[arg(long)]
     pub sum: bool,
+    /// Count kernels, too: all code is unpacked
+    #[arg(long)]
+    pub kernels: bool,
     /// Tell how these GPUs, such as 8.7 or sm_110, run each file, and how many bytes none of them can use
     #[arg(long, value_name = "GPUS", value_delimiter = ',')]
     pub unused_for: Vec<String>,
@@ -429,7 +432,7 @@ pub(super) struct ArchsArgs {
 const ARCHS_EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a fat binary that is not understood in full
+  1  GPU code that is not understood in full
   2  wrong usage or unreadable input";
 
 #[derive(Debug, Args)]

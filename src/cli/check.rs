@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
-use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Severity, rule::rule};
+use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule};
 use crate::fsio;
 use crate::report;
 use crate::report::check::{CheckRun, GroupBy};
@@ -42,6 +42,9 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let workers = Workers::new(settings::jobs(global));
     let roots = input.roots();
     let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
+    // A closure has the archives of its sources, too, and a list may name such files among others.
+    let takes_archives = args.inputs.files_from.is_some() || matches!(input.scope, Scope::Closure(_));
+    let roots = if takes_archives { roots } else { paths::refuse_packed(&*input.source, roots) };
     let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
     let mut report = tree::check(listing, input.world(), &policy, environment, &workers);
     report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;

@@ -1,7 +1,7 @@
 //! Paths of the command line: the files to walk, the globs to leave out, directories, an image's root.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::Inputs;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::runpath::Directory;
-use crate::tree::{Failure, Listing, Root, RootError, Source, Workers, discover};
+use crate::tree::{Failure, Listing, Root, RootError, Source, Workers, discover, packed};
 
 /// The roots of the walk, from arguments and `--files-from`.
 pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, RootError>>> {
@@ -28,7 +28,7 @@ pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<
 pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>> {
     let mut text = Vec::new();
     if list == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
+        io::stdin().lock().read_to_end(&mut text).context("cannot read the list of files from standard input")?;
     } else {
         text = std::fs::read(list).with_context(|| format!("cannot read the list of files {}", list.display()))?;
     }
@@ -39,7 +39,12 @@ pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>>
 
 /// What the arguments lead to, and what of it cannot be read.
 pub(super) fn listing(source: &dyn Source, inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
-    Ok(listing_of(source, roots(source, inputs)?, &exclude(inputs)?, workers))
+    let mut roots = roots(source, inputs)?;
+    // A list may name such files among others.
+    if inputs.files_from.is_none() {
+        roots = refuse_packed(source, roots);
+    }
+    Ok(listing_of(source, roots, &exclude(inputs)?, workers))
 }
 
 /// The same of roots that are resolved already. One that leads nowhere does not keep the others from being read.
@@ -59,6 +64,18 @@ pub(super) fn listing_of(
     let mut listing = discover(source, &known, exclude, workers);
     listing.failures.extend(failures);
     listing
+}
+
+/// Refuses arguments in which nothing would be looked at: an archive, or an image as it was saved.
+pub(super) fn refuse_packed(source: &dyn Source, roots: Vec<Result<Root, RootError>>) -> Vec<Result<Root, RootError>> {
+    let refuse = |root: Root| match packed(source, &root) {
+        None => Ok(root),
+        Some(what) => {
+            let why = format!("it is {what}: nothing in it would be looked at; unpack it first");
+            Err(RootError { given: root.given.into_path(), source: io::Error::other(why) })
+        }
+    };
+    roots.into_iter().map(|root| root.and_then(refuse)).collect()
 }
 
 /// The globs of `--exclude`.
@@ -82,7 +99,7 @@ pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec
 pub(super) fn sysroot(root: Option<&Path>) -> anyhow::Result<Sysroot> {
     let Some(root) = root else { return Ok(Sysroot::host()) };
     match Sysroot::image(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             bail!("--root {}: not a directory", root.display())
         }
         image => image.with_context(|| format!("--root {}", root.display())),

@@ -15,6 +15,15 @@ pub(crate) enum Variant {
     Family,
     /// `a`: those of exactly this architecture.
     Exact,
+    /// `(a)`: the same, told by a mark in the code; the entry of its fat binary calls it plain.
+    Marked,
+}
+
+impl Variant {
+    /// Whether code runs on exactly one architecture.
+    fn is_exact(self) -> bool {
+        matches!(self, Self::Exact | Self::Marked)
+    }
 }
 
 /// A compute capability, such as 8.7 or 9.0a.
@@ -64,7 +73,15 @@ impl Capability {
             Variant::Common => "",
             Variant::Family => "f",
             Variant::Exact => "a",
+            Variant::Marked => "(a)",
         }
+    }
+
+    /// Whether code for this capability is exactly what is asked for.
+    #[must_use]
+    pub(crate) fn is_for(self, wanted: Self) -> bool {
+        let is_same = self.variant == wanted.variant || (self.variant.is_exact() && wanted.variant.is_exact());
+        is_same && (self.major, self.minor) == (wanted.major, wanted.minor)
     }
 
     /// Whether NVIDIA promises that machine code for this capability runs on a GPU (CUDA C++ Programming Guide, "Binary
@@ -78,7 +95,7 @@ impl Capability {
     /// Whether it is of an earlier GPU of the same generation, or of the same one, and not for that one alone.
     #[must_use]
     pub(crate) fn is_of_generation(self, gpu: Self) -> bool {
-        self.variant != Variant::Exact && self.major == gpu.major && self.minor <= gpu.minor
+        !self.variant.is_exact() && self.major == gpu.major && self.minor <= gpu.minor
     }
 
     /// The GPU of a Tegra, a part of the chip: of Jetsons and of vehicles.
@@ -92,7 +109,7 @@ impl Capability {
     pub(crate) fn ptx_runs_on(self, gpu: Self) -> bool {
         match self.variant {
             Variant::Common => (self.major, self.minor) <= (gpu.major, gpu.minor),
-            Variant::Family | Variant::Exact => self.cubin_runs_on(gpu),
+            Variant::Family | Variant::Exact | Variant::Marked => self.cubin_runs_on(gpu),
         }
     }
 

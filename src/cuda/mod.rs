@@ -3,26 +3,35 @@
 //! Pure over an [`crate::elf::view::ElfView`].
 #![deny(clippy::arithmetic_side_effects)]
 
+mod attributes;
 mod capability;
 mod code;
 mod companions;
 mod compat_note;
 mod consumer;
+mod cubin;
 mod driver;
 mod driver_release;
+mod effort;
 mod empty;
 mod fatbin;
+mod field;
+mod files;
+mod frame;
 mod gpu;
 mod hollow;
+mod kernels;
 mod libraries;
 mod problem;
+mod ptx;
 mod requests;
+mod scan;
 mod stub;
 mod version;
 
 pub use capability::Capability;
 pub(crate) use capability::Variant;
-pub use code::{Code, CodeKind, GpuCode, Place, Tally};
+pub use code::{Code, CodeKind, Form, GpuCode, Place, Tally};
 pub(crate) use code::{Runs, Tallies, add_up, bytes_of};
 pub(crate) use companions::{Companion, companions_of, is_of_libc, is_of_toolchain};
 pub use compat_note::{CompatNote, CompatNoteError};
@@ -30,16 +39,17 @@ pub(crate) use consumer::names_in;
 pub use consumer::{Consumer, Request};
 pub(crate) use driver::driver_of;
 pub(crate) use driver_release::release_of_branch;
-pub(crate) use fatbin::{is_fatbin, unparsed};
-pub use fatbin::{of_contents, of_fatbin};
+pub(crate) use files::{may_have_code, of_file, unparsed};
+pub use files::{of_bytes, of_fatbin};
 pub use gpu::Gpu;
 pub(crate) use gpu::{SHARED_SINCE, Stack};
 pub use libraries::DriverLibraries;
 pub(crate) use libraries::{
     DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names,
 };
-pub use problem::FatbinProblem;
+pub use problem::CodeProblem;
 pub(crate) use requests::{RequestKind, python};
+pub use scan::{Counting, of_contents};
 pub(crate) use stub::does_nothing;
 pub use stub::is_stub;
 pub use version::Version;

@@ -1,10 +1,10 @@
-//! What is not understood in a fat binary.
+//! What is not understood of the GPU code in a file.
 
 use crate::elf::error::ParseError;
 
-/// Something in a container that is not understood: then nothing is known to be complete.
+/// Something that is not understood: then nothing is known to be complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FatbinProblem {
+pub enum CodeProblem {
     /// A container of another layout.
     #[error("the container at {at:#x} has version {version} and header_size {header_size}, not 1 and 16")]
     Container {
@@ -24,7 +24,10 @@ pub enum FatbinProblem {
         version: u16,
     },
     /// A kind that is not known.
-    #[error("the entry at {at:#x} has kind {kind:#x}, not 1 (PTX), 2 (cubin), 8 (LTO-IR) or 0x100 (several)")]
+    #[error(
+        "the entry at {at:#x} has kind {kind:#x}, not 0x1 (PTX), 0x2 (cubin), 0x8 (LTO-IR), 0x20 (index), \
+         0x40 (relocatable PTX), 0x80 (Tile IR) or 0x100 (several)"
+    )]
     Kind {
         /// File offset.
         at: u64,
@@ -32,7 +35,7 @@ pub enum FatbinProblem {
         kind: u16,
     },
     /// A number that cannot be an architecture.
-    #[error("the entry at {at:#x} has architecture {number}, not one such as 87")]
+    #[error("what is at {at:#x} has architecture {number}, not one such as 87")]
     Architecture {
         /// File offset.
         at: u64,
@@ -65,6 +68,54 @@ pub enum FatbinProblem {
         /// File offset.
         at: u64,
     },
+    /// A cubin of another layout.
+    #[error(
+        "the cubin at {at:#x} has EI_CLASS {class}, EI_OSABI {os_abi:#x} and EI_ABIVERSION {abi_version}, \
+         not 2, 0x33 and up to 7, or 2, 0x41 and 8"
+    )]
+    Cubin {
+        /// File offset.
+        at: u64,
+        /// The value.
+        class: u8,
+        /// The value.
+        os_abi: u8,
+        /// The value.
+        abi_version: u8,
+    },
+    /// A frame with GPU code that does not end.
+    #[error("the Zstandard frame at {at:#x} is cut short or damaged: there is no sound block behind {block:#x}")]
+    Cut {
+        /// File offset of the frame.
+        at: u64,
+        /// File offset up to which it is sound.
+        block: u64,
+    },
+    /// A frame in which a fat binary was packed as a whole.
+    #[error("the Zstandard frame at {at:#x} holds a fat binary, which is not unpacked")]
+    Packed {
+        /// File offset.
+        at: u64,
+    },
+    /// A frame whose cubin has its notes too far behind its start.
+    #[error(
+        "the Zstandard frame at {at:#x} holds {architecture} code; its first 4 MiB do not tell which variant of it"
+    )]
+    Variant {
+        /// File offset.
+        at: u64,
+        /// Without the variant.
+        architecture: String,
+    },
+    /// An archive that is not whole.
+    #[error("the archive: {0}")]
+    Archive(String),
+    /// Made to be looked at again and again.
+    #[error("from {at:#x} on there is too much that looks like GPU code to look at")]
+    Exhausted {
+        /// File offset.
+        at: u64,
+    },
     /// The ELF file contradicts itself.
     #[error(transparent)]
     Elf(#[from] ParseError),
@@ -80,9 +131,9 @@ mod tests {
 
     #[test]
     fn the_message_about_a_kind_has_all_that_are_known() {
-        let message = FatbinProblem::Kind { at: 0, kind: 3 }.to_string();
+        let message = CodeProblem::Kind { at: 0, kind: 3 }.to_string();
         for kind in CodeKind::ALL {
-            assert!(message.contains(&format!(" {} (", kind.number())), "{message}: {}", kind.name());
+            assert!(message.contains(&format!(" {:#x} (", kind.number())), "{message}: {}", kind.name());
         }
     }
 }

@@ -18,6 +18,16 @@ impl DataMap {
         Self(Some(ranges.into_iter().collect()))
     }
 
+    /// The same of a part of the file, counted from its start.
+    #[must_use]
+    pub(crate) fn part(&self, range: FileRange) -> Self {
+        let start = range.start().get();
+        let moved = |part: FileRange| {
+            FileRange::between(part.start().get().checked_sub(start)?, part.end().get().checked_sub(start)?)
+        };
+        Self(self.0.as_ref().map(|data| data.within(range).filter_map(moved).collect()))
+    }
+
     /// The parts of a range that may have data, in order, each with the first byte of the hole behind it: that ends a
     /// string.
     pub(crate) fn within(&self, range: FileRange) -> impl Iterator<Item = FileRange> {

@@ -1,6 +1,7 @@
 //! Reading and editing ELF objects: bytes in, values out. No file system, no threads.
 #![deny(clippy::arithmetic_side_effects)]
 
+pub(crate) mod archive;
 pub mod class;
 pub mod contents;
 pub(crate) mod data;

@@ -6,9 +6,7 @@ use super::discover::Found;
 use super::outcome::FixError;
 use super::run::Workers;
 use super::source::Source;
-use crate::cuda::{self, GpuCode};
-use crate::elf::contents::Contents;
-use crate::elf::view::has_magic;
+use crate::cuda::{self, Counting, GpuCode};
 
 /// One file's GPU code.
 #[derive(Debug)]
@@ -19,23 +17,19 @@ pub struct ArchsReport {
     pub code: Result<GpuCode, FixError>,
 }
 
-/// Reads every file of a list: ELF files of every kind, and fat binaries by themselves.
+/// Reads every file of a list: ELF files of every kind, archives, and files of nothing but GPU code;
+/// counts their kernels if that is asked for.
 #[must_use]
-pub fn archs(source: &dyn Source, files: Vec<Found>, workers: &Workers) -> Vec<ArchsReport> {
+pub fn archs(source: &dyn Source, files: Vec<Found>, counting: Counting, workers: &Workers) -> Vec<ArchsReport> {
     workers.run(files, |found| {
-        let code = code_of(source, &found);
+        let code = code_of(source, &found, counting);
         ArchsReport { path: found.shown.into_path(), code }
     })
 }
 
-fn code_of(source: &dyn Source, found: &Found) -> Result<GpuCode, FixError> {
-    let is_wanted = |start: &[u8]| has_magic(start) || cuda::is_fatbin(start);
-    let Some(file) = source.open(found.site(), &is_wanted)? else { return Ok(GpuCode::default()) };
-    let code = if cuda::is_fatbin(file.bytes()) {
-        Ok(cuda::of_fatbin(file.bytes()))
-    } else {
-        Contents::parse_sparse(file.bytes(), &file.data).map(|contents| cuda::of_contents(&contents))
-    };
+fn code_of(source: &dyn Source, found: &Found, counting: Counting) -> Result<GpuCode, FixError> {
+    let Some(file) = source.open(found.site(), &cuda::may_have_code)? else { return Ok(GpuCode::default()) };
+    let code = cuda::of_file(file.bytes(), &file.data, counting);
     file.check_whole()?;
-    Ok(code?)
+    Ok(code?.unwrap_or_default())
 }

@@ -11,12 +11,13 @@ use super::discover::{Found, Listing};
 use super::look::{Seen, look, seen};
 use super::run::Workers;
 use super::scripts::Scripts;
-use super::source::{IsWanted, Source};
+use super::source::{IsWanted, Source, SourceFile};
 use super::world::SourceWorld;
 use crate::check::{
-    CheckPolicy, CheckReport, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
+    CheckPolicy, CheckReport, CodeFile, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
     judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
 };
+use crate::cuda;
 use crate::elf::view::{NotApplicable, Subject, has_magic};
 use crate::fsio::{FileError, ImagePath, Site};
 use crate::loader::{Environment, Object};
@@ -89,7 +90,11 @@ fn inspect(
     let shown = found.shown.as_path();
     let item = |inspected| Item { shown: shown.to_owned(), inspected };
     // A wrapper is read whole, whatever it is.
-    let is_wanted: IsWanted<'_> = if hidden.is_some() { &|_| true } else { &has_magic };
+    let is_wanted: IsWanted<'_> = match (hidden, Reading::of(policy).gpu_code) {
+        (Some(_), _) => &|_| true,
+        (None, true) => &cuda::may_have_code,
+        (None, false) => &has_magic,
+    };
     let file = match source.open(found.site(), is_wanted) {
         Ok(Some(file)) => file,
         Ok(None) => return (item(Inspected::NotElf), None),
@@ -101,8 +106,20 @@ fn inspect(
         let path = BString::from(path.as_os_str().as_bytes());
         (path, Wrapper { shown: shown.to_owned(), library_path: library_path(file.bytes()) })
     });
-    let told = inspected(seen(&file), shown, &real, policy);
+    let told = with_code(inspected(seen(&file), shown, &real, policy), &file, policy);
     (item(file.check_whole().map_or_else(|error| unread(&error), |()| told)), wrapper)
+}
+
+/// What no loader reads may have GPU code.
+fn with_code(inspected: Inspected, file: &SourceFile, policy: &CheckPolicy) -> Inspected {
+    if !matches!(inspected, Inspected::NotElf | Inspected::NotApplicable(_)) {
+        return inspected;
+    }
+    let gpu_code = Reading::of(policy).gpu_code(file.bytes(), &file.data);
+    match gpu_code.places.is_empty() {
+        true => inspected,
+        false => Inspected::Code(CodeFile { is_elf: !matches!(inspected, Inspected::NotElf), gpu_code }),
+    }
 }
 
 /// The same for one file by itself, at a path without symbolic links.

@@ -71,6 +71,7 @@ fn object(world: &mut SourceWorld, policy: &CheckPolicy, path: &ImagePath) -> Re
             find_wrappers(world, resolved.as_path());
             Ok(facts)
         }
+        Inspected::Code(_) => Err(error(LookError::NoObject("GPU code, or a file that no loader reads with some"))),
         Inspected::NotElf => Err(error(LookError::NoObject("not an ELF file"))),
         Inspected::Static(_) => Err(error(LookError::NoObject("statically linked: nothing is searched"))),
         Inspected::NotApplicable(reason) => Err(error(LookError::NoObject(reason.reason()))),

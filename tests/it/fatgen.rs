@@ -121,6 +121,17 @@ impl Entry {
         self
     }
 
+    /// What `.nv.compat` says of the cubin, behind empty options: attribute 9, in a row of two.
+    pub(crate) fn attributes(mut self, is_exact: bool) -> Self {
+        self = self.flags(0x100_0000);
+        self.options_at = 64 + self.tail.len() as u32;
+        self.tail.extend((self.options_at + 8).to_le_bytes());
+        self.tail.extend(8_u32.to_le_bytes());
+        self.tail.extend([0, 3, 7, 1, 1, 2, 9, u8::from(is_exact), 0, 0, 0, 0, 0, 0, 0, 0]);
+        self.header_size = 64 + self.tail.len() as u32;
+        self
+    }
+
     pub(crate) fn header_size(mut self, size: u32) -> Self {
         self.header_size = size;
         self
@@ -224,8 +235,31 @@ pub(crate) fn filler(count: usize) -> Vec<u8> {
     (0..count).map(|index| (index as u8) | 0x11).collect()
 }
 
-/// A cubin: an ELF file with these sections, each a name, `sh_flags` and a size.
+/// A cubin of sm_87: an ELF file with these sections, each a name, `sh_flags` and a size.
 pub(crate) fn cubin(sections: &[(&str, u64, usize)]) -> Vec<u8> {
+    let sections: Vec<_> = sections.iter().map(|(name, flags, size)| (*name, *flags, filler(*size))).collect();
+    cubin_for((0x33, 7), 0x57_0557, &sections)
+}
+
+/// A cubin as ptxas 13 writes it, with a kernel: `number` as in sm_87, and what `.note.nv.tkinfo` says of the variant.
+pub(crate) fn noted_cubin(number: u32, arch: &str) -> Vec<u8> {
+    let sections = [(".note.nv.tkinfo", 0, tool_note(arch)), (".text.k", 6, filler(32))];
+    cubin_for((0x41, 8), 0x600_0002 | number << 8, &sections)
+}
+
+/// What ptxas says of itself: the words of the header, then its strings, the last of which is how it was called.
+pub(crate) fn tool_note(arch: &str) -> Vec<u8> {
+    let text = format!("\0ptxas\0Cuda compilation tools\0Build cuda\0-arch {arch} \0");
+    let mut strings = text.into_bytes();
+    strings.resize(strings.len().next_multiple_of(4), 0);
+    let words: [u32; 6] = [2, 0, 1, 7, 30, 41];
+    let description = [words.map(u32::to_le_bytes).as_flattened(), &strings].concat();
+    let head = [12, description.len() as u32, 2000].map(u32::to_le_bytes);
+    [head.as_flattened(), b"NVIDIA Corp\0", &description].concat()
+}
+
+/// EI_OSABI and EI_ABIVERSION, `e_flags`, sections with their contents.
+pub(crate) fn cubin_for(abi: (u8, u8), flags: u32, sections: &[(&str, u64, Vec<u8>)]) -> Vec<u8> {
     let mut names = vec![0_u8];
     let mut body: Vec<u8> = Vec::new();
     let mut headers = vec![0_u8; 64];
@@ -238,21 +272,22 @@ pub(crate) fn cubin(sections: &[(&str, u64, usize)]) -> Vec<u8> {
         }
         body.extend(bytes);
     };
-    for (name, flags, size) in sections {
-        put(name, 1, *flags, &filler(*size));
+    for (name, flags, bytes) in sections {
+        put(name, 1, *flags, bytes);
     }
     let all = sections.iter().map(|(name, ..)| *name).chain([".shstrtab"]);
     let strings: Vec<u8> = all.flat_map(|name| [b"\0", name.as_bytes()].concat()).chain([0]).collect();
     put(".shstrtab", 3, 0, &strings);
     let table = 64 + body.len().next_multiple_of(8);
-    let mut out = b"\x7fELF\x02\x01\x01\x33\x07".to_vec();
+    let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+    out.extend([abi.0, abi.1]);
     out.resize(16, 0);
     // ET_EXEC, EM_CUDA.
     out.extend([2, 0, 190, 0, 1, 0, 0, 0]);
     for word in [0, 0, table as u64] {
         out.extend(word.to_le_bytes());
     }
-    out.extend(0x57_0557_u32.to_le_bytes());
+    out.extend(flags.to_le_bytes());
     let count = sections.len() as u16 + 2;
     for half in [64, 56, 0, 64, count, count - 1] {
         out.extend(half.to_le_bytes());
@@ -263,41 +298,83 @@ pub(crate) fn cubin(sections: &[(&str, u64, usize)]) -> Vec<u8> {
     out
 }
 
+/// A Zstandard frame of raw blocks of so many bytes, which says that it unpacks to `said`.
+pub(crate) fn frame(contents: &[u8], block: usize, said: u64) -> Vec<u8> {
+    // A content size of eight bytes, a window of 8 MiB.
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x68];
+    out.extend(said.to_le_bytes());
+    let blocks: Vec<&[u8]> = contents.chunks(block).collect();
+    for (index, bytes) in blocks.iter().enumerate() {
+        let header = (bytes.len() as u32) << 3 | u32::from(index + 1 == blocks.len());
+        out.extend(&header.to_le_bytes()[..3]);
+        out.extend(*bytes);
+    }
+    out
+}
+
+/// An archive as GNU ar writes it, without tables: names of up to 15 bytes.
+pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, bytes) in members {
+        out.extend(
+            format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", format!("{name}/"), 0, 0, 0, 644, bytes.len()).bytes(),
+        );
+        out.extend(*bytes);
+        out.resize(out.len().next_multiple_of(2), b'\n');
+    }
+    out
+}
+
+/// A module with a kernel.
+pub(crate) fn ptx(target: &str) -> Vec<u8> {
+    format!("//\n// Generated\n//\n\n.version 9.0\n.target {target}\n.address_size 64\n\n.visible .entry k()\n{{\n\tret;\n}}\n").into()
+}
+
 /// Fat binaries that between them have everything that the reader looks at.
 pub(crate) fn presets() -> Vec<(&'static str, Vec<u8>)> {
     let kernel = cubin(&[(".nv.info", 0, 16), (".text.k", 6, 32)]);
     let nothing = cubin(&[(".nv.info", 0, 16)]);
-    let ptx = b".version 9.3\n.target sm_75\n.address_size 64\n";
+    let text = b".version 9.3\n.target sm_75\n.address_size 64\n";
     let parts =
         [Entry::cubin(75), Entry::cubin(100).options("attributes"), Entry::new(PTX, 90).source("k.cu").options("-g")];
     // An LZ4 block of literals, a Zstandard frame of one raw block.
-    let block = [&[0xf0, ptx.len() as u8 - 15][..], ptx].concat();
-    let frame = [
+    let block = [&[0xf0, text.len() as u8 - 15][..], text].concat();
+    let packed = [
         &[
             0x28,
             0xb5,
             0x2f,
             0xfd,
             0x20,
-            ptx.len() as u8,
-            ((ptx.len() as u16) << 3 | 1) as u8,
-            (ptx.len() >> 5) as u8,
+            text.len() as u8,
+            ((text.len() as u16) << 3 | 1) as u8,
+            (text.len() >> 5) as u8,
             0,
         ][..],
-        ptx,
+        text,
     ]
     .concat();
-    let size = ptx.len() as u64;
+    let size = text.len() as u64;
     let two = [container([Entry::cubin(87)]).build(), container([Entry::ptx(90).flags(EXACT)]).build()];
     vec![
         ("empty", container([]).build()),
         ("kernel", container([Entry::cubin(87).raw(&kernel)]).build()),
-        ("nothing", container([Entry::cubin(75).raw(&nothing), Entry::ptx(75).raw(ptx)]).build()),
+        ("nothing", container([Entry::cubin(75).raw(&nothing), Entry::ptx(75).raw(text)]).build()),
         ("lz4", container([Entry::ptx(75).packed(LZ4, &block, size)]).build()),
-        ("zstd", container([Entry::ptx(75).packed(ZSTD, &frame, size)]).build()),
+        ("zstd", container([Entry::ptx(75).packed(ZSTD, &packed, size)]).build()),
         ("joint", container([Entry::joint(&parts, &filler(60)), Entry::lto_ir(80)]).build()),
         ("adjacent", two.concat()),
         ("apart", two.join(&[0; 24][..])),
+        ("raw", [&[0; 40], &kernel[..], &noted_cubin(100, "sm_100a"), b"\0", &ptx("sm_90a"), b"\0"].concat()),
+        ("frames", [frame(&kernel, 64, kernel.len() as u64), frame(&noted_cubin(120, "sm_120f"), 4096, 0)].concat()),
+        ("frame", frame(&kernel, 1 << 17, kernel.len() as u64)),
+        ("cubin", noted_cubin(103, "sm_103a")),
+        ("ptx", ptx("sm_75")),
+        ("archive", archive(&[("k.cubin", &kernel), ("k.fatbin", &container([Entry::new(0x80, 80)]).build())])),
+        (
+            "kinds",
+            container([Entry::new(0x40, 80), Entry::new(0x20, 0), Entry::new(0x77, 80), Entry::cubin(87)]).build(),
+        ),
         ("family", container([Entry::cubin(100).flags(FAMILY), Entry::cubin(120).flags(DEBUG)]).padded(40).build()),
     ]
 }

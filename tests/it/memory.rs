@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cuda_runpath::check::{CheckPolicy, Question, Verdict};
-use cuda_runpath::cuda::DriverLibraries;
+use cuda_runpath::cuda::{Counting, DriverLibraries};
 use cuda_runpath::elf::class::ByClass;
 use cuda_runpath::fsio::{FileError, ImagePath, Site};
 use cuda_runpath::loader::Environment;
@@ -206,7 +206,7 @@ fn archs_and_show_need_no_file_on_disk() {
         )
         .files
     };
-    let code = archs(&*input.source, files(), &workers);
+    let code = archs(&*input.source, files(), Counting::Off, &workers);
     let architectures: Vec<String> = code
         .iter()
         .flat_map(|file| file.code.as_ref().unwrap().total().into_keys().map(|code| code.architecture()))

@@ -1,6 +1,7 @@
-//! CRP500 to CRP509: whether a file has code for the GPUs of its target.
+//! CRP500 to CRP510: whether a file has code for the GPUs of its target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,54 @@ use crate::cuda::{Capability, Code, CodeKind, Gpu, GpuCode, Runs, SHARED_SINCE, 
 
 /// Judges one file. One without kernels has nothing to judge.
 pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
-    let finding = |rule: &'static Rule, about: String, message: String| Finding::new(rule, shown, about, message);
+    let mut findings = unknown(shown, code);
+    findings.extend(fit(policy, shown, code));
+    findings
+}
+
+/// Judges files that no loader reads. A cubin or PTX by itself is a kernel for one architecture, and a program takes what
+/// fits from those beside it: such files of a directory are judged together.
+pub(in crate::check) fn judge_files<'f>(
+    policy: &CheckPolicy,
+    files: impl Iterator<Item = (&'f Path, &'f GpuCode)>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut together: BTreeMap<&Path, Vec<(&Path, &GpuCode)>> = BTreeMap::new();
+    for (shown, code) in files {
+        if code.is_by_itself() {
+            findings.extend(unknown(shown, code));
+            together.entry(directory_of(shown)).or_default().push((shown, code));
+        } else {
+            findings.extend(judge(policy, shown, code));
+        }
+    }
+    for (directory, files) in together {
+        match files.as_slice() {
+            [(shown, code)] => findings.extend(fit(policy, shown, code)),
+            _ => {
+                let shown = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+                let code = GpuCode::together(files.into_iter().map(|(_, code)| code.clone()));
+                findings.extend(fit(policy, shown, &code));
+            }
+        }
+    }
+    findings
+}
+
+/// The directory of a file; one that is called like an architecture stands beside others.
+fn directory_of(shown: &Path) -> &Path {
+    let is_architecture = |name: &OsStr| {
+        let name = name.to_str().unwrap_or_default();
+        let number = name.strip_prefix("sm").or_else(|| name.strip_prefix("compute"));
+        number.is_some_and(|number| number.trim_start_matches('_').parse::<Capability>().is_ok())
+    };
+    let mut directories = shown.ancestors().skip(1);
+    let named = |directory: &&Path| !directory.file_name().is_some_and(is_architecture);
+    directories.find(named).unwrap_or(Path::new(""))
+}
+
+/// CRP507, by place.
+fn unknown(shown: &Path, code: &GpuCode) -> Vec<Finding> {
     let not_understood = code.places.iter().filter_map(|place| {
         let more = match place.problem_count() {
             0 | 1 => String::new(),
@@ -22,9 +70,15 @@ pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode
         };
         let (name, first) = (&place.name, place.problems.first()?);
         let message = format!("what GPU code {name} has is not known in full: {first}{more}");
-        Some(finding(&rule::FATBIN_UNPARSED, name.to_string(), message))
+        Some(Finding::new(&rule::FATBIN_UNPARSED, shown, name.to_string(), message))
     });
-    let mut findings: Vec<Finding> = not_understood.collect();
+    not_understood.collect()
+}
+
+/// Everything else.
+fn fit(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
+    let finding = |rule: &'static Rule, about: String, message: String| Finding::new(rule, shown, about, message);
+    let mut findings = Vec::new();
     if code.real().next().is_none() {
         return findings;
     }
@@ -34,7 +88,17 @@ pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode
         return findings;
     }
     for gpu in policy.targets() {
-        findings.extend(judge_for(policy, shown, code, gpu));
+        let found = judge_for(policy, shown, code, gpu);
+        let is_missing = found.iter().any(|finding| finding.rule == &rule::ARCH_MISSING);
+        findings.extend(found);
+        if let (all @ 1.., 0) = code.others_for(gpu)
+            && !is_missing
+        {
+            let there = list(code.others());
+            let message =
+                format!("none of its {all} pieces of GPU code outside of fat binaries is for {gpu}, there is {there}");
+            findings.push(finding(&rule::OTHERS_MISSING, gpu.to_string(), message));
+        }
     }
     if policy.ptx == PtxPolicy::Require
         && let Some(highest) = policy.targets().max_by_key(|gpu| gpu.capability)
@@ -57,8 +121,8 @@ fn judge_for(policy: &CheckPolicy, shown: &Path, code: &GpuCode, gpu: Gpu) -> Ve
             Some(finding(&rule::ARCH_BY_FAMILY, message))
         }
         Fitness::Jit(found) => {
-            let (compute, partly) = (found.compute(), partly(code, gpu));
-            let needs = format!("JIT from {compute} PTX, needs libnvidia-ptxjitcompiler{partly}");
+            let compiler = found.kind.compiler().unwrap_or_default();
+            let needs = format!("JIT from {}, needs {compiler}{}", source(found), partly(code, gpu));
             let found = finding(&rule::ARCH_JIT_ONLY, format!("has no machine code for {gpu}: {needs}"));
             Some(if policy.arch == ArchPolicy::Ptx { found.no_worse_than(Severity::Note) } else { found })
         }
@@ -104,7 +168,7 @@ fn other_kind(code: &GpuCode, gpu: Gpu) -> String {
 enum Fitness {
     Good,
     ByFamily(Capability),
-    Jit(Capability),
+    Jit(Code),
     /// Under the other name of its chip only.
     Renamed,
     /// Not at all, and what there is instead.
@@ -125,11 +189,11 @@ fn fitness(policy: &CheckPolicy, code: &GpuCode, gpu: Gpu) -> Fitness {
             Fitness::Missing(format!("it is called {} here, which --arch-policy exact does not accept", found.sm()))
         }
         Runs::Jit(found) if is_exact => {
-            Fitness::Missing(format!("JIT from {} PTX is not accepted by --arch-policy exact", found.compute()))
+            Fitness::Missing(format!("JIT from {} is not accepted by --arch-policy exact", source(found)))
         }
         Runs::Jit(found) if policy.ptx == PtxPolicy::Ignore => {
             let other = other_kind(code, gpu);
-            Fitness::Missing(format!("{} PTX does not count with --ptx ignore{other}", found.compute()))
+            Fitness::Missing(format!("{} does not count with --ptx ignore{other}", source(found)))
         }
         Runs::Family(found) => Fitness::ByFamily(found),
         Runs::Jit(found) => Fitness::Jit(found),
@@ -139,7 +203,12 @@ fn fitness(policy: &CheckPolicy, code: &GpuCode, gpu: Gpu) -> Fitness {
 }
 
 fn has_cubin(code: &GpuCode, gpu: Gpu) -> bool {
-    code.real().any(|code| code.kind == CodeKind::Cubin && code.capability == gpu.capability)
+    code.real().any(|code| code.kind == CodeKind::Cubin && code.capability.is_for(gpu.capability))
+}
+
+/// `compute_90 PTX`: what is compiled at run time.
+fn source(found: Code) -> String {
+    format!("{} {}", found.architecture(), found.kind.title().trim_end())
 }
 
 /// That some containers have nothing for a GPU: their kernels fail, or are for others on purpose.
@@ -152,7 +221,11 @@ fn partly(code: &GpuCode, gpu: Gpu) -> String {
 
 /// `sm_80, sm_90a; PTX compute_90; LTO-IR compute_75`
 fn architectures(code: &GpuCode) -> String {
-    let all: BTreeSet<Code> = code.real().collect();
+    list(code.real())
+}
+
+fn list(code: impl Iterator<Item = Code>) -> String {
+    let all: BTreeSet<Code> = code.collect();
     let mut text = String::new();
     for kind in CodeKind::ALL.iter().copied() {
         let names: Vec<String> = all.iter().filter(|code| code.kind == kind).map(|code| code.architecture()).collect();
@@ -172,7 +245,8 @@ fn when(other: Capability) -> &'static str {
 /// Forward compatibility wants PTX that is as new as the machine code of the newest target.
 fn lacks_ptx(code: &GpuCode, highest: Gpu) -> Option<String> {
     let wanted = match code.runs_on(highest) {
-        Runs::Exactly(found) | Runs::Family(found) | Runs::Jit(found) => found,
+        Runs::Exactly(found) | Runs::Family(found) => found,
+        Runs::Jit(found) => found.capability,
         Runs::Renamed(_) | Runs::Not => highest.capability,
     };
     let wanted = Capability { variant: Variant::Common, ..wanted };

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bstr::BString;
 
 use super::run::ArchsRun;
-use crate::cuda::{Gpu, GpuCode, Runs, SHARED_SINCE, Tallies, bytes_of};
+use crate::cuda::{Counting, Form, Gpu, GpuCode, Runs, SHARED_SINCE, Tallies, bytes_of};
 use crate::report::human::{Detail, Human};
 use crate::report::text;
 use crate::tree::ArchsReport;
@@ -34,9 +34,9 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
     if human.detail >= Detail::Normal {
         let all = run.together();
         if run.sum_only {
-            writeln!(out, "{}", title(human, &all))?;
-            for (name, tallies) in &run.sum() {
-                rows(human, name, tallies, out)?;
+            writeln!(out, "{}", title(human, run.counting, &all))?;
+            for (place, tallies) in &run.sum() {
+                rows(human, run.counting, *place, tallies, out)?;
             }
         }
         let (bytes, files) = (bytes_of(&all.total()), if run.files.len() == 1 { "file" } else { "files" });
@@ -49,22 +49,32 @@ pub(crate) fn print(human: &Human, run: &ArchsRun, out: &mut dyn Write, err: &mu
     err.flush()
 }
 
-fn title(human: &Human, code: &GpuCode) -> String {
+fn title(human: &Human, counting: Counting, code: &GpuCode) -> String {
     let containers: u64 = code.places.iter().map(|place| place.containers).sum();
-    let containers = if containers == 1 { "1 fat binary".to_owned() } else { format!("{containers} fat binaries") };
+    let containers = match containers {
+        0 => String::new(),
+        1 => "  (1 fat binary)".to_owned(),
+        more => format!("  ({more} fat binaries)"),
+    };
     let style = human.out.quiet;
     format!(
-        "{style}  {:<18} {:<13} {:<7} {:>9} {:>14}{style:#}  ({containers})",
-        "SECTION", "ARCHITECTURE", "KIND", "COUNT", "BYTES"
+        "{style}  {:<18} {:<9} {:<13} {:<15} {:>9} {:>14}{}{style:#}{containers}",
+        "SECTION",
+        "IN",
+        "ARCHITECTURE",
+        "KIND",
+        "COUNT",
+        "BYTES",
+        if counting == Counting::Kernels { "   KERNELS" } else { "" }
     )
 }
 
 fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out: &mut dyn Write) -> io::Result<()> {
     human.path(out, &report.path)?;
     writeln!(out)?;
-    writeln!(out, "{}", title(human, code))?;
+    writeln!(out, "{}", title(human, run.counting, code))?;
     for place in &code.places {
-        rows(human, &place.name, &place.code, out)?;
+        rows(human, run.counting, (&place.name, place.form), &place.code, out)?;
         if place.empty > 0 {
             write!(out, "  ")?;
             human.name(out, &place.name)?;
@@ -78,19 +88,38 @@ fn file(human: &Human, run: &ArchsRun, report: &ArchsReport, code: &GpuCode, out
         return writeln!(out, "  no kernels");
     }
     for gpu in &run.gpus {
-        let (all, good) = code.containers_for(*gpu);
-        writeln!(out, "  {gpu}: {}; {good} of {all} fat binaries have code for it", how(code, *gpu))?;
+        write!(out, "  {gpu}: {}", how(code, *gpu))?;
+        let counts = [(code.containers_for(*gpu), "fat binaries have"), (code.others_for(*gpu), "others are")];
+        for ((all, good), what) in counts.into_iter().filter(|((all, _), _)| *all > 0) {
+            write!(out, "; {good} of {all} {what} {}", if what == "others are" { "for it" } else { "code for it" })?;
+        }
+        writeln!(out)?;
     }
     unused(run, code, "  ", out)
 }
 
-fn rows(human: &Human, name: &BString, tallies: &Tallies, out: &mut dyn Write) -> io::Result<()> {
+fn rows(
+    human: &Human,
+    counting: Counting,
+    place: (&BString, Form),
+    tallies: &Tallies,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (name, form) = (place.0, place.1.name());
     for (code, tally) in tallies {
         write!(out, "  ")?;
         human.name(out, name)?;
         let padding = 18_usize.saturating_sub(name.len());
         let (architecture, kind) = (code.architecture(), code.kind.name());
-        writeln!(out, "{:padding$} {architecture:<13} {kind:<7} {:>9} {:>14}", "", tally.count, tally.bytes)?;
+        write!(out, "{:padding$} {form:<9} {architecture:<13} {kind:<15}", "")?;
+        write!(out, " {:>9} {:>14}", tally.count, tally.bytes)?;
+        if counting == Counting::Kernels {
+            write!(out, " {:>9}", tally.kernels)?;
+            if tally.uncounted > 0 {
+                write!(out, "  (without {} of {})", tally.uncounted, tally.count)?;
+            }
+        }
+        writeln!(out)?;
     }
     Ok(())
 }
@@ -104,7 +133,7 @@ fn how(code: &GpuCode, gpu: Gpu) -> String {
     match code.runs_on(gpu) {
         Runs::Exactly(found) => format!("runs {}", found.sm()),
         Runs::Family(found) => format!("runs through {}", found.sm()),
-        Runs::Jit(found) => format!("JIT from {} PTX", found.compute()),
+        Runs::Jit(found) => format!("JIT from {} {}", found.architecture(), found.kind.title().trim_end()),
         Runs::Renamed(found) => format!("{} is another name of it", found.sm()),
         Runs::Not => match code.promised_later(gpu) {
             Some(found) => format!("missing; {} from CUDA {SHARED_SINCE} on", found.sm()),

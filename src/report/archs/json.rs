@@ -6,7 +6,7 @@ use bstr::BString;
 use serde::Serialize;
 
 use super::run::ArchsRun;
-use crate::cuda::{Gpu, GpuCode, Runs, Tallies, bytes_of};
+use crate::cuda::{Counting, Form, Gpu, GpuCode, Runs, Tallies, bytes_of};
 use crate::report::document::{self, Failed, SCHEMA, Text};
 use crate::tree::ArchsReport;
 
@@ -82,6 +82,8 @@ struct ArchsTarget {
     through: Option<String>,
     containers: u64,
     containers_for: u64,
+    others: u64,
+    others_for: u64,
 }
 
 /// The code of one section for one architecture.
@@ -89,6 +91,7 @@ struct ArchsTarget {
 #[serde(rename_all = "camelCase")]
 struct ArchsRow<'a> {
     section: Text<'a>,
+    form: &'static str,
     architecture: String,
     capability: String,
     kind: &'static str,
@@ -96,6 +99,15 @@ struct ArchsRow<'a> {
     without_kernels: u64,
     bytes: u64,
     unpacked: u64,
+    #[serde(flatten)]
+    kernels: Option<ArchsKernels>,
+}
+
+/// How many kernels there are in the pieces of a row but those that are not counted.
+#[derive(Serialize)]
+struct ArchsKernels {
+    kernels: u64,
+    uncounted: u64,
 }
 
 /// Prints the document: files with GPU code, with `all` the others too, and their sum. Without files there are still
@@ -109,14 +121,13 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
         Ok(code) if run.sum_only => problems(code) > 0,
         Ok(code) => all || !code.places.is_empty(),
     };
-    let files: Vec<ArchsFile> =
-        run.files.iter().filter(is_listed).map(|report| ArchsFile::new(report, &run.gpus)).collect();
+    let files: Vec<ArchsFile> = run.files.iter().filter(is_listed).map(|report| ArchsFile::new(report, run)).collect();
     let (sum, every) = (run.sum(), run.together());
     let document = ArchsDocument {
         schema: SCHEMA,
         command: "archs",
         files: (!run.sum_only || !files.is_empty()).then_some(files),
-        sum: sum.iter().flat_map(|(name, tallies)| rows(name, tallies)).collect(),
+        sum: sum.iter().flat_map(|(place, tallies)| rows(run.counting, *place, tallies)).collect(),
         summary: ArchsSummary {
             files: run.files.len(),
             with_gpu_code: run.with_code(),
@@ -129,9 +140,9 @@ pub(crate) fn print(run: &ArchsRun, all: bool, out: &mut dyn Write) -> io::Resul
 }
 
 impl<'a> ArchsFile<'a> {
-    fn new(report: &'a ArchsReport, gpus: &[Gpu]) -> Self {
+    fn new(report: &'a ArchsReport, run: &ArchsRun) -> Self {
         let found = match &report.code {
-            Ok(code) => ArchsFound::Code(ArchsCode::new(code, gpus)),
+            Ok(code) => ArchsFound::Code(ArchsCode::new(code, run)),
             Err(error) => ArchsFound::Failed(Failed::new(error)),
         };
         Self { path: Text::of_path(&report.path), found }
@@ -139,11 +150,11 @@ impl<'a> ArchsFile<'a> {
 }
 
 impl<'a> ArchsCode<'a> {
-    fn new(code: &'a GpuCode, gpus: &[Gpu]) -> Self {
+    fn new(code: &'a GpuCode, run: &ArchsRun) -> Self {
         let places = || code.places.iter();
         Self {
-            sums: ArchsSums::new(code, gpus),
-            code: places().flat_map(|place| rows(&place.name, &place.code)).collect(),
+            sums: ArchsSums::new(code, &run.gpus),
+            code: places().flat_map(|place| rows(run.counting, (&place.name, place.form), &place.code)).collect(),
             problems: places().flat_map(|place| place.problems.iter().map(ToString::to_string)).collect(),
             more_problems: places().map(|place| place.more_problems).sum(),
         }
@@ -168,15 +179,16 @@ impl ArchsSums {
 impl ArchsTarget {
     fn new(code: &GpuCode, gpu: Gpu) -> Self {
         let (containers, containers_for) = code.containers_for(gpu);
+        let (others, others_for) = code.others_for(gpu);
         let (runs, through) = match code.runs_on(gpu) {
             Runs::Exactly(found) => ("exactly", Some(found)),
             Runs::Family(found) => ("family", Some(found)),
-            Runs::Jit(found) => ("jit", Some(found)),
+            Runs::Jit(found) => ("jit", Some(found.capability)),
             Runs::Renamed(found) => ("renamed", Some(found)),
             Runs::Not => ("missing", None),
         };
         let through = through.map(|found| found.to_string());
-        Self { capability: gpu.to_string(), runs, through, containers, containers_for }
+        Self { capability: gpu.to_string(), runs, through, containers, containers_for, others, others_for }
     }
 }
 
@@ -185,9 +197,14 @@ fn problems(code: &GpuCode) -> u64 {
     code.places.iter().fold(0, |sum, place| sum.saturating_add(place.problem_count()))
 }
 
-fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = ArchsRow<'a>> {
+fn rows<'a>(
+    counting: Counting,
+    (name, form): (&'a BString, Form),
+    tallies: &'a Tallies,
+) -> impl Iterator<Item = ArchsRow<'a>> {
     tallies.iter().map(move |(code, tally)| ArchsRow {
         section: Text::new(name),
+        form: form.name(),
         architecture: code.architecture(),
         capability: code.capability.to_string(),
         kind: code.kind.name(),
@@ -195,5 +212,7 @@ fn rows<'a>(name: &'a BString, tallies: &'a Tallies) -> impl Iterator<Item = Arc
         without_kernels: tally.empty,
         bytes: tally.bytes,
         unpacked: tally.unpacked,
+        kernels: (counting == Counting::Kernels)
+            .then_some(ArchsKernels { kernels: tally.kernels, uncounted: tally.uncounted }),
     })
 }

@@ -2,16 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use bstr::BStr;
 use cuda_runpath::cuda;
-use cuda_runpath::elf::contents::Contents;
+use cuda_runpath::elf::contents::{Contents, Part};
 use proptest::prelude::*;
 
 use super::library;
-use crate::fatgen::{CONTAINER_MAGIC, Container, Entry, ZSTD, container, filler};
+use crate::fatgen::{
+    self, CONTAINER_MAGIC, Container, Entry, ZSTD, archive, container, filler, frame, noted_cubin, ptx,
+};
 use crate::replay::fatbin::assert_plausible;
 
 fn read(bytes: &[u8]) {
     assert_plausible(&cuda::of_fatbin(bytes), bytes.len());
+    if let Ok(Some(code)) = cuda::of_bytes(bytes) {
+        assert_plausible(&code, bytes.len());
+    }
     for section in [".nv_fatbin", ".rodata", ".text.x", ".data"] {
         let image = library(section, bytes).build();
         assert_plausible(&cuda::of_contents(&Contents::parse(&image).unwrap()), image.len());
@@ -83,6 +89,31 @@ fn every_byte_may_be_wrong() {
     }
 }
 
+/// The same of code outside of fat binaries, among other data and as files.
+#[test]
+fn every_byte_of_other_code_may_be_wrong() {
+    let cubin = noted_cubin(100, "sm_100a");
+    let frame = frame(&cubin, 100, cubin.len() as u64);
+    let ptx = ptx("sm_90a");
+    let archive = archive(&[("k.cubin", &cubin), ("k.zst", &frame), ("k.ptx", &ptx)]);
+    for sound in [cubin, frame, ptx, archive] {
+        for at in 0..sound.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff, sound[at].wrapping_add(1), sound[at].wrapping_sub(1)] {
+                let mut bytes = sound.clone();
+                bytes[at] = value;
+                let part = Part::new(BStr::new(".rodata"), &bytes, 0, false);
+                assert_plausible(&cuda::of_contents(&Contents { parts: vec![part] }), bytes.len());
+                if let Ok(Some(code)) = cuda::of_bytes(&bytes) {
+                    assert_plausible(&code, bytes.len());
+                }
+            }
+            if let Ok(Some(code)) = cuda::of_bytes(&sound[..at]) {
+                assert_plausible(&code, at);
+            }
+        }
+    }
+}
+
 /// Time that a MiB may take: a hundredth of it where the program is optimised.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -124,6 +155,49 @@ fn a_mebibyte_takes_no_time() {
     let mut joint = Entry::joint(&parts, &filler(8));
     joint.tail.truncate(joint.tail.len() - 60);
     assert_soon("false tables", &[vec![0; 4], container([joint]).build().repeat(2)].concat());
+}
+
+/// The same outside of fat binaries: 100,000 false magics of each kind, and what leads to the same bytes again and again.
+#[test]
+fn a_mebibyte_of_false_code_takes_no_time() {
+    const SIZE: usize = 1 << 20;
+    let zstd = &[0x28, 0xb5, 0x2f, 0xfd][..];
+    assert_soon("ELF magics", &b"\x7fELF\x02\x01\x01\x33\x07".repeat(SIZE / 9));
+    assert_soon("frame magics", &zstd.repeat(SIZE / 4));
+    assert_soon(
+        "frames of one byte again and again",
+        &[zstd, &[0, 0x38, 0xfb, 0xff, 0x1f, 7]].concat().repeat(SIZE / 10),
+    );
+    assert_soon("frames of noise", &[zstd, &[0, 0x38, 0xfc, 0xff, 0x0f, 7]].concat().repeat(SIZE / 10));
+    assert_soon("PTX", &b".version 9.0\n.target sm_87\n".repeat(SIZE / 27));
+    assert_soon("PTX without a target", &b".version 9.0\n/*".repeat(SIZE / 15));
+    assert_soon("comments", &b"/*.version 9.0//".repeat(SIZE / 16));
+    // Headers of cubins in a row, all with the same long table of sections.
+    let mut heads = Vec::new();
+    let count = SIZE / 2 / 64;
+    for index in 0..count {
+        let mut head = fatgen::cubin(&[])[..64].to_vec();
+        head[40..48].copy_from_slice(&(((count - index) * 64) as u64).to_le_bytes());
+        head[60..62].copy_from_slice(&((SIZE / 2 / 64) as u16).to_le_bytes());
+        heads.extend(head);
+    }
+    assert_soon("cubins with one table", &[heads, vec![0xff; SIZE / 2]].concat());
+    // Frames, each with a cubin's header in its first block, and a second that leads to one long row of empty blocks.
+    let cubin = fatgen::cubin(&[(".text.k", 6, 8)]);
+    let mut frames = Vec::new();
+    let (size, row) = (6 + 3 + cubin.len() + 3, vec![0_u8; SIZE / 2]);
+    let count = SIZE / 2 / size;
+    for index in 0..count {
+        let jump = ((count - index - 1) * size).min((1 << 17) - 1);
+        let blocks = [cubin.len(), jump].map(|size| ((size as u32) << 3).to_le_bytes());
+        frames.extend([zstd, &[0, 0x38], &blocks[0][..3], &cubin, &blocks[1][..3]].concat());
+    }
+    assert_soon("frames with one row", &[frames, row].concat());
+    let members: Vec<(&str, &[u8])> = vec![("k", b"".as_slice()); SIZE / 60];
+    let members = archive(&members);
+    let start = Instant::now();
+    assert!(cuda::of_bytes(&members).unwrap().is_some());
+    assert!(start.elapsed() < SOON, "members take {:?}", start.elapsed());
 }
 
 /// Found anyway: what the false ones in front of it made the reader give up is told.

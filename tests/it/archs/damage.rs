@@ -67,7 +67,7 @@ fn rows() -> Vec<Case> {
 
 fn entries() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    for kind in [0, 3, 4, 7, 9, 0x10, 0x40, 0xff, 0x101, 0x102, 0x200, u16::MAX] {
+    for kind in [0, 3, 4, 7, 9, 0x10, 0x21, 0xff, 0x101, 0x102, 0x200, u16::MAX] {
         cases.push((format!("kind-{kind:x}"), with(|entry| entry.kind = kind), "has kind"));
     }
     for version in [0, 1, 0x100, 0x102, 0x201, u16::MAX] {
@@ -222,11 +222,13 @@ fn one_problem_is_enough() {
     assert!(problems(&document["files"][0])[0].contains("kind 0x77"), "{document}");
 }
 
-/// What comes before the damage is told, and so are the other containers.
+/// What comes before the damage is told, what stands behind an entry of an unknown kind, and so are the other containers.
 #[test]
 fn the_rest_is_still_known() {
     let bytes = [with(|entry| entry.kind = 3), container([Entry::cubin(120)]).build()].concat();
-    assert_eq!(of(&bytes).0, ["sm_75 cubin 1", "sm_120 cubin 1"]);
+    assert_eq!(of(&bytes).0, ["sm_75 cubin 1", "compute_90 ptx 1", "sm_120 cubin 1"]);
+    let bytes = [with(|entry| entry.architecture = 3), container([Entry::cubin(120)]).build()].concat();
+    assert_eq!(of(&bytes).0, ["sm_75 cubin 1", "compute_90 ptx 1", "sm_120 cubin 1"]);
     let wide = Container { payload_size: Some(1 << 40), ..container([Entry::cubin(87)]) }.build();
     let bytes = [wide, container([Entry::cubin(120)]).build()].concat();
     assert_eq!(of(&bytes).0, ["sm_120 cubin 1"]);

@@ -6,6 +6,7 @@ mod hollow;
 mod kinds;
 mod nvcc;
 mod output;
+mod outside;
 mod places;
 
 use std::collections::BTreeMap;

@@ -46,18 +46,18 @@ fn a_table_for_each_file() {
         &archs(&tree(), &[]),
         "\
 TREE/lib/libone.so
-  SECTION            ARCHITECTURE  KIND        COUNT          BYTES  (3 fat binaries)
-  .nv_fatbin         sm_75         cubin           1           1000
-  .nv_fatbin         compute_80    lto-ir          1             48
-  .nv_fatbin         sm_87         cubin           1            400
-  .nv_fatbin         compute_90    ptx             1            160
-  .nv_fatbin         sm_90a        cubin           1             80
-  .nv_fatbin         sm_100f       cubin           1             48
+  SECTION            IN        ARCHITECTURE  KIND                COUNT          BYTES  (3 fat binaries)
+  .nv_fatbin         container sm_75         cubin                   1           1000
+  .nv_fatbin         container compute_80    lto-ir                  1             48
+  .nv_fatbin         container sm_87         cubin                   1            400
+  .nv_fatbin         container compute_90    ptx                     1            160
+  .nv_fatbin         container sm_90a        cubin                   1             80
+  .nv_fatbin         container sm_100f       cubin                   1             48
   .nv_fatbin: 1 empty
 TREE/lib/libtwo.so
-  SECTION            ARCHITECTURE  KIND        COUNT          BYTES  (3 fat binaries)
-  .nv_fatbin         sm_75         cubin           2             96
-  .ldata             sm_75         cubin           1             48
+  SECTION            IN        ARCHITECTURE  KIND                COUNT          BYTES  (3 fat binaries)
+  .nv_fatbin         container sm_75         cubin                   2             96
+  .ldata             container sm_75         cubin                   1             48
 4 files, 2 with GPU code: 1880 bytes of it
 ",
     );
@@ -72,14 +72,14 @@ fn a_table_for_all() {
     assert_prints(
         &archs(&tree(), &["--sum"]),
         "  \
-  SECTION            ARCHITECTURE  KIND        COUNT          BYTES  (6 fat binaries)
-  .ldata             sm_75         cubin           1             48
-  .nv_fatbin         sm_75         cubin           3           1096
-  .nv_fatbin         compute_80    lto-ir          1             48
-  .nv_fatbin         sm_87         cubin           1            400
-  .nv_fatbin         compute_90    ptx             1            160
-  .nv_fatbin         sm_90a        cubin           1             80
-  .nv_fatbin         sm_100f       cubin           1             48
+  SECTION            IN        ARCHITECTURE  KIND                COUNT          BYTES  (6 fat binaries)
+  .ldata             container sm_75         cubin                   1             48
+  .nv_fatbin         container sm_75         cubin                   3           1096
+  .nv_fatbin         container compute_80    lto-ir                  1             48
+  .nv_fatbin         container sm_87         cubin                   1            400
+  .nv_fatbin         container compute_90    ptx                     1            160
+  .nv_fatbin         container sm_90a        cubin                   1             80
+  .nv_fatbin         container sm_100f       cubin                   1             48
 4 files, 2 with GPU code: 1880 bytes of it
 ",
     );
@@ -119,12 +119,17 @@ fn the_document() {
     let tree = tree();
     let result = archs(&tree, &["--json", "--unused-for", "8.7"]);
     result.assert_code(0, "--json");
-    let row =
-        |section: &str, architecture: &str, capability: &str, kind: &str, count: u64, bytes: u64, unpacked: u64| {
-            json!({"section": section, "architecture": architecture, "capability": capability, "kind": kind,
+    let row = |section: &str,
+               architecture: &str,
+               capability: &str,
+               kind: &str,
+               count: u64,
+               bytes: u64,
+               unpacked: u64| {
+        json!({"section": section, "form": "container", "architecture": architecture, "capability": capability, "kind": kind,
             "count": count, "withoutKernels": 0, "bytes": bytes, "unpacked": unpacked})
-        };
-    let target = |runs: &str, through: Value, all: u64, good: u64| json!([{"capability": "8.7", "runs": runs, "through": through, "containers": all, "containersFor": good}]);
+    };
+    let target = |runs: &str, through: Value, all: u64, good: u64| json!([{"capability": "8.7", "runs": runs, "through": through, "containers": all, "containersFor": good, "others": 0, "othersFor": 0}]);
     let one = [
         row(".nv_fatbin", "sm_75", "7.5", "cubin", 1, 1000, 1000),
         row(".nv_fatbin", "compute_80", "8.0", "lto-ir", 1, 48, 48),

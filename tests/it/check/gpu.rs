@@ -1,10 +1,10 @@
-//! CRP500 to CRP509: code for the GPUs of --arch.
+//! CRP500 to CRP510: code for the GPUs of --arch.
 
 use super::image::{Image, store};
 use super::objects::{cudart, library, library_for};
 use super::table::{Case, near, raises};
 use crate::elfgen::{Kind, Machine, Spec};
-use crate::fatgen::{EXACT, Entry, FAMILY, container};
+use crate::fatgen::{EXACT, Entry, FAMILY, archive, container, frame, noted_cubin, ptx};
 
 const PATH: &str = "/lib/libkernels.so";
 
@@ -21,8 +21,117 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = missing();
     cases.extend(tegra());
     cases.extend(less_good());
+    cases.extend(outside());
+    cases.extend(files());
     cases.extend(closures());
     cases
+}
+
+/// A library with a fat binary, and kernels as they are.
+fn beside(entry: Entry, kernels: &[Vec<u8>]) -> Spec {
+    let code = container([entry]).build();
+    library().soname("libkernels.so").gpu_code(".nv_fatbin", &code).gpu_code(".ldata", &kernels.concat())
+}
+
+fn cubin(number: u32) -> Vec<u8> {
+    noted_cubin(number, &format!("sm_{number}"))
+}
+
+fn outside() -> Vec<Case> {
+    vec![
+        raises("CRP510", "kernels for another generation", (PATH, "12.0"))
+            .with(&["--arch", "12.0"])
+            .finds("CRP503 CRP510")
+            .in_image(|image| {
+                image.put(PATH, &beside(Entry::cubin(120), &[cubin(80), cubin(90)]));
+            }),
+        near("CRP510", "a kernel for that GPU among others").with(&["--arch", "12.0"]).finds("CRP503").in_image(
+            |image| {
+                image.put(PATH, &beside(Entry::cubin(120), &[cubin(80), cubin(120)]));
+            },
+        ),
+        // A kernel by itself does not make up for what a fat binary lacks.
+        near("CRP510", "no fat binary for that GPU").with(&["--arch", "12.0"]).finds("CRP500 CRP503").in_image(
+            |image| {
+                image.put(PATH, &beside(Entry::cubin(80), &[cubin(80), cubin(120)]));
+            },
+        ),
+        raises("CRP500", "nothing but kernels as they are", (PATH, "12.0"))
+            .with(&["--arch", "12.0"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| {
+                image.put(PATH, &library().soname("libkernels.so").gpu_code(".rodata", &cubin(90)));
+            }),
+        raises("CRP500", "a cubin whose attributes say more than its entry", (PATH, "10.3"))
+            .with(&["--arch", "10.3"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(100).attributes(true)])),
+        near("CRP500", "a cubin whose attributes say what its entry does")
+            .with(&["--arch", "10.3"])
+            .finds("CRP502")
+            .in_image(|image| put(image, [Entry::cubin(100).attributes(false)])),
+        near("CRP500", "exact code that is asked for by name")
+            .with(&["--arch", "sm_100a", "--arch-policy", "exact"])
+            .in_image(|image| put(image, [Entry::cubin(100).attributes(true)])),
+        raises("CRP501", "Tile IR", (PATH, "11.0"))
+            .with(&["--arch", "11.0"])
+            .in_image(|image| put(image, [Entry::new(0x80, 80)])),
+        raises("CRP501", "relocatable PTX", (PATH, "11.0"))
+            .with(&["--arch", "11.0"])
+            .in_image(|image| put(image, [Entry::new(0x40, 80)])),
+        near("CRP507", "an index").with(&["--arch", "8.7"]).in_image(|image| {
+            put(image, [Entry::new(0x20, 0), Entry::cubin(87)]);
+        }),
+        raises("CRP507", "behind an entry of an unknown kind there is what is wanted", (PATH, ".nv_fatbin"))
+            .with(&["--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::new(4, 87), Entry::cubin(87)])),
+    ]
+}
+
+/// No loader reads them, and their kernels are looked at like those of libraries.
+fn files() -> Vec<Case> {
+    let missing = |name, path, put: fn(&Image)| {
+        raises("CRP500", name, (path, "11.0")).with(&["--arch", "11.0"]).finds("CRP500 CRP503").in_image(put)
+    };
+    let each: fn(&Image) = |image| {
+        image.file("/share/k/sm_100/one.cubin", &noted_cubin(100, "sm_100a"));
+        image.file("/share/k/sm_103a/one.cubin", &noted_cubin(103, "sm_103a"));
+        image.file("/share/k/two.cubin", &noted_cubin(103, "sm_103a"));
+    };
+    vec![
+        missing("a cubin", "/share/k.cubin", |image| {
+            image.file("/share/k.cubin", &cubin(87));
+        }),
+        missing("a cubin without a name for it", "/share/data", |image| {
+            image.file("/share/data", &cubin(87));
+        }),
+        missing("PTX for one architecture", "/share/k.ptx", |image| {
+            image.file("/share/k.ptx", &ptx("sm_90a"));
+        }),
+        missing("a fat binary", "/share/k.fatbin", |image| {
+            image.file("/share/k.fatbin", &container([Entry::cubin(87)]).build());
+        }),
+        missing("an archive", "/lib/libk.a", |image| {
+            image.file("/lib/libk.a", &archive(&[("k.o", &beside(Entry::cubin(87), &[]).build())]));
+        }),
+        missing("a packed cubin", "/share/k.zst", |image| {
+            image.file("/share/k.zst", &frame(&cubin(87), 4096, cubin(87).len() as u64));
+        }),
+        raises("CRP500", "all kernels of a directory", ("/share/k", "8.7"))
+            .with(&["--arch", "8.7"])
+            .finds("CRP500 CRP503")
+            .in_image(each),
+        near("CRP500", "each kernel of a directory is for another GPU").with(&["--arch", "10.0,10.3"]).in_image(each),
+        near("CRP500", "files that are no GPU code").with(&["--arch", "8.7"]).in_image(|image| {
+            image.file("/share/k.ptx", b"// none").file("/lib/libk.a", &archive(&[("x", b"y")]));
+            image.file("/share/k.cubin", b"CUBI").file("/share/x.zst", b"\x28\xb5\x2f\xfd");
+        }),
+        raises("CRP507", "a cubin that is cut short", ("/share/k.cubin", "(file)")).with(&["--arch", "8.7"]).in_image(
+            move |image| {
+                image.file("/share/k.cubin", &cubin(87)[..100]);
+            },
+        ),
+    ]
 }
 
 fn missing() -> Vec<Case> {
@@ -238,6 +347,8 @@ fn messages_say_through_what() {
             "through sm_87, which --arch-policy generation trusts and NVIDIA does not promise",
         ),
         (vec![Entry::ptx(75)], &["--arch", "8.7"], "JIT from compute_75 PTX, needs libnvidia-ptxjitcompiler"),
+        (vec![Entry::new(0x80, 80)], &["--arch", "8.7"], "JIT from compute_80 Tile IR, needs libnvidia-tileiras"),
+        (vec![Entry::cubin(100).attributes(true)], &["--arch", "10.3"], "missing, there is sm_100(a)"),
         (vec![Entry::cubin(90), Entry::ptx(90)], &["--arch", "8.7"], "missing, there is sm_90; PTX compute_90"),
         (vec![Entry::cubin(101)], &["--arch", "11.0"], "code for 10.1, which is what 11.0 is called up to CUDA 12.9"),
         (vec![Entry::cubin(87), Entry::cubin(90)], &["--arch", "8.7"], "48 of 96 bytes of GPU code"),

@@ -1,0 +1,274 @@
+//! Where GPU code stands among other data: fat binaries, cubins, Zstandard frames with a cubin, PTX. One pass over what has
+//! no code, which ends at the first sign of some; what it turns out to be says where the next pass begins.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use bstr::ByteSlice;
+
+use super::code::{Code, Form, GpuCode, Place, Tally};
+use super::cubin;
+use super::effort::Effort;
+use super::empty::Packing;
+use super::fatbin::{self, ENTRY, Magic, is_for_containers};
+use super::field::len;
+use super::frame::{self, Framed, Unpacker};
+use super::kernels::Counter;
+use super::problem::CodeProblem;
+use super::ptx;
+use crate::elf::contents::{Contents, Part};
+
+/// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
+const WRAPPER: usize = 24;
+const WRAPPER_MAGIC: [u8; 4] = 0x4662_43b1_u32.to_le_bytes();
+const WRAPPER_SECTION: &str = ".nvFatBinSegment";
+
+/// Four bytes or more that may begin GPU code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Container,
+    Cubin,
+    Frame,
+    Ptx,
+}
+
+const SIGNS: [(Sign, &[u8]); 4] = [
+    (Sign::Container, fatbin::MAGIC),
+    (Sign::Cubin, cubin::MAGIC),
+    (Sign::Frame, frame::MAGIC),
+    (Sign::Ptx, ptx::MAGIC),
+];
+
+static ALL_SIGNS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let builder = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(SIGNS.map(|(_, magic)| magic));
+    builder.ok()
+});
+
+/// The first sign in some bytes, and its index.
+fn first_sign(bytes: &[u8]) -> Option<(Sign, usize)> {
+    let Some(search) = &*ALL_SIGNS else { return slowly(bytes) };
+    let found = search.find(bytes)?;
+    SIGNS.get(found.pattern().as_usize()).map(|(sign, _)| (*sign, found.start()))
+}
+
+/// The same where the search cannot be made, which takes no more memory than its four words.
+fn slowly(bytes: &[u8]) -> Option<(Sign, usize)> {
+    let all = SIGNS.iter().filter_map(|(sign, magic)| Some((*sign, bytes.find(magic)?)));
+    all.min_by_key(|(_, at)| *at)
+}
+
+/// Reads the GPU code in the allocated contents of an ELF file. Of what it finds it touches headers only; what lies between
+/// them is skipped, not searched.
+#[must_use]
+pub fn of_contents(contents: &Contents<'_>) -> GpuCode {
+    let bytes = contents.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(len(part.bytes.len())));
+    Scanner::of(bytes, Counting::Off).contents(contents)
+}
+
+/// Whether kernels are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// No more is read than tells what code is for.
+    #[default]
+    Off,
+    /// All code is unpacked.
+    Kernels,
+}
+
+/// Looks for GPU code in the parts of one file.
+pub(super) struct Scanner {
+    effort: Effort,
+    counter: Option<Counter>,
+    unpacker: Unpacker,
+    /// Only containers are looked for any more.
+    is_exhausted: bool,
+}
+
+/// What was found in one part, by form.
+struct Sighted {
+    containers: Place,
+    frames: Place,
+    raw: Place,
+}
+
+impl Scanner {
+    /// For a file of so many bytes.
+    pub(super) fn of(bytes: u64, counting: Counting) -> Self {
+        let counter = (counting == Counting::Kernels).then(|| Counter::of(bytes));
+        Self { effort: Effort::of(bytes), counter, unpacker: Unpacker::default(), is_exhausted: false }
+    }
+
+    /// Reads the allocated contents of an ELF file.
+    pub(super) fn contents(&mut self, contents: &Contents<'_>) -> GpuCode {
+        let mut found = GpuCode::default();
+        let mut wrappers = 0_usize;
+        for part in &contents.parts {
+            if part.name == WRAPPER_SECTION {
+                let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
+                wrappers = wrappers.saturating_add(records.count());
+            }
+            found.places.extend(self.scan(part));
+        }
+        if wrappers > 0 && found.places.iter().all(|place| place.form != Form::Container) {
+            let mut place = Place::new(WRAPPER_SECTION.into(), Form::Container);
+            place.note(CodeProblem::NoContainer(wrappers));
+            found.places.push(place);
+        }
+        found
+    }
+
+    /// The code of a section or segment, a place for each form.
+    pub(super) fn scan(&mut self, part: &Part<'_>) -> impl Iterator<Item = Place> + use<> {
+        let place = |form| Place::new(part.name, form);
+        let mut sighted =
+            Sighted { containers: place(Form::Container), frames: place(Form::Frame), raw: place(Form::Raw) };
+        self.fill(part, &mut sighted);
+        let Sighted { containers, frames, raw } = sighted;
+        [containers, frames, raw].into_iter().filter(Place::is_told)
+    }
+
+    fn fill(&mut self, part: &Part<'_>, sighted: &mut Sighted) {
+        let mut at = 0_usize;
+        // Behind a container whose end is not known, anything may follow.
+        let mut is_end_known = true;
+        // Entries behind false magics, which can all lead to the same ones: without a bound the time would be the square
+        // of the size.
+        let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
+        loop {
+            let next = self.next(part, at);
+            let end = next.map_or(part.bytes.len(), |(_, next)| next);
+            if is_end_known
+                && is_for_containers(part)
+                && let Some(index) = next_byte(part, at, end)
+            {
+                sighted.containers.note(CodeProblem::Between { at: part.offset.saturating_add(len(index)) });
+            }
+            let Some((sign, next)) = next else { return };
+            is_end_known = true;
+            let place = part.offset.saturating_add(len(next));
+            if sign != Sign::Container {
+                let size = self.other(sign, part.bytes.get(next..).unwrap_or_default(), place, sighted);
+                at = next.saturating_add(size);
+                continue;
+            }
+            at = match fatbin::container(part, next) {
+                Magic::Container { entries, end, noted } => {
+                    let containers = &mut sighted.containers;
+                    let is_empty = entries.is_empty() && noted.problem_count() == 0;
+                    containers.empty = containers.empty.saturating_add(u64::from(is_empty));
+                    fatbin::add(containers, entries, self.counter.as_mut());
+                    containers.join(noted);
+                    end
+                }
+                Magic::Broken(problem) => {
+                    is_end_known = false;
+                    sighted.containers.note(problem);
+                    next.saturating_add(fatbin::CONTAINER)
+                }
+                Magic::ByChance { entries } => {
+                    let Some(rest) = patience.checked_sub(entries) else {
+                        sighted.containers.note(CodeProblem::FalseContainers { at: place });
+                        return;
+                    };
+                    patience = rest;
+                    next.saturating_add(1)
+                }
+            };
+        }
+    }
+
+    /// The next sign. Sections for containers have nothing else, and what was made to exhaust the scanner has too much.
+    fn next(&self, part: &Part<'_>, from: usize) -> Option<(Sign, usize)> {
+        let only_containers = self.is_exhausted || is_for_containers(part);
+        let mut pieces = part.data_between(from, part.bytes.len());
+        pieces.find_map(|(start, bytes)| {
+            let found = match only_containers {
+                true => bytes.find(fatbin::MAGIC).map(|at| (Sign::Container, at)),
+                false => first_sign(bytes),
+            };
+            found.and_then(|(sign, at)| Some((sign, start.checked_add(at)?)))
+        })
+    }
+
+    /// What is outside of containers, at the start of `rest`: how much of it was understood.
+    fn other(&mut self, sign: Sign, rest: &[u8], at: u64, sighted: &mut Sighted) -> usize {
+        let known = match sign {
+            Sign::Frame => self.frame(rest, at, &mut sighted.frames),
+            Sign::Cubin if cubin::is_cubin(rest) => self.raw(rest, at, &mut sighted.raw),
+            Sign::Ptx => ptx::module(rest).map(|(code, tally)| {
+                self.add(&mut sighted.raw, (code, tally), rest);
+                tally.bytes
+            }),
+            Sign::Cubin | Sign::Container => None,
+        };
+        known.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(1).max(1)
+    }
+
+    /// A cubin as it is.
+    pub(super) fn raw(&mut self, rest: &[u8], at: u64, place: &mut Place) -> Option<u64> {
+        match self.effort.spend(cubin::steps(rest), at).and_then(|()| cubin::raw(rest, at)) {
+            Ok(None) => None,
+            Ok(Some((code, tally))) => {
+                self.add(place, (code, tally), rest);
+                Some(tally.bytes)
+            }
+            Err(problem) => self.note(problem, place),
+        }
+    }
+
+    /// A frame.
+    pub(super) fn frame(&mut self, rest: &[u8], at: u64, place: &mut Place) -> Option<u64> {
+        match frame::framed(rest, at, &mut self.unpacker, &mut self.effort) {
+            Ok(None) => None,
+            Ok(Some(Framed { end, code, problem, said })) => {
+                if let Some((code, tally)) = code {
+                    let stored = rest.get(..end).map(|frame| (frame, Packing::Zstandard));
+                    let counter = self.counter.as_mut();
+                    place.add(code, counter.map_or(tally, |counter| counter.count(tally, code.kind, stored, said)));
+                }
+                if let Some(problem) = problem {
+                    self.note(problem, place);
+                }
+                Some(len(end))
+            }
+            Err(problem) => self.note(problem, place),
+        }
+    }
+
+    /// Adds code that stands as it is at the start of `rest`.
+    pub(super) fn add(&mut self, place: &mut Place, (code, tally): (Code, Tally), rest: &[u8]) {
+        let stored = usize::try_from(tally.bytes).ok().and_then(|bytes| rest.get(..bytes));
+        let stored = stored.map(|stored| (stored, Packing::Raw));
+        let counter = self.counter.as_mut();
+        place.add(code, counter.map_or(tally, |counter| counter.count(tally, code.kind, stored, Some(tally.bytes))));
+    }
+
+    fn note(&mut self, problem: CodeProblem, place: &mut Place) -> Option<u64> {
+        self.is_exhausted |= matches!(problem, CodeProblem::Exhausted { .. });
+        place.note(problem);
+        None
+    }
+}
+
+/// The next byte that is no padding.
+fn next_byte(part: &Part<'_>, from: usize, to: usize) -> Option<usize> {
+    let mut pieces = part.data_between(from, to);
+    pieces.find_map(|(at, bytes)| bytes.find_not_byteset(b"\0").and_then(|found| at.checked_add(found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_searches_find_the_same() {
+        for (sign, magic) in SIGNS {
+            for at in [0, 1, 7, 100] {
+                let bytes = [&vec![b'P'; at][..], &magic[..3], &magic[..1], magic, frame::MAGIC].concat();
+                assert_eq!(first_sign(&bytes), Some((sign, at + 4)));
+                assert_eq!(slowly(&bytes), first_sign(&bytes));
+            }
+        }
+        assert_eq!((first_sign(b"PPP\x7fEL"), slowly(b"PPP\x7fEL")), (None, None));
+    }
+}
