@@ -82,7 +82,7 @@ impl<'a> Context<'a> {
 
     fn own_loader(&self, facts: &Arc<Facts>) -> Option<BString> {
         let object = &facts.object;
-        let libc = object.needed.iter().find(|name| *name == "libc.so.6").filter(|_| !object.is_program())?;
+        let libc = object.needed().find(|name| *name == "libc.so.6").filter(|_| !object.is_program())?;
         let system = self.system_of(facts)?;
         let patience = Patience::of(MOST_PLACES);
         let loader = Loader { files: self.world, system, environment: &self.environment, patience: &patience };

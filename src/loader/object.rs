@@ -115,8 +115,6 @@ pub(crate) struct Object {
     pub(crate) soname: Option<BString>,
     /// The last bytes of `e_ident`.
     pub(crate) abi: Abi,
-    /// DT_NEEDED, in order.
-    pub(crate) needed: Vec<BString>,
     /// What glibc loads at start with it: DT_NEEDED, DT_FILTER and DT_AUXILIARY, in order.
     pub(crate) dependencies: Vec<(Ask, BString)>,
     /// DT_RPATH or DT_RUNPATH.
@@ -166,13 +164,17 @@ impl Object {
             interpreter,
             soname: view.soname().map(BStr::to_owned),
             abi: Abi::of(view.bytes).unwrap_or_default(),
-            needed: view.needed().map(BStr::to_owned).collect(),
             dependencies: named.filter_map(|(ask, at)| Some((ask, name(at)?))).collect(),
             path_tag,
             is_executable: view.header.e_type == ET_EXEC || flags & dt::DF_1_PIE != 0,
             no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
             hints: ldcache::find(view).map(|note| hints(note.descriptor.of(view.bytes).unwrap_or_default())),
         }
+    }
+
+    /// DT_NEEDED, in order.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &BString> {
+        self.dependencies.iter().filter(|(ask, _)| *ask == Ask::Needed).map(|(_, name)| name)
     }
 
     /// By what a loader tells whether it is for it.

@@ -55,7 +55,6 @@ fn object(path: &str) -> Object {
         interpreter: None,
         soname: None,
         abi: Abi::default(),
-        needed: Vec::new(),
         dependencies: Vec::new(),
         path_tag: TaggedPath::None,
         no_default_directories: false,
@@ -63,6 +62,10 @@ fn object(path: &str) -> Object {
         is_secure: false,
         hints: None,
     }
+}
+
+fn needs(names: &[BString]) -> Vec<(Ask, BString)> {
+    names.iter().map(|name| (Ask::Needed, name.clone())).collect()
 }
 
 fn program(path: &str, path_tag: TaggedPath) -> Object {
@@ -254,10 +257,10 @@ fn a_start_takes_as_many_places_as_there_are_names() {
     let mut files = List::default();
     for name in &names {
         let path = format!("/z/{name}");
-        let library = Object { needed: names.clone(), path_tag: runpath("/z"), ..object(&path) };
+        let library = Object { dependencies: needs(&names), path_tag: runpath("/z"), ..object(&path) };
         files.looks.insert(path.into(), Look::Object(Arc::new(library)));
     }
-    let first = Object { needed: names.clone(), ..program("/bin/p", runpath("/z")) };
+    let first = Object { dependencies: needs(&names), ..program("/bin/p", runpath("/z")) };
     let (system, environment) = (system(GLIBC, &files), Environment::default());
     let started = |places, depth| {
         let patience = Patience::of(places);

@@ -60,7 +60,7 @@ pub(crate) fn interpreter_of(object: &Object) -> BString {
 /// Whether an object is linked with musl's libc: `libc.so`, in Alpine `libc.musl-x86_64.so.1`.
 #[must_use]
 pub(crate) fn is_of_musl(object: &Object) -> bool {
-    object.needed.iter().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"))
+    object.needed().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"))
 }
 
 /// What the search needs to know of the machine beside its loader.

@@ -284,7 +284,7 @@ fn renew_note(view: &ElfView<'_>, policy: &Policy) -> Option<plan::Change> {
     let path = view.search_path()?;
     let hints = loader::hints(note.descriptor.of(view.bytes)?);
     let needed: Vec<BString> = view.needed().map(ToOwned::to_owned).collect();
-    stale_hints(&hints, &needed, &SearchPath::parse(path), policy).next()?;
+    stale_hints(&hints, needed.iter(), &SearchPath::parse(path), policy).next()?;
     let is_rpath = matches!(view.path_tags(), PathTags::Rpath(_));
     let tag = if is_rpath { PathTag::Rpath } else { PathTag::Runpath };
     Some(plan::Change::Set { tag, path: path.to_owned() })

@@ -129,7 +129,7 @@ fn is_expected(context: &Context<'_>, class: EntryClass) -> bool {
 /// CRP311. Answers of entries with tokens depend on where the object lies; those are left out of the comparison.
 fn stale_note(context: &Context<'_>, facts: &Facts, path: &SearchPath, findings: &mut Vec<Finding>) {
     let Some(hints) = &facts.object.hints else { return };
-    let stale = stale_hints(hints, &facts.object.needed, path, context.policy.paths.get(facts.object.class));
+    let stale = stale_hints(hints, facts.object.needed(), path, context.policy.paths.get(facts.object.class));
     findings.extend(stale.map(|(soname, why)| {
         let case = format!(".note.nixos.ldcache disagrees about {soname}: {why}");
         Finding::new(&rule::STALE_LDCACHE_NOTE, &facts.shown, soname.to_owned(), case)
