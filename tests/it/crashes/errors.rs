@@ -21,7 +21,16 @@ fn is_dispensable(call: &Call) -> bool {
     let of_both = ["fgetxattr", "flock", "fstatfs"];
     // Whether the name has left other names of the file is asked after the edit.
     let looks_again = call.text.contains("O_PATH") || (call.name == "statx" && call.text.contains("AT_EMPTY_PATH"));
-    opens_a_directory || looks_again || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
+    opens_a_directory
+        || lists_what_is_beside(call)
+        || looks_again
+        || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
+}
+
+/// Whether it lists the object's directory, for signatures that may lie beside: where it cannot be listed, they are looked
+/// for by name.
+fn lists_what_is_beside(call: &Call) -> bool {
+    call.name == "getdents64" || (call.name.starts_with("open") && call.text.contains("\".\", O_RDONLY|"))
 }
 
 /// Whether the harm is that something else is not kept.
@@ -181,7 +190,11 @@ fn refuse(case: &Case, mode: &[&str], (name, errno, said): (&str, &str, &str)) -
     let mut other_ways = 0;
     // A file that was looked at is opened by its name where /proc is closed, and nothing is lost by that.
     let is_tried = |call: &&Call| {
-        call.name == name && !call.asks_where_it_is() && !call.is_of_the_key && !call.text.contains("/proc/self/fd")
+        call.name == name
+            && !call.asks_where_it_is()
+            && !call.is_of_the_key
+            && !lists_what_is_beside(call)
+            && !call.text.contains("/proc/self/fd")
     };
     for call in fix.calls(&site.object).1.iter().filter(is_tried) {
         site.reset();
