@@ -180,6 +180,11 @@ rules! {
         because "The program does not start, or dlopen of the library fails."
         do "Add the package that has it, and its directory to the path (autoPatchelfHook)."
         such as "libtorch_cuda.so needs libcusparseLt.so.0, which no store path has.";
+    VERSION_MISSING = "CRP320" "version-missing" Error HAND
+        when "An object needs a version of symbols that the library found first does not define."
+        because "glibc checks every version that an object was linked with when it loads the object, used or not (elf/dl-version.c): `version 'GLIBCXX_3.4.32' not found` ends the start or the dlopen. A library that is in the process already under the same name is the one that counts. SymbolVersions that are marked weak, and libraries that define no versions at all, pass."
+        do "cuda-runpath explain FILE SONAME says why that file comes first. Nix: put the newer library in front, or build both with one compiler (cudaPackages.backendStdenv for what nvcc compiles). pip: raise the pin of the package that brings the older library, and take it out of LD_LIBRARY_PATH."
+        such as "bin/app was linked with the libstdc++ of gcc 13, and its RUNPATH leads to that of gcc 12.";
 
     COMPAT_MISSING = "CRP400" "compat-missing" Error FIX
         when "The platform needs cuda_compat and an object that asks for libcuda has it not in its path."

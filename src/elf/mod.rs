@@ -24,4 +24,5 @@ pub(crate) mod strings;
 pub(crate) mod symbols;
 pub mod units;
 pub mod verify;
+pub(crate) mod versions;
 pub mod view;

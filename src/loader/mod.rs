@@ -6,6 +6,7 @@
 mod cache;
 mod expand;
 mod file_system;
+mod fit;
 mod hardware;
 mod libc;
 mod object;
@@ -16,6 +17,7 @@ mod start;
 mod system;
 
 pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look};
+pub(crate) use fit::{Provider, UnmetVersion, unmet_versions};
 pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::Process;

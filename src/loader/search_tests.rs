@@ -8,6 +8,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
+use crate::elf::versions::SymbolVersions;
 use crate::loader::{
     Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles,
     TaggedPath, start,
@@ -59,6 +60,7 @@ fn object(path: &str) -> Object {
         is_executable: false,
         is_secure: false,
         hints: None,
+        versions: Ok(SymbolVersions::default()),
     }
 }
 

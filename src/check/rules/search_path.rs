@@ -1,4 +1,4 @@
-//! CRP300 to CRP312: what is wrong with a search path, entry by entry, and what it does not lead to.
+//! CRP300 to CRP320: what is wrong with a search path, entry by entry, what it does not lead to, and what does not fit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::check::policy::Scope;
 use crate::check::report::{InProgram, ObjectReport};
 use crate::check::rule::{self, Severity};
 use crate::check::stale::stale_hints;
-use crate::loader::{DirectoryState, Loader, Process, TaggedPath};
+use crate::loader::{DirectoryState, Loader, Process, Provider, TaggedPath, UnmetVersion};
 use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
 
 /// Judges the path of an object.
@@ -167,6 +167,26 @@ pub(in crate::check) fn missing(
             }
         });
     }
+}
+
+/// CRP320 of one object in a process and one file, with all versions that are missing.
+pub(in crate::check) fn version_missing(facts: &Facts, unmet: &[&UnmetVersion]) -> Option<Finding> {
+    let UnmetVersion { by, file, provider, .. } = unmet.first()?;
+    let versions: Vec<&BStr> = unmet.iter().map(|one| one.version.as_bstr()).collect();
+    let versions = bstr::join(", ", versions);
+    let versions = versions.as_bstr();
+    let why = match provider {
+        Provider::Loaded(place) => format!("which {place} does not define"),
+        Provider::Interpreter(place) => format!("which the loader {place} does not define"),
+        Provider::Nothing => "which nothing asks for by that name: the loader stops with an assertion".to_owned(),
+    };
+    if *by == facts.object.path {
+        let case = format!("needs {versions} of {file}, {why}");
+        return Some(Finding::new(&rule::VERSION_MISSING, &facts.shown, file.clone(), case));
+    }
+    let case = format!("loads {by}, which needs {versions} of {file}, {why}");
+    let name = by.rsplit_once_str("/").map_or(by.as_bstr(), |(_, name)| name.as_bstr());
+    Some(Finding::new(&rule::VERSION_MISSING, &facts.shown, format!("{file} for {name}"), case))
 }
 
 /// Every name that something here could be found under, by machine.

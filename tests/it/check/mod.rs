@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod compat;
 mod entries;
+mod fit;
 pub(crate) mod formats;
 mod gpu;
 mod image;
