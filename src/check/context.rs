@@ -1,17 +1,18 @@
 //! What judging an object needs beside the object: the world, what is wanted of it, the loaders.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
+use super::misfits::Settled;
 use super::policy::CheckPolicy;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
 use crate::loader::{
-    End, Environment, Hardware, Look, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl,
+    End, Environment, Hardware, Look, Object, Search, StepSource, System, SystemFiles, interpreter_of, is_of_musl,
 };
 use crate::runpath::EntryClass;
 
@@ -22,6 +23,8 @@ pub(crate) struct Context<'a> {
     pub(super) wanted: CompatWanted,
     environment: Environment,
     systems: BTreeMap<BString, System>,
+    /// What libraries by themselves leave open, by path.
+    settled: RwLock<HashMap<BString, Arc<Settled>>>,
     /// The loader that most programs of a machine name.
     usual: BTreeMap<&'static str, BString>,
 }
@@ -66,7 +69,17 @@ impl<'a> Context<'a> {
         }
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
         let wanted = wanted(world, policy, objects);
-        Self { world, policy, wanted, environment, systems, usual }
+        Self { world, policy, wanted, environment, systems, settled: RwLock::default(), usual }
+    }
+
+    /// What a library by itself leaves open: worked out once.
+    pub(super) fn settled(&self, object: &Object, settle: impl FnOnce(&Self) -> Settled) -> Arc<Settled> {
+        if let Some(known) = self.settled.read().unwrap_or_else(PoisonError::into_inner).get(&object.path) {
+            return Arc::clone(known);
+        }
+        let settled = Arc::new(settle(self));
+        let mut all = self.settled.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(object.path.clone()).or_insert(settled))
     }
 
     /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.

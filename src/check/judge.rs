@@ -44,11 +44,15 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
     }
     report.misfits = Misfits::of(&process, &searches, system, patience.is_over());
+    if context.policy.symbols {
+        search_path::other_releases(context, &loader, facts, (&process, &searches), &mut report.findings);
+    }
+    context.add_symbols(&loader, (&process, &searches), &mut report.misfits);
     report.requests = requests::judge(context, &loader, facts, &process, &searches);
     let at_runtime = compat::judge_object(context, &loader, facts, &mut report.findings);
     let at_runtime = at_runtime.iter().map(|(name, place)| requests::board_at_runtime(facts, name, place.as_ref()));
     report.findings.extend(at_runtime);
-    report.findings.extend(patience.is_over().then(|| files::search_cut(facts)));
+    report.findings.extend((patience.is_over() || report.misfits.is_cut).then(|| files::search_cut(facts)));
     report
 }
 

@@ -16,7 +16,7 @@ const BASE: u16 = 1;
 /// VER_FLG_WEAK: it may be missing.
 const WEAK: u16 = 2;
 /// The bit of an index that hides it from references without a version.
-const HIDDEN: u16 = 0x8000;
+pub(super) const HIDDEN: u16 = 0x8000;
 
 /// A version that an object needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,8 @@ mod run;
 mod scripts;
 mod show;
 mod source;
+mod symbol_cache;
+mod symbols;
 mod walk;
 mod world;
 

@@ -56,6 +56,12 @@ impl SourceFile {
     pub(crate) fn bytes(&self) -> &[u8] {
         (*self.bytes).as_ref()
     }
+
+    /// The bytes alone.
+    #[must_use]
+    pub(crate) fn into_bytes(self) -> Box<dyn AsRef<[u8]> + Send + Sync> {
+        self.bytes
+    }
 }
 
 impl fmt::Debug for SourceFile {

@@ -1,5 +1,6 @@
 //! The words for what a loader did, in every format; JSON has them in lower case.
 
+use crate::elf::imports::Binding;
 use crate::loader::{Libc, StepOutcome, StepSource};
 
 pub(super) fn source_word(source: &StepSource) -> &'static str {
@@ -35,5 +36,13 @@ pub(super) fn libc_name(libc: Libc) -> &'static str {
     match libc {
         Libc::Glibc => "glibc",
         Libc::Musl => "musl",
+    }
+}
+
+/// When a symbol is looked for.
+pub(super) fn binding_word(binding: Binding) -> &'static str {
+    match binding {
+        Binding::AtLoad => "at load",
+        Binding::Lazy => "at the first call",
     }
 }

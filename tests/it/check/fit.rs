@@ -9,7 +9,7 @@ const LIB: &str = "/lib/libuser.so.1";
 const APP: &str = "/bin/app";
 
 pub(crate) fn cases() -> Vec<Case> {
-    versions()
+    [versions(), at_load(), lazy(), releases()].into_iter().flatten().collect()
 }
 
 /// A library that defines these versions.
@@ -61,6 +61,170 @@ fn versions() -> Vec<Case> {
         }),
         near("CRP320", "what is missing altogether is another finding").finds("CRP312").in_image(|image| {
             image.put(LIB, &asks(library(), "X_2"));
+        }),
+    ]
+}
+
+/// Asks for a symbol of a version.
+fn imports(spec: Spec, symbol: &str) -> Spec {
+    asks(spec, "X_1").imports(symbol)
+}
+
+/// The same object, which looks for its symbols at the first call: its only relocations become those of DT_JMPREL.
+fn lazily(spec: &Spec) -> Vec<u8> {
+    let mut bytes = spec.build();
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let half = |bytes: &[u8], at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
+    let headers = word(&bytes, 32) as usize;
+    let of_kind = |bytes: &[u8], kind: u32| {
+        let all = (0..usize::from(half(bytes, 56))).map(|index| headers + 56 * index);
+        all.filter(|at| bytes[*at..*at + 4] == kind.to_le_bytes()).collect::<Vec<_>>()
+    };
+    let dynamic = word(&bytes, of_kind(&bytes, 2)[0] + 8) as usize;
+    let (mut relocations, mut size) = (0, 0);
+    for at in (dynamic..).step_by(16) {
+        let value = word(&bytes, at + 8);
+        let (tag, value) = match word(&bytes, at) {
+            0 => break,
+            7 => {
+                relocations = value;
+                (23, value)
+            }
+            8 => {
+                size = value as usize;
+                (2, value)
+            }
+            9 => (20, 7),
+            tag => (tag, value),
+        };
+        bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(tag));
+        bytes[at + 8..at + 16].copy_from_slice(&value.to_le_bytes());
+    }
+    let load = of_kind(&bytes, 1).into_iter().find(|at| {
+        let start = word(&bytes, *at + 16);
+        (start..start + word(&bytes, *at + 32)).contains(&relocations)
+    });
+    let load = load.expect("a segment with the relocations");
+    let start = (relocations - word(&bytes, load + 16) + word(&bytes, load + 8)) as usize;
+    for at in (start..start + size).step_by(24) {
+        if word(&bytes, at + 8) >> 32 != 0 {
+            // R_X86_64_JUMP_SLOT
+            bytes[at + 8..at + 12].copy_from_slice(&7_u32.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+const SYMBOLS: &[&str] = &["--symbols"];
+
+fn at_load() -> Vec<Case> {
+    vec![
+        raises("CRP321", "a versioned symbol of a library by itself", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(
+            |image| {
+                image.put("/opt/old/libstdx.so.6", &provider(&["X_1"]).exports("old"));
+                image.put(LIB, &imports(library(), "new").runpath("/opt/old"));
+            },
+        ),
+        raises("CRP321", "a symbol without a version in a program", (APP, "new")).with(SYMBOLS).in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&[]).exports("old"));
+            image.put(APP, &program().needs("libstdx.so.6").imports("new").runpath("/opt/old"));
+        }),
+        raises("CRP321", "a library in a program", (APP, "plugged for libuser.so.1")).with(SYMBOLS).in_image(|image| {
+            image.put(LIB, &library().imports("plugged"));
+            image.put(APP, &program().needs("libuser.so.1").runpath("$ORIGIN/../lib"));
+        }),
+        // The loader stops with an assertion: the file that the need names has no DT_VERSYM at all.
+        raises("CRP321", "a library that lost its versions", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&[]).exports("new"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/old"));
+        }),
+        near("CRP321", "without --symbols").in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&["X_1"]).exports("old"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/old"));
+        }),
+        near("CRP321", "the symbol is there").with(SYMBOLS).in_image(|image| {
+            image.put("/opt/new/libstdx.so.6", &provider(&["X_1"]).exports("new"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/new"));
+        }),
+        near("CRP321", "the symbol is there by the hash of the gABI").with(SYMBOLS).in_image(|image| {
+            image.put("/opt/new/libstdx.so.6", &provider(&["X_1"]).exports("new").hashes(true, false));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/new"));
+        }),
+        near("CRP321", "a library that it does not name has it, further down").with(SYMBOLS).in_image(|image| {
+            image.put(
+                "/opt/new/libdeep.so",
+                &Spec::new(Machine::X86_64, Kind::Library).soname("libdeep.so").exports("new"),
+            );
+            let middle = Spec::new(Machine::X86_64, Kind::Library).soname("libmiddle.so").needs("libdeep.so");
+            image.put("/opt/new/libmiddle.so", &middle.runpath("/opt/new"));
+            image.put(APP, &program().needs("libmiddle.so").imports("new").runpath("/opt/new"));
+        }),
+        near("CRP321", "what loads a library may have it").with(SYMBOLS).in_image(|image| {
+            image.put(LIB, &library().imports("plugged"));
+        }),
+        near("CRP321", "the program that loads the library has it").with(SYMBOLS).in_image(|image| {
+            image.put(LIB, &library().imports("plugged"));
+            image.put(APP, &program().needs("libuser.so.1").exports("plugged").runpath("$ORIGIN/../lib"));
+        }),
+        near("CRP321", "a library is missing that may have it").with(SYMBOLS).finds("CRP312").in_image(|image| {
+            image.put(APP, &program().needs("libgone.so.1").imports("new"));
+        }),
+        // The version says it already.
+        near("CRP321", "its version is missing altogether").with(SYMBOLS).finds("CRP320").in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&["X_0"]).exports("old"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/old"));
+        }),
+        near("CRP321", "musl looks at no versions").with(SYMBOLS).in_image(|image| {
+            image.put("/opt/new/libstdx.so.6", &provider(&["X_2"]).exports("new"));
+            image.put("/lib/ld-musl-x86_64.so.1", &Spec::new(Machine::X86_64, Kind::Library).soname("libc.so"));
+            let app = imports(program().interpreter("/lib/ld-musl-x86_64.so.1"), "new");
+            image.put(APP, &app.runpath("/opt/new"));
+        }),
+    ]
+}
+
+fn lazy() -> Vec<Case> {
+    vec![
+        raises("CRP322", "a call", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&["X_1"]).exports("old"));
+            image.file(LIB, &lazily(&imports(library(), "new").runpath("/opt/old")));
+        }),
+        near("CRP322", "musl looks for everything at load").with(SYMBOLS).finds("CRP321").in_image(|image| {
+            image.put("/lib/ld-musl-x86_64.so.1", &Spec::new(Machine::X86_64, Kind::Library).soname("libc.so"));
+            let app = program().interpreter("/lib/ld-musl-x86_64.so.1").imports("new");
+            image.file(APP, &lazily(&app));
+        }),
+        near("CRP322", "the function is there").with(SYMBOLS).in_image(|image| {
+            image.put("/opt/new/libstdx.so.6", &provider(&["X_1"]).exports("new"));
+            image.file(LIB, &lazily(&imports(library(), "new").runpath("/opt/new")));
+        }),
+    ]
+}
+
+fn releases() -> Vec<Case> {
+    vec![
+        raises("CRP323", "by its versions", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(|image| {
+            image.put("/opt/old/libstdx.so.6", &provider(&["X_1"]).exports("new"));
+            image.put("/lib/libstdx.so.6", &provider(&["X_1", "X_2"]).exports("new"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/old"));
+        }),
+        raises("CRP323", "by its name, in a directory of the path", (LIB, "libnvJitLink.so.12"))
+            .with(SYMBOLS)
+            .in_image(|image| {
+                let library_of = |release: &str| {
+                    let directory = format!("/opt/{release}");
+                    let spec = Spec::new(Machine::X86_64, Kind::Library).soname("libnvJitLink.so.12");
+                    image.put(&format!("{directory}/libnvJitLink.so.{release}"), &spec);
+                    image.link(&format!("{directory}/libnvJitLink.so.12"), &format!("libnvJitLink.so.{release}"));
+                };
+                library_of("12.4.127");
+                library_of("12.6.85");
+                image.put(LIB, &library().needs("libnvJitLink.so.12").runpath("/opt/12.4.127:$ORIGIN/../opt/12.6.85"));
+            }),
+        near("CRP323", "the newer one comes first").with(SYMBOLS).in_image(|image| {
+            image.put("/opt/new/libstdx.so.6", &provider(&["X_1", "X_2"]).exports("new"));
+            image.put("/lib/libstdx.so.6", &provider(&["X_1"]).exports("new"));
+            image.put(LIB, &imports(library(), "new").runpath("/opt/new"));
         }),
     ]
 }
