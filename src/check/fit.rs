@@ -1,6 +1,6 @@
 //! What is said of objects that do not fit together: of the library by itself, or of the program that does not start.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -123,14 +123,15 @@ fn unreadable(reports: &[ObjectReport], findings: &mut Vec<Finding>) {
     if reports.iter().all(|report| report.misfits.unreadable.is_empty()) {
         return;
     }
-    let checked: BTreeSet<&BString> = reports.iter().map(|report| &report.facts.object.path).collect();
+    let checked: HashMap<&BString, &Facts> =
+        reports.iter().map(|report| (&report.facts.object.path, report.facts.as_ref())).collect();
     for report in reports {
         for (path, reason) in &report.misfits.unreadable {
-            if *path == report.facts.object.path {
-                findings.push(files::unreadable(&report.facts.shown, reason));
-            } else if !checked.contains(path) {
-                findings.push(files::unreadable(&report.facts.shown, &format!("loads {path}: {reason}")));
-            }
+            findings.push(match checked.get(path) {
+                // Each object that asks it says the same.
+                Some(facts) => files::unreadable(&facts.shown, reason),
+                None => files::unreadable(&report.facts.shown, &format!("loads {path}: {reason}")),
+            });
         }
     }
 }

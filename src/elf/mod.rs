@@ -12,6 +12,7 @@ pub(crate) mod imports;
 pub(crate) mod journal_mark;
 pub mod ldcache;
 pub(crate) mod load_map;
+pub mod lookups;
 pub(crate) mod machine;
 pub(crate) mod notes;
 pub mod plan;

@@ -172,6 +172,11 @@ impl Steps {
         self.0 = self.0.saturating_sub(1);
     }
 
+    /// How many are left.
+    pub(super) fn left(&self) -> u64 {
+        self.0
+    }
+
     /// Whether something was not looked at.
     pub(crate) fn are_over(&self) -> bool {
         self.0 == 0

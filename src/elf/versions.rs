@@ -210,11 +210,16 @@ impl Names<'_, '_> {
             return Err(strings.reference_error(field, u64::from(offset)));
         };
         let length = len64(name);
-        let field = Field::single(field);
         if length > LONGEST_NAME {
-            let relation = "names a string that is longer than";
+            let field = Field::single(match field {
+                "vn_file" => "the length of vn_file's name",
+                "vna_name" => "the length of vna_name's name",
+                _ => "the length of vda_name's name",
+            });
+            let relation = "is larger than";
             return Err(ParseError::Contradiction { field, value: length, relation, bound: LONGEST_NAME });
         }
+        let field = Field::single(field);
         self.count = self.count.saturating_add(1);
         if self.count > MOST_VERSIONS {
             let (found, expected) = (self.count, "no more than 32767");

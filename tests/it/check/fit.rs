@@ -250,3 +250,117 @@ fn a_library_that_never_fits_is_named_once() {
     assert_eq!(told, [("CRP320", LIB)], "{found:#?}");
     assert_eq!(found[0].message, "needs X_2 of libstdx.so.6, which /opt/old/libstdx.so.6 does not define");
 }
+
+/// Where a table of an object lies in the file, by its tag: the generated ones have addresses that are offsets there.
+fn table(bytes: &[u8], tag: u64) -> usize {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let headers = (0..usize::from(bytes[56])).map(|index| word(32) as usize + 56 * index);
+    let dynamic = headers.clone().find(|at| bytes[*at..*at + 4] == [2, 0, 0, 0]).unwrap();
+    let entry = (word(dynamic + 8) as usize..).step_by(16).find(|at| word(*at) == tag).unwrap();
+    let address = word(entry + 8);
+    let is_around = |at: &usize| {
+        bytes[*at..*at + 4] == [1, 0, 0, 0] && (word(at + 16)..word(at + 16) + word(at + 32)).contains(&address)
+    };
+    let load = headers.clone().find(is_around).unwrap();
+    (address - word(load + 16) + word(load + 8)) as usize
+}
+
+const DT_HASH: u64 = 4;
+const DT_GNU_HASH: u64 = 0x6fff_fef5;
+const DT_VERSYM: u64 = 0x6fff_fff0;
+const DT_VERNEED: u64 = 0x6fff_fffe;
+const DT_VERDEF: u64 = 0x6fff_fffc;
+
+/// Every way to lie about symbols and versions is named, as a file that cannot be read, in bounded time and memory.
+#[test]
+fn tables_that_lie_are_named() {
+    type Lie = fn(&mut Vec<u8>);
+    let lies: &[(&str, Spec, &str, Lie)] = &[
+        ("a chain of DT_HASH in a circle", provider(&["X_1"]).exports("new").hashes(true, false), "chain", |bytes| {
+            let hash = table(bytes, DT_HASH);
+            let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+            let (buckets, symbols) = (word(bytes, hash), word(bytes, hash + 4));
+            for bucket in 0..buckets {
+                bytes[hash + 8 + 4 * bucket..][..4].copy_from_slice(&1_u32.to_le_bytes());
+            }
+            for symbol in 0..symbols {
+                bytes[hash + 8 + 4 * (buckets + symbol)..][..4].copy_from_slice(&1_u32.to_le_bytes());
+            }
+        }),
+        ("a count of symbols", provider(&["X_1"]).exports("new").hashes(true, false), "DT_", |bytes| {
+            let hash = table(bytes, DT_HASH);
+            bytes[hash + 4..hash + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+        }),
+        ("a bucket behind the symbols", provider(&["X_1"]).exports("new"), "DT_", |bytes| {
+            let hash = table(bytes, DT_GNU_HASH);
+            let buckets = u32::from_le_bytes(bytes[hash..hash + 4].try_into().unwrap()) as usize;
+            bytes[hash + 16..hash + 24].fill(0xff);
+            bytes[hash + 24..hash + 24 + 4 * buckets].fill(0x3f);
+        }),
+        ("a filter that is no power of two", provider(&["X_1"]).exports("new"), "DT_GNU_HASH", |bytes| {
+            let hash = table(bytes, DT_GNU_HASH);
+            bytes[hash + 8] = 3;
+        }),
+        ("an index of a version", provider(&["X_1"]).exports("new"), "DT_VERSYM", |bytes| {
+            let versym = table(bytes, DT_VERSYM);
+            // Every symbol but the first.
+            for at in (versym + 2..versym + 8).step_by(2) {
+                bytes[at..at + 2].copy_from_slice(&77_u16.to_le_bytes());
+            }
+        }),
+        ("definitions that leave the file", provider(&["X_1"]).exports("new"), "DT_VERDEF", |bytes| {
+            let at = table(bytes, DT_VERDEF);
+            bytes[at + 16..at + 20].copy_from_slice(&u32::MAX.to_le_bytes());
+        }),
+        ("definitions of another layout", provider(&["X_1"]).exports("new"), "vd_version", |bytes| {
+            let at = table(bytes, DT_VERDEF);
+            bytes[at] = 9;
+        }),
+    ];
+    for (name, spec, words, lie) in lies {
+        let image = Image::new();
+        let mut bytes = spec.build();
+        image.file("/opt/new/libstdx.so.6", &bytes);
+        image.put(LIB, &imports(library(), "new").runpath("/opt/new"));
+        assert_eq!(image.check(SYMBOLS).codes(), "", "{name}: before");
+        lie(&mut bytes);
+        image.file("/opt/new/libstdx.so.6", &bytes);
+        let found = image.check(SYMBOLS).findings();
+        let is_it = |one: &super::image::Finding| one.code == "CRP700" && one.message.contains(words);
+        assert!(found.iter().any(is_it), "{name}: {found:#?}");
+    }
+}
+
+/// What an object asks for can lie as well; a name as long as a path cannot be is no name.
+#[test]
+fn needs_that_lie_are_named() {
+    let check = |bytes: &[u8]| {
+        let image = Image::new();
+        image.put("/opt/new/libstdx.so.6", &provider(&["X_1"]).exports("new"));
+        image.file(LIB, bytes);
+        image.check(SYMBOLS).findings()
+    };
+    let sound = imports(library(), "new").runpath("/opt/new").build();
+    assert_eq!(check(&sound), []);
+    let named = |bytes: &[u8], words: &str| {
+        let found = check(bytes);
+        assert!(found.iter().any(|one| one.code == "CRP700" && one.message.contains(words)), "{words}: {found:#?}");
+    };
+    let at = table(&sound, DT_VERNEED);
+    let mut bytes = sound.clone();
+    bytes[at] = 2;
+    named(&bytes, "vn_version");
+    let mut bytes = sound.clone();
+    bytes[at + 4..at + 8].copy_from_slice(&0x00ff_ffff_u32.to_le_bytes());
+    named(&bytes, "vn_file");
+    let mut bytes = sound.clone();
+    bytes[at + 8..at + 12].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    named(&bytes, "DT_VERNEED");
+    let mut bytes = sound.clone();
+    let versym = table(&bytes, DT_VERSYM);
+    bytes[versym + 2..versym + 4].copy_from_slice(&99_u16.to_le_bytes());
+    named(&bytes, "DT_VERSYM");
+    let long = "n".repeat(1 << 20);
+    named(&library().verneed(&long, "X_1").build(), "the length of vn_file's name is 0x100000");
+    named(&asks(library(), &long).build(), "the length of vna_name's name is 0x100000");
+}

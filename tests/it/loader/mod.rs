@@ -11,6 +11,7 @@ mod obstacles;
 mod opens;
 mod rules;
 mod scene;
+mod symbols;
 mod tokens;
 mod trace;
 
