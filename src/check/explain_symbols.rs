@@ -4,7 +4,9 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::context::Context;
 use crate::elf::imports::{Binding, Import, Imports};
-use crate::loader::{Bound, Libc, Look, Process, Search, Step, StepOutcome, StepSource, SymbolScope, System};
+use crate::loader::{
+    Bound, Libc, Look, NamedFiles, Process, Search, Step, StepOutcome, StepSource, SymbolScope, System,
+};
 
 /// What became of a symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +87,9 @@ impl Context<'_> {
                     continue;
                 }
             };
+            let files = scope.named_files(&imports);
             for import in &imports.list {
-                let (end, is_missing) = end_of(&scope, &imports, import);
+                let (end, is_missing) = end_of(&scope, (&imports, &files), import);
                 let version = imports.version(import).filter(|_| system.libc == Libc::Glibc);
                 let file = version.and_then(|version| version.file.clone());
                 let rivals = if is_missing && !import.is_weak {
@@ -140,8 +143,8 @@ impl Context<'_> {
     }
 }
 
-fn end_of(scope: &SymbolScope<'_>, imports: &Imports, import: &Import) -> (SymbolEnd, bool) {
-    match scope.bind(imports, import) {
+fn end_of(scope: &SymbolScope<'_>, asked: (&Imports, &NamedFiles), import: &Import) -> (SymbolEnd, bool) {
+    match scope.bind(asked, import) {
         Bound::To(index, definition) => {
             let version = scope.version_of(index, definition);
             (SymbolEnd::Bound(scope.opened(index).to_owned(), version), false)

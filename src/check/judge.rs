@@ -59,7 +59,7 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
 /// Whether it needs versions of a file that it does not load itself.
 fn needs_versions_of_others(object: &Object) -> bool {
     let Ok(versions) = &object.versions else { return false };
-    versions.needs.iter().any(|need| !object.needed.contains(&need.file))
+    versions.needs.iter().any(|need| !object.needed.iter().any(|name| name == versions.name(need.file)))
 }
 
 /// What the program that loads a library makes of its requests: all that the library asks for, in that process.

@@ -45,8 +45,9 @@ pub(super) fn is_older(library: &Facts, than: &Facts) -> bool {
         return own < other;
     }
     let versions = |facts: &Facts| -> Option<HashSet<BString>> {
-        let definitions = facts.object.versions.as_ref().ok()?.definitions.as_ref()?;
-        Some(definitions.iter().filter(|version| !version.is_base).map(|version| version.name.clone()).collect())
+        let versions = facts.object.versions.as_ref().ok()?;
+        let own = versions.definitions.as_ref()?.iter().filter(|version| !version.is_base);
+        Some(own.map(|version| versions.name(version.name).to_owned()).collect())
     };
     let (Some(own), Some(other)) = (versions(library), versions(than)) else { return false };
     own.len() < other.len() && own.is_subset(&other)

@@ -192,7 +192,7 @@ rules! {
         such as "libcusparse.so.12 of 12.5 beside libnvJitLink.so.12 of 12.1.";
     SYMBOL_MISSING_LAZY = "CRP322" "symbol-missing-lazy" Warning HAND
         when "With --symbols: an object calls a function that nothing in its process has; it is looked for at the first call."
-        because "The object is loaded, and the process ends in the middle of its work; with LD_BIND_NOW or RTLD_NOW it is not loaded at all."
+        because "The object is loaded, and the process ends in the middle of its work; with LD_BIND_NOW or RTLD_NOW, as Python opens its modules, it is not loaded at all."
         do "As for CRP321: cuda-runpath explain FILE --symbols. Nix: one package set for both. pip: the releases that belong together."
         such as "A program calls ncclCommSplit, and the libnccl.so.2 that is found is of 2.16.";
     OTHER_RELEASE = "CRP323" "other-release" Note HAND

@@ -7,7 +7,8 @@ use super::context::Context;
 use super::misfits::{Misfits, MissingSymbol, Settled};
 use crate::elf::imports::{Import, Imports};
 use crate::loader::{
-    Bound, Depth, Libc, Loader, MOST_PLACES, Object, Patience, Process, Search, StartUp, SymbolScope, System, start,
+    Bound, Depth, Libc, Loader, MOST_PLACES, NamedFiles, Object, Patience, Process, Search, StartUp, SymbolScope,
+    System, start,
 };
 
 /// A process as far as it is loaded.
@@ -59,7 +60,8 @@ impl Context<'_> {
         };
         let mut providers = HashSet::new();
         let scope = SymbolScope::of(self.world, loaded, loader.system);
-        left.retain(|place| is_open(&scope, loaded.0, &imports, *place, &mut providers));
+        let files = scope.named_files(&imports);
+        left.retain(|place| is_open(&scope, loaded.0, (&imports, &files), *place, &mut providers));
         settled.misfits.take_from(&scope);
         drop(scope);
         if !left.is_empty() {
@@ -67,10 +69,11 @@ impl Context<'_> {
             let StartUp { process, searches } = start(loader, Process::of(Arc::clone(object)), Depth::Everything);
             let loaded = (&process, searches.as_slice());
             let scope = SymbolScope::of(self.world, loaded, loader.system);
-            left.retain(|place| is_open(&scope, &process, &imports, *place, &mut providers));
+            let files = scope.named_files(&imports);
+            left.retain(|place| is_open(&scope, &process, (&imports, &files), *place, &mut providers));
             let open = left.iter().filter_map(|place| imports.list.get(*place));
             for import in open {
-                let missing = missing_symbol(&scope, object, &imports, import);
+                let missing = missing_symbol(&scope, object, (&imports, &files), import);
                 settled.misfits.symbols.extend(missing.filter(|missing| missing.is_certain));
             }
             settled.misfits.take_from(&scope);
@@ -106,7 +109,8 @@ impl Context<'_> {
                 },
             };
             let open = imports.list.iter().filter(|import| !import.is_weak);
-            all.extend(open.filter_map(|import| missing_symbol(&scope, object, imports, import)));
+            let files = scope.named_files(imports);
+            all.extend(open.filter_map(|import| missing_symbol(&scope, object, (imports, &files), import)));
         }
         misfits.take_from(&scope);
         // What something else that is not here could have is not missing.
@@ -118,12 +122,12 @@ impl Context<'_> {
 fn is_open(
     scope: &SymbolScope<'_>,
     process: &Process,
-    imports: &Imports,
+    (imports, files): (&Imports, &NamedFiles),
     place: usize,
     providers: &mut HashSet<(u64, u64)>,
 ) -> bool {
     let Some(import) = imports.list.get(place).filter(|import| !import.is_weak) else { return false };
-    let Bound::To(index, _) = scope.has(imports, import) else { return true };
+    let Bound::To(index, _) = scope.has((imports, files), import) else { return true };
     providers.extend(process.maps.get(index).map(|map| map.object.identity));
     false
 }
@@ -132,16 +136,16 @@ fn is_open(
 fn missing_symbol(
     scope: &SymbolScope<'_>,
     object: &Arc<Object>,
-    imports: &Imports,
+    (imports, files): (&Imports, &NamedFiles),
     import: &Import,
 ) -> Option<MissingSymbol> {
-    let bound = scope.has(imports, import);
+    let bound = scope.has((imports, files), import);
     let is_unversioned = match bound {
         Bound::To(..) => return None,
         Bound::Unversioned(_) => true,
         Bound::Nothing(_) => false,
     };
-    let named = scope.named(imports, import);
+    let named = files.of(import);
     let version = imports.version(import).filter(|_| scope.libc() == Libc::Glibc);
     Some(MissingSymbol {
         by: object.path.clone(),

@@ -26,7 +26,8 @@ pub(crate) enum Binding {
 pub(crate) struct Import {
     start: usize,
     len: usize,
-    version: u16,
+    /// By which DT_VERSYM names the version.
+    pub(crate) version: u16,
     /// Of the name.
     pub(crate) gnu_hash: u32,
     /// When, unless the whole object binds at once.
@@ -107,6 +108,11 @@ impl Imports {
     pub(crate) fn name(&self, import: &Import) -> &BStr {
         let end = import.start.saturating_add(import.len);
         self.names.get(import.start..end).unwrap_or_default().as_bstr()
+    }
+
+    /// The versions that they can want, in the order of their indices.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (u16, &IndexedVersion)> {
+        self.versions.iter()
     }
 
     /// The version that it wants.

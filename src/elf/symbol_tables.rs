@@ -33,19 +33,25 @@ impl VersionIndex {
     pub(super) fn of(versions: &SymbolVersions) -> Self {
         let mut list = Vec::new();
         for need in &versions.needs {
-            list.extend(need.versions.iter().map(|version| {
-                let (name, file) = (version.name.clone(), Some(need.file.clone()));
-                (version.index, IndexedVersion { name, hash: version.hash, is_hidden: version.is_hidden, file })
+            list.extend(versions.of_need(need).iter().map(|version| {
+                let (name, file) = (versions.name(version.name), Some(versions.name(need.file).to_owned()));
+                let (name, hash, is_hidden) = (name.to_owned(), version.hash, version.is_hidden);
+                (version.index, IndexedVersion { name, hash, is_hidden, file })
             }));
         }
         for defined in versions.definitions.iter().flatten().filter(|defined| !defined.is_base) {
-            let (name, hash) = (defined.name.clone(), defined.hash);
+            let (name, hash) = (versions.name(defined.name).to_owned(), defined.hash);
             list.push((defined.index, IndexedVersion { name, hash, is_hidden: false, file: None }));
         }
         list.reverse();
         list.sort_by_key(|(index, _)| *index);
         list.dedup_by_key(|(index, _)| *index);
         Self(list)
+    }
+
+    /// All of them, in the order of their indices.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &IndexedVersion)> {
+        self.0.iter().map(|(index, version)| (*index, version))
     }
 
     /// The version of an index; `None` for one that says nothing.

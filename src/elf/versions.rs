@@ -3,7 +3,7 @@
 //!
 //! Both are chains of records with chains of names. The loader follows them to their ends, whatever the counts say.
 
-use bstr::BString;
+use bstr::{BStr, ByteSlice};
 
 use super::error::{Field, ParseError};
 use super::load_map;
@@ -18,11 +18,18 @@ const WEAK: u16 = 2;
 /// The bit of an index that hides it from references without a version.
 pub(super) const HIDDEN: u16 = 0x8000;
 
+/// Where a name stands among all of an object: twenty thousand objects have a few each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionName {
+    start: usize,
+    end: usize,
+}
+
 /// A version that an object needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NeededVersion {
     /// `vna_name`
-    pub(crate) name: BString,
+    pub(crate) name: VersionName,
     /// `vna_hash`, by which the loader looks for it.
     pub(crate) hash: u32,
     /// VER_FLG_WEAK
@@ -37,16 +44,16 @@ pub(crate) struct NeededVersion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionNeed {
     /// `vn_file`
-    pub(crate) file: BString,
-    /// The versions, in the order of the table.
-    pub(crate) versions: Vec<NeededVersion>,
+    pub(crate) file: VersionName,
+    first: usize,
+    count: usize,
 }
 
 /// A version that an object defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DefinedVersion {
     /// `vda_name`
-    pub(crate) name: BString,
+    pub(crate) name: VersionName,
     /// `vd_hash`
     pub(crate) hash: u32,
     /// By which DT_VERSYM names it.
@@ -58,8 +65,10 @@ pub(crate) struct DefinedVersion {
 /// All that an object says about versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SymbolVersions {
+    text: Vec<u8>,
     /// DT_VERNEED
     pub(crate) needs: Vec<VersionNeed>,
+    needed: Vec<NeededVersion>,
     /// DT_VERDEF; `None` without one: glibc takes such a library for any version.
     pub(crate) definitions: Option<Vec<DefinedVersion>>,
 }
@@ -76,73 +85,88 @@ impl SymbolVersions {
     /// # Errors
     /// [`ParseError`] for a chain that leaves the file, a record of another layout, a name that is none.
     pub(crate) fn parse(view: &ElfView<'_>) -> Result<Self, ParseError> {
-        let mut names = Names { view, named: 0, count: 0 };
-        let needs = match view.dynamic.value(dt::DT_VERNEED) {
-            Some(address) => needs(Chain::at(view, "DT_VERNEED", address)?, &mut names)?,
-            None => Vec::new(),
-        };
-        let definitions = match view.dynamic.value(dt::DT_VERDEF) {
-            Some(address) => Some(definitions(Chain::at(view, "DT_VERDEF", address)?, &mut names)?),
-            None => None,
-        };
-        Ok(Self { needs, definitions })
+        let mut versions = Self::default();
+        let mut names = Names { view, count: 0 };
+        if let Some(address) = view.dynamic.value(dt::DT_VERNEED) {
+            versions.read_needs(Chain::at(view, "DT_VERNEED", address)?, &mut names)?;
+        }
+        if let Some(address) = view.dynamic.value(dt::DT_VERDEF) {
+            versions.read_definitions(Chain::at(view, "DT_VERDEF", address)?, &mut names)?;
+        }
+        Ok(versions)
     }
 
-    /// Whether a version is defined, or everything is (`glibc elf/dl-version.c`, `match_symbol`).
+    /// A name.
     #[must_use]
-    pub(crate) fn meets(&self, version: &NeededVersion) -> bool {
+    pub(crate) fn name(&self, name: VersionName) -> &BStr {
+        self.text.get(name.start..name.end).unwrap_or_default().as_bstr()
+    }
+
+    /// The versions of a need, in the order of the table.
+    #[must_use]
+    pub(crate) fn of_need(&self, need: &VersionNeed) -> &[NeededVersion] {
+        self.needed.get(need.first..need.first.saturating_add(need.count)).unwrap_or_default()
+    }
+
+    /// Whether a version that another object needs is defined, or everything is (`glibc elf/dl-version.c`,
+    /// `match_symbol`).
+    #[must_use]
+    pub(crate) fn meets(&self, other: &Self, version: &NeededVersion) -> bool {
         self.definitions.as_ref().is_none_or(|definitions| {
-            definitions.iter().any(|defined| defined.hash == version.hash && defined.name == version.name)
+            let name = other.name(version.name);
+            definitions.iter().any(|defined| defined.hash == version.hash && self.name(defined.name) == name)
         })
     }
-}
 
-fn needs(chain: Chain<'_>, names: &mut Names<'_, '_>) -> Result<Vec<VersionNeed>, ParseError> {
-    let mut needs = Vec::new();
-    let mut at = 0_usize;
-    loop {
-        chain.expect_one(at, "vn_version")?;
-        let mut need = VersionNeed { file: names.get("vn_file", chain.word(at, 4)?)?, versions: Vec::new() };
-        let mut aux = chain.step(at, chain.word(at, 8)?)?;
+    fn read_needs(&mut self, chain: Chain<'_>, names: &mut Names<'_, '_>) -> Result<(), ParseError> {
+        let mut at = 0_usize;
         loop {
-            let other = chain.half(aux, 6)?;
-            need.versions.push(NeededVersion {
-                hash: chain.word(aux, 0)?,
-                is_weak: chain.half(aux, 4)? & WEAK != 0,
-                index: other & !HIDDEN,
-                is_hidden: other & HIDDEN != 0,
-                name: names.get("vna_name", chain.word(aux, 8)?)?,
-            });
-            match chain.word(aux, 12)? {
-                0 => break,
-                next => aux = chain.step(aux, next)?,
+            chain.expect_one(at, "vn_version")?;
+            let file = names.take("vn_file", chain.word(at, 4)?, &mut self.text)?;
+            let first = self.needed.len();
+            let mut aux = chain.step(at, chain.word(at, 8)?)?;
+            loop {
+                let other = chain.half(aux, 6)?;
+                self.needed.push(NeededVersion {
+                    hash: chain.word(aux, 0)?,
+                    is_weak: chain.half(aux, 4)? & WEAK != 0,
+                    index: other & !HIDDEN,
+                    is_hidden: other & HIDDEN != 0,
+                    name: names.take("vna_name", chain.word(aux, 8)?, &mut self.text)?,
+                });
+                match chain.word(aux, 12)? {
+                    0 => break,
+                    next => aux = chain.step(aux, next)?,
+                }
+            }
+            self.needs.push(VersionNeed { file, first, count: self.needed.len().saturating_sub(first) });
+            match chain.word(at, 12)? {
+                0 => return Ok(()),
+                next => at = chain.step(at, next)?,
             }
         }
-        needs.push(need);
-        match chain.word(at, 12)? {
-            0 => return Ok(needs),
-            next => at = chain.step(at, next)?,
-        }
     }
-}
 
-fn definitions(chain: Chain<'_>, names: &mut Names<'_, '_>) -> Result<Vec<DefinedVersion>, ParseError> {
-    let mut definitions = Vec::new();
-    let mut at = 0_usize;
-    loop {
-        chain.expect_one(at, "vd_version")?;
-        // The first name is the version's; those behind it are what it inherits from, which no loader reads.
-        let aux = chain.step(at, chain.word(at, 12)?)?;
-        definitions.push(DefinedVersion {
-            is_base: chain.half(at, 2)? & BASE != 0,
-            index: chain.half(at, 4)? & !HIDDEN,
-            hash: chain.word(at, 8)?,
-            name: names.get("vda_name", chain.word(aux, 0)?)?,
-        });
-        match chain.word(at, 16)? {
-            0 => return Ok(definitions),
-            next => at = chain.step(at, next)?,
+    fn read_definitions(&mut self, chain: Chain<'_>, names: &mut Names<'_, '_>) -> Result<(), ParseError> {
+        let mut definitions = Vec::new();
+        let mut at = 0_usize;
+        loop {
+            chain.expect_one(at, "vd_version")?;
+            // The first name is the version's; those behind it are what it inherits from, which no loader reads.
+            let aux = chain.step(at, chain.word(at, 12)?)?;
+            definitions.push(DefinedVersion {
+                is_base: chain.half(at, 2)? & BASE != 0,
+                index: chain.half(at, 4)? & !HIDDEN,
+                hash: chain.word(at, 8)?,
+                name: names.take("vda_name", chain.word(aux, 0)?, &mut self.text)?,
+            });
+            match chain.word(at, 16)? {
+                0 => break,
+                next => at = chain.step(at, next)?,
+            }
         }
+        self.definitions = Some(definitions);
+        Ok(())
     }
 }
 
@@ -199,12 +223,11 @@ impl<'v> Chain<'v> {
 /// Names of one object, which together are not much longer than its string table.
 struct Names<'v, 'a> {
     view: &'v ElfView<'a>,
-    named: u64,
     count: usize,
 }
 
 impl Names<'_, '_> {
-    fn get(&mut self, field: &'static str, offset: u32) -> Result<BString, ParseError> {
+    fn take(&mut self, field: &'static str, offset: u32, text: &mut Vec<u8>) -> Result<VersionName, ParseError> {
         let strings = &self.view.strings;
         let Some(name) = strings.get(StringOffset::new(u64::from(offset))) else {
             return Err(strings.reference_error(field, u64::from(offset)));
@@ -226,12 +249,13 @@ impl Names<'_, '_> {
             return Err(ParseError::Count { what: "names in DT_VERNEED and DT_VERDEF", found, expected });
         }
         // Many needs may share one name; a few kilobytes must not become gigabytes.
-        self.named = self.named.saturating_add(length);
         let bound = strings.size().saturating_mul(8).saturating_add(1 << 16);
-        if self.named > bound {
+        if len64(text).saturating_add(length) > bound {
             let relation = "names together with the other versions more bytes than";
             return Err(ParseError::Contradiction { field, value: u64::from(offset), relation, bound });
         }
-        Ok(name.to_owned())
+        let start = text.len();
+        text.extend_from_slice(name);
+        Ok(VersionName { start, end: text.len() })
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the versions that objects of a process need are defined (`glibc elf/dl-version.c`).
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 
 use super::libc::Libc;
 use super::process::Process;
@@ -37,41 +37,42 @@ pub(crate) struct UnmetVersion {
 pub(crate) fn unmet_versions(process: &Process, index: usize, system: &System, is_whole: bool) -> Vec<UnmetVersion> {
     let mut unmet = Vec::new();
     let Some(map) = process.maps.get(index).filter(|_| system.libc == Libc::Glibc) else { return unmet };
-    let Ok(SymbolVersions { needs, .. }) = &map.object.versions else { return unmet };
-    for need in needs {
-        let found = versions_of(process, need.file.as_bstr(), system);
-        let (provider, versions) = match found {
-            Some(found) => found,
-            None if is_whole => (Provider::Nothing, None),
-            None => continue,
-        };
-        let is_met = |version| match (&provider, versions) {
-            (_, Some(versions)) => SymbolVersions::meets(versions, version),
-            // What cannot be read has a finding of its own.
-            (Provider::Loaded(_) | Provider::Interpreter(_), None) => true,
-            (Provider::Nothing, None) => false,
-        };
-        let missing = need.versions.iter().filter(|version| {
-            let may_be_missing = version.is_weak && provider != Provider::Nothing;
-            !may_be_missing && !is_met(version)
-        });
-        unmet.extend(missing.map(|version| UnmetVersion {
-            by: map.object.path.clone(),
-            file: need.file.clone(),
-            version: version.name.clone(),
-            provider: provider.clone(),
-        }));
+    let Ok(own) = &map.object.versions else { return unmet };
+    for need in &own.needs {
+        let file = own.name(need.file);
+        let found = found_as(process, file, system);
+        if found.is_none() && !is_whole {
+            continue;
+        }
+        for version in own.of_need(need) {
+            let is_met = match found {
+                None => false,
+                // What cannot be read has a finding of its own.
+                Some((_, versions)) => version.is_weak || versions.is_none_or(|other| other.meets(own, version)),
+            };
+            if !is_met {
+                let provider = match found {
+                    None => Provider::Nothing,
+                    Some((Some(index), _)) => {
+                        Provider::Loaded(process.maps.get(index).map(|map| map.opened.clone()).unwrap_or_default())
+                    }
+                    Some((None, _)) => Provider::Interpreter(system.interpreter.clone()),
+                };
+                let (by, file, version) = (map.object.path.clone(), file.to_owned(), own.name(version.name).to_owned());
+                unmet.push(UnmetVersion { by, file, version, provider });
+            }
+        }
     }
     unmet
 }
 
-fn versions_of<'p>(
-    process: &'p Process,
-    file: &BStr,
-    system: &'p System,
-) -> Option<(Provider, Option<&'p SymbolVersions>)> {
-    if let Some(map) = process.asked_for_as(file).and_then(|index| process.maps.get(index)) {
-        return Some((Provider::Loaded(map.opened.clone()), map.object.versions.as_ref().ok()));
+/// The place of an object in a process, none for the loader itself; and its versions, where they can be read.
+type FoundVersions<'p> = (Option<usize>, Option<&'p SymbolVersions>);
+
+fn found_as<'p>(process: &'p Process, file: &BStr, system: &'p System) -> Option<FoundVersions<'p>> {
+    if let Some(index) = process.asked_for_as(file) {
+        let map = process.maps.get(index)?;
+        return Some((Some(index), map.object.versions.as_ref().ok()));
     }
-    system.is_itself(file).then(|| (Provider::Interpreter(system.interpreter.clone()), system.versions.as_deref()))
+    system.is_itself(file).then_some((None, system.versions.as_deref()))
 }

@@ -23,7 +23,7 @@ pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::Process;
 pub(crate) use run::Loader;
-pub(crate) use scope::{Bound, ReadTables, SymbolFiles, SymbolScope};
+pub(crate) use scope::{Bound, NamedFiles, ReadTables, SymbolFiles, SymbolScope};
 pub(crate) use search::{Ask, Cpu, End, MOST_PLACES, Patience, Step, StepOutcome, StepSource};
 pub use search::{Environment, Search};
 pub(crate) use start::{Depth, StartUp, start};

@@ -28,12 +28,24 @@ pub(crate) trait SymbolFiles: Sync {
     fn imports(&self, path: &BStr) -> Result<Imports, Arc<str>>;
 }
 
+/// The objects that the needs of an object's versions name, by the indices of the versions.
+pub(crate) struct NamedFiles(Vec<(u16, usize)>);
+
+impl NamedFiles {
+    /// The one for a reference, if it is there.
+    #[must_use]
+    pub(crate) fn of(&self, import: &Import) -> Option<usize> {
+        let at = self.0.binary_search_by_key(&import.version, |(version, _)| *version).ok()?;
+        self.0.get(at).map(|(_, index)| *index)
+    }
+}
+
 /// One object of a scope.
-struct Member {
+struct Member<'p> {
     /// Its canonical path.
-    path: BString,
+    path: &'p BStr,
     /// The path that it was opened under.
-    opened: BString,
+    opened: &'p BStr,
     is_program: bool,
     tables: OnceCell<Option<Arc<SymbolTables>>>,
 }
@@ -43,7 +55,7 @@ pub(crate) struct SymbolScope<'p> {
     files: &'p dyn SymbolFiles,
     process: &'p Process,
     system: &'p System,
-    members: Vec<Member>,
+    members: Vec<Member<'p>>,
     /// The loader's own place in it.
     interpreter: Option<usize>,
     steps: RefCell<Steps>,
@@ -69,10 +81,10 @@ impl<'p> SymbolScope<'p> {
         (process, searches): (&'p Process, &[(usize, Search)]),
         system: &'p System,
     ) -> Self {
-        let mut members: Vec<Member> = (process.maps.iter().enumerate())
+        let mut members: Vec<Member<'p>> = (process.maps.iter().enumerate())
             .map(|(index, map)| Member {
-                path: map.object.path.clone(),
-                opened: map.opened.clone(),
+                path: map.object.path.as_bstr(),
+                opened: map.opened.as_bstr(),
                 is_program: index == 0 && process.has_program,
                 tables: OnceCell::new(),
             })
@@ -81,8 +93,8 @@ impl<'p> SymbolScope<'p> {
         let asks = searches.iter().any(|(_, search)| search.end == End::Interpreter);
         let interpreter = (asks || system.libc == Libc::Musl).then_some(members.len());
         if interpreter.is_some() {
-            let path = &system.interpreter;
-            let (path, opened) = (path.clone(), path.clone());
+            let path = system.interpreter.as_bstr();
+            let (path, opened) = (path, path);
             members.push(Member { path, opened, is_program: false, tables: OnceCell::new() });
         }
         let (steps, problems) = (RefCell::new(Steps::new()), RefCell::default());
@@ -92,13 +104,13 @@ impl<'p> SymbolScope<'p> {
     /// The path that an object was opened under.
     #[must_use]
     pub(crate) fn opened(&self, index: usize) -> &BStr {
-        self.members.get(index).map(|member| member.opened.as_bstr()).unwrap_or_default()
+        self.members.get(index).map(|member| member.opened).unwrap_or_default()
     }
 
     /// The canonical path of an object.
     #[must_use]
     pub(crate) fn path(&self, index: usize) -> &BStr {
-        self.members.get(index).map(|member| member.path.as_bstr()).unwrap_or_default()
+        self.members.get(index).map(|member| member.path).unwrap_or_default()
     }
 
     /// The name of the version that a definition has.
@@ -107,12 +119,15 @@ impl<'p> SymbolScope<'p> {
         self.tables(index)?.version_name(definition).map(BStr::to_owned)
     }
 
-    /// The object that the need of a reference names, if it is there.
+    /// The objects that the needs of an object name, as far as they are there.
     #[must_use]
-    pub(crate) fn named(&self, imports: &Imports, import: &Import) -> Option<usize> {
-        let file = imports.version(import)?.file.as_ref()?;
-        let loaded = self.process.asked_for_as(file.as_bstr());
-        loaded.or_else(|| self.interpreter.filter(|_| self.system.is_itself(file.as_bstr())))
+    pub(crate) fn named_files(&self, imports: &Imports) -> NamedFiles {
+        let files = imports.versions().filter_map(|(version, wanted)| {
+            let file = wanted.file.as_ref()?.as_bstr();
+            let loaded = self.process.asked_for_as(file);
+            Some((version, loaded.or_else(|| self.interpreter.filter(|_| self.system.is_itself(file)))?))
+        });
+        NamedFiles(files.collect())
     }
 
     /// When a reference is looked for.
@@ -123,21 +138,21 @@ impl<'p> SymbolScope<'p> {
 
     /// Whether anything defines it, and what: asks the object first that its version names, where it nearly always is.
     #[must_use]
-    pub(crate) fn has(&self, imports: &Imports, import: &Import) -> Bound {
+    pub(crate) fn has(&self, (imports, files): (&Imports, &NamedFiles), import: &Import) -> Bound {
         let wanted = self.wanted(imports, import);
-        if let Some(index) = self.named(imports, import)
+        if let Some(index) = files.of(import)
             && let bound @ Bound::To(..) = self.ask(index, &wanted, import, true)
         {
             return bound;
         }
-        self.bind(imports, import)
+        self.bind((imports, files), import)
     }
 
     /// Where it is bound: asks each object in order.
     #[must_use]
-    pub(crate) fn bind(&self, imports: &Imports, import: &Import) -> Bound {
+    pub(crate) fn bind(&self, (imports, files): (&Imports, &NamedFiles), import: &Import) -> Bound {
         let wanted = self.wanted(imports, import);
-        let named = self.named(imports, import);
+        let named = files.of(import);
         let mut other = None;
         for index in 0..self.members.len() {
             match self.ask(index, &wanted, import, named == Some(index)) {
@@ -222,7 +237,7 @@ impl<'p> SymbolScope<'p> {
 
     fn tables(&self, index: usize) -> Option<Arc<SymbolTables>> {
         let member = self.members.get(index)?;
-        let tables = member.tables.get_or_init(|| match self.files.tables(member.path.as_bstr()) {
+        let tables = member.tables.get_or_init(|| match self.files.tables(member.path) {
             Ok(tables) => Some(tables),
             Err(reason) => {
                 self.note(index, reason);
