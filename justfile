@@ -106,6 +106,11 @@ bench-closure:
     cargo build --release
     ./benches/closure.sh
 
+# check --symbols beside check, over 20,000 objects
+bench-symbols:
+    cargo build --release
+    ./benches/symbols.sh
+
 # fix of NVIDIA's own libraries, and whether each can still be opened
 bench-cuda-tree folder="":
     cargo build --release

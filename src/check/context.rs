@@ -1,11 +1,12 @@
 //! What judging an object needs beside the object: the world, what is wanted of it, the loaders.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
+use super::misfits::Settled;
 use super::policy::CheckPolicy;
 use super::roles::Roles;
 use super::wanted::{CompatWanted, wanted};
@@ -25,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(super) wanted: CompatWanted,
     environment: Environment,
     systems: BTreeMap<BString, System>,
+    /// What libraries by themselves leave open, by path.
+    settled: RwLock<HashMap<BString, Arc<Settled>>>,
     /// The loader that most programs of a machine name.
     usual: BTreeMap<&'static str, BString>,
 }
@@ -64,7 +67,7 @@ impl<'a> Context<'a> {
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
         let roles = Roles::of(world, &policy.paths);
         let wanted = wanted(world, policy, &roles, objects);
-        Self { world, policy, roles, wanted, environment, systems, usual }
+        Self { world, policy, roles, wanted, environment, systems, settled: RwLock::default(), usual }
     }
 
     /// The same with the loader that a library brings itself: that beside the libc.so.6 that its own path leads to. A program
@@ -93,6 +96,16 @@ impl<'a> Context<'a> {
         let beside = BString::from([hit.directory().as_bytes(), b"/", name.as_bytes()].concat());
         let is_there = matches!(self.world.look(hit.directory(), name), Look::Object(_) | Look::NotLoadable(..));
         is_there.then_some(beside)
+    }
+
+    /// What a library by itself leaves open: worked out once.
+    pub(super) fn settled(&self, object: &Object, settle: impl FnOnce(&Self) -> Settled) -> Arc<Settled> {
+        if let Some(known) = self.settled.read().unwrap_or_else(PoisonError::into_inner).get(&object.path) {
+            return Arc::clone(known);
+        }
+        let settled = Arc::new(settle(self));
+        let mut all = self.settled.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(object.path.clone()).or_insert(settled))
     }
 
     /// DT_NEEDED names of the object itself that are found nowhere, where enough is known to say so.

@@ -7,6 +7,7 @@ use bstr::{BStr, BString};
 
 use super::answer::{Answer, answer};
 use super::context::Context;
+use super::explain_symbols::{Behind, ExplainedSymbols};
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
 use super::rules::requests;
@@ -63,6 +64,8 @@ pub struct Explanation {
     pub(crate) opened_by: Option<PathBuf>,
     /// The searches, in the order in which they are made.
     pub searches: Vec<Explained>,
+    /// Where symbols are bound, if that is wanted.
+    pub(crate) symbols: Option<ExplainedSymbols>,
 }
 
 impl Context<'_> {
@@ -125,11 +128,18 @@ impl Context<'_> {
                 }
             }
         }
+        let symbols = self.policy.symbols.then(|| {
+            let all: Vec<usize> = (0..process.maps.len()).collect();
+            let asking = if matches!(question, Question::Everything) { all.as_slice() } else { &[index] };
+            let behind: Vec<Behind<'_>> = explained.iter().map(|one| (&one.search, one.behind.as_slice())).collect();
+            self.explain_symbols((&process, &searches), system, asking, &behind)
+        });
         Some(Explanation {
             interpreter: system.interpreter.clone(),
             libc: system.libc,
             opened_by: program.filter(|_| at_start.is_none()).map(|program| program.shown.clone()),
             searches: explained,
+            symbols,
         })
     }
 

@@ -7,10 +7,11 @@ use bstr::BString;
 
 use super::context::Context;
 use super::facts::Facts;
+use super::misfits::Misfits;
 use super::report::{Failing, InOneProgram, InProgram, ObjectReport, RequestReport};
 use super::rules::{compat, files, requests, search_path};
 use crate::cuda::RequestKind;
-use crate::loader::{Depth, End, Loader, MOST_PLACES, Patience, Process, StartUp, start};
+use crate::loader::{Depth, End, Loader, MOST_PLACES, Object, Patience, Process, StartUp, start};
 
 /// Judges one object by itself; a program together with what it loads at start.
 #[must_use]
@@ -25,6 +26,7 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         requests: Vec::new(),
         findings: Vec::new(),
         unresolved: Vec::new(),
+        misfits: Misfits::default(),
         loads: Vec::new(),
     };
     let Some(system) = context.system_of(facts) else { return report };
@@ -34,12 +36,18 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
     // A library's own requests need no more than the library, unless it leaves dlopen to what it loads.
     let is_by_dlopen = facts.consumer.requests.iter().any(|request| request.kind != RequestKind::Needed);
     let leaves_dlopen = is_by_dlopen && !facts.consumer.imports_dlopen;
-    let depth = if object.is_program() || leaves_dlopen { Depth::Everything } else { Depth::Own };
+    let needs_more = needs_versions_of_others(object);
+    let depth = if object.is_program() || leaves_dlopen || needs_more { Depth::Everything } else { Depth::Own };
     let StartUp { process, searches } = start(&loader, Process::of(Arc::clone(object)), depth);
     report.unresolved = context.unresolved(&searches, facts);
     if object.is_program() {
         report.loads = process.maps.iter().skip(1).map(|map| Arc::clone(&map.object)).collect();
     }
+    report.misfits = Misfits::of(&process, &searches, system, patience.is_over());
+    if context.policy.symbols {
+        search_path::other_releases(context, &loader, facts, (&process, &searches), &mut report.findings);
+    }
+    context.add_symbols(&loader, (&process, &searches), &mut report.misfits);
     report.requests = requests::judge(context, &loader, facts, &process, &searches);
     if !requests::is_provider(context, facts) {
         report.findings.extend(compat::shadowed(context, &loader, facts, &process, &searches));
@@ -50,8 +58,14 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
     let at_runtime = compat::judge_object(context, &loader, facts, &mut report.findings);
     let at_runtime = at_runtime.iter().map(|(name, place)| requests::board_at_runtime(facts, name, place.as_ref()));
     report.findings.extend(at_runtime);
-    report.findings.extend(patience.is_over().then(|| files::search_cut(facts)));
+    report.findings.extend((patience.is_over() || report.misfits.is_cut).then(|| files::search_cut(facts)));
     report
+}
+
+/// Whether it needs versions of a file that it does not load itself.
+fn needs_versions_of_others(object: &Object) -> bool {
+    let Ok(versions) = &object.versions else { return false };
+    versions.needs.iter().any(|need| !object.needed().any(|name| name == versions.name(need.file)))
 }
 
 /// What the program that loads a library makes of its requests: all that the library asks for, in that process.

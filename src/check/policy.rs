@@ -221,6 +221,8 @@ pub struct CheckPolicy {
     pub libraries: DriverLibraries,
     /// An object must ask for the driver.
     pub require_consumer: bool,
+    /// Symbols are looked for, too.
+    pub symbols: bool,
     /// The GPUs that it will run on; GPU code is not looked at without any.
     pub gpus: Vec<Capability>,
     /// Which code for them is good enough.

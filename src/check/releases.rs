@@ -1,8 +1,9 @@
 //! Which release a library is of, by its name and by where it lies.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
 use super::policy::DriverVersion;
@@ -35,4 +36,19 @@ pub(super) fn release_of(facts: &Facts) -> Option<Version> {
 pub(super) fn driver_version(facts: &Facts) -> Option<DriverVersion> {
     let (_, version) = facts.object.file_name().split_once_str(".so.")?;
     version.to_str().ok()?.parse().ok().filter(|version: &DriverVersion| version.branch() > 1)
+}
+
+/// Whether a library is of an older release than another one of the same name: by their names, or because the other one
+/// defines all of its versions of symbols and more.
+pub(super) fn is_older(library: &Facts, than: &Facts) -> bool {
+    if let (Some(own), Some(other)) = (release_of(library), release_of(than)) {
+        return own < other;
+    }
+    let versions = |facts: &Facts| -> Option<HashSet<BString>> {
+        let versions = facts.object.versions.as_ref().ok()?;
+        let own = versions.definitions.as_ref()?.iter().filter(|version| !version.is_base);
+        Some(own.map(|version| versions.name(version.name).to_owned()).collect())
+    };
+    let (Some(own), Some(other)) = (versions(library), versions(than)) else { return false };
+    own.len() < other.len() && own.is_subset(&other)
 }

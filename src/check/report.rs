@@ -9,6 +9,7 @@ use bstr::BString;
 use super::answer::Answer;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
+use super::misfits::Misfits;
 use super::rule::Severity;
 use crate::cuda::RequestKind;
 use crate::loader::Object;
@@ -45,6 +46,8 @@ pub struct ObjectReport {
     pub(super) findings: Vec<Finding>,
     /// DT_NEEDED libraries that its own search does not find.
     pub(super) unresolved: Vec<BString>,
+    /// What does not fit in its process.
+    pub(super) misfits: Misfits,
     /// For a program: what it loads at start.
     pub(super) loads: Vec<Arc<Object>>,
 }

@@ -180,6 +180,26 @@ rules! {
         because "The program does not start, or dlopen of the library fails."
         do "Add the package that has it, and its directory to the path (autoPatchelfHook)."
         such as "libtorch_cuda.so needs libcusparseLt.so.0, which no store path has.";
+    VERSION_MISSING = "CRP320" "version-missing" Error HAND
+        when "An object needs a version of symbols that the library found first does not define."
+        because "glibc checks every version that an object was linked with when it loads the object, used or not (elf/dl-version.c): `version 'GLIBCXX_3.4.32' not found` ends the start or the dlopen. A library that is in the process already under the same name is the one that counts. SymbolVersions that are marked weak, and libraries that define no versions at all, pass."
+        do "cuda-runpath explain FILE SONAME says why that file comes first. Nix: put the newer library in front, or build both with one compiler (cudaPackages.backendStdenv for what nvcc compiles). pip: raise the pin of the package that brings the older library, and take it out of LD_LIBRARY_PATH."
+        such as "bin/app was linked with the libstdc++ of gcc 13, and its RUNPATH leads to that of gcc 12.";
+    SYMBOL_MISSING = "CRP321" "symbol-missing" Error HAND
+        when "With --symbols: an object asks for a symbol when it is loaded, and nothing in its process has it."
+        because "`undefined symbol: __nvJitLinkAddData_12_6, version libnvJitLink.so.12` ends the start or the dlopen: SONAMEs stay the same while releases add symbols. Of a library by itself only symbols with a version are judged, whose file is found: whatever loads it may have the others."
+        do "cuda-runpath explain FILE --symbols says where each symbol is found, and which library further behind in the search has it. Nix: take both libraries from one package set (cudaPackages), and let no LD_LIBRARY_PATH come first. pip: install the releases that belong together (pip check), such as nvidia-nvjitlink-cu12 of the release of nvidia-cusparse-cu12."
+        such as "libcusparse.so.12 of 12.5 beside libnvJitLink.so.12 of 12.1.";
+    SYMBOL_MISSING_LAZY = "CRP322" "symbol-missing-lazy" Warning HAND
+        when "With --symbols: an object calls a function that nothing in its process has; it is looked for at the first call."
+        because "The object is loaded, and the process ends in the middle of its work; with LD_BIND_NOW or RTLD_NOW, as Python opens its modules, it is not loaded at all."
+        do "As for CRP321: cuda-runpath explain FILE --symbols. Nix: one package set for both. pip: the releases that belong together."
+        such as "A program calls ncclCommSplit, and the libnccl.so.2 that is found is of 2.16.";
+    OTHER_RELEASE = "CRP323" "other-release" Note HAND
+        when "With --symbols: a library is found, and an older release of it than the one that stands beside the object that asks, or in a directory of its path that starts with $ORIGIN."
+        because "Everything that is asked of it is there today. What was built and shipped together runs apart: the next update of either may ask for more."
+        do "cuda-runpath explain FILE SONAME says why the other one comes first. Nix: one package set; no LD_LIBRARY_PATH. pip: take the older copy out of LD_LIBRARY_PATH, or pin both packages to one release."
+        such as "LD_LIBRARY_PATH leads libcusparse.so.12 of 12.5 to libnvJitLink.so.12.4.127, and ../../nvjitlink/lib has 12.5.82.";
 
     COMPAT_MISSING = "CRP400" "compat-missing" Error FIX
         when "The platform needs cuda_compat and an object that asks for libcuda has it not in its path."

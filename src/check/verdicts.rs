@@ -8,6 +8,7 @@ use bstr::BString;
 use super::context::Context;
 use super::facts::{Facts, Inspected, Item};
 use super::finding::{Circumstance, Finding, Verdict};
+use super::fit;
 use super::report::{CheckReport, Failing, InProgram, ObjectReport, RequestReport};
 use super::rule;
 use super::rules::{closure, compat, files, gpu, requests, search_path};
@@ -96,6 +97,7 @@ pub(crate) fn sum_up(
         _ => None,
     });
     findings.extend(gpu::judge_files(context.policy, code));
+    fit::findings(&reports, &mut findings);
     findings.extend(compat::judge_closure(context, &objects));
     findings.extend(closure::judge(context, &objects));
     findings.extend(gpu::judge_closure(context.policy, &objects));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bstr::BString;
 
 use super::facts::Facts;
-use crate::loader::{FileSystem, Object};
+use crate::loader::{FileSystem, Object, SymbolFiles};
 
 /// A wrapper around a hidden program (Nixpkgs' makeWrapper and makeBinaryWrapper).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Wrapper {
 }
 
 /// The file system of a check, which knows what is in it.
-pub(crate) trait World: FileSystem {
+pub(crate) trait World: FileSystem + SymbolFiles {
     /// The facts of an object that a search found.
     fn facts(&self, object: &Object) -> Option<Arc<Facts>>;
     /// The wrapper of a hidden program.

@@ -380,6 +380,9 @@ pub(super) struct CheckArgs {
     /// An error when no object asks for a driver library
     #[arg(long, help_heading = "Policy")]
     pub require_consumer: bool,
+    /// Look for every symbol that an object asks for, as the loader does
+    #[arg(long, help_heading = "Policy")]
+    pub symbols: bool,
 
     /// The mildest finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY", help_heading = "Findings")]
@@ -446,6 +449,10 @@ pub(super) struct ExplainArgs {
     /// Explain everything that starting FILE searches for, what its libraries need included
     #[arg(long, conflicts_with = "soname")]
     pub recursive: bool,
+    /// Tell where each symbol is found that FILE asks for, and who would have had those that are missing; with
+    /// --recursive those of all that is loaded
+    #[arg(long)]
+    pub symbols: bool,
     /// In the process of this program, which loads FILE at start or opens it with dlopen
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,

@@ -22,6 +22,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let input = input::of_check(args)?;
     let mut policy = policy::policy(&args.wanted, input.scope.clone())?;
     policy.require_consumer = args.require_consumer;
+    policy.symbols = args.symbols;
     policy.gpus = settings::gpus("--arch", &args.arch)?;
     policy.arch = match args.arch_policy {
         ArchPolicyArg::Exact => ArchPolicy::Exact,

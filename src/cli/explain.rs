@@ -15,7 +15,8 @@ use crate::tree::{self, HostSource, SourceWorld};
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
     let sysroot = paths::sysroot(args.wanted.root.as_deref())?;
     let scope = if sysroot.is_image() { Scope::Image } else { Scope::Tree };
-    let policy = policy::policy(&args.wanted, scope)?;
+    let mut policy = policy::policy(&args.wanted, scope)?;
+    policy.symbols = args.symbols;
     let mut environment = policy::environment(&args.wanted)?;
     environment.without_compat = args.without_compat;
     if args.without_compat {

@@ -39,6 +39,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         build_directories: settings::build_directories(),
         libraries: DriverLibraries::with(&wanted.driver_library)?,
         require_consumer: false,
+        symbols: false,
         gpus: Vec::new(),
         arch: ArchPolicy::default(),
         ptx: PtxPolicy::default(),

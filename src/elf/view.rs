@@ -12,7 +12,7 @@ use super::machine::{Machine, is_device, is_other_processor};
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
 use super::strings::{DT_AUXILIARY, DT_FILTER, StringTable};
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, ByteSlice};
 
 /// What the bytes of a file turn out to be.
 #[derive(Debug)]
@@ -163,11 +163,11 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// DT_SONAME of any object, the dynamic loader included.
+/// Any object, the dynamic loader included; `None` for what is none.
 #[must_use]
-pub(crate) fn soname_of(bytes: &[u8]) -> Option<BString> {
+pub(crate) fn object_or_loader(bytes: &[u8]) -> Option<Box<ElfView<'_>>> {
     match Subject::parse_any(bytes, &data::EVERYWHERE) {
-        Ok(Subject::Object(view)) => view.soname().map(BStr::to_owned),
+        Ok(Subject::Object(view)) => Some(view),
         Ok(Subject::NotApplicable(_)) | Err(_) => None,
     }
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapOptions};
 
-/// Mappings that are watched at once; each worker has one or two.
-const MOST: usize = 512;
+/// Mappings that are watched at once; each worker has one or two, and a search for symbols keeps those that were asked.
+const MOST: usize = 4096;
 
 /// What the handler asks: addresses of one mapping. None is at 0.
 struct Watched {
@@ -23,6 +23,9 @@ struct Watched {
 
 static WATCHED: [Watched; MOST] =
     [const { Watched { start: AtomicUsize::new(0), end: AtomicUsize::new(0), is_cut: AtomicBool::new(false) } }; MOST];
+
+/// Where a free one is looked for first.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A file in memory, read-only, that outlives the file.
 #[derive(Debug)]
@@ -41,7 +44,11 @@ impl Mapping {
         let free = |watched: &Watched| {
             watched.start.compare_exchange(0, usize::MAX, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        let Some(slot) = WATCHED.iter().position(free) else { return Ok(None) };
+        // Those that were taken last are taken still.
+        let next = NEXT.load(Ordering::Relaxed);
+        let slots = (next..MOST).chain(0..next);
+        let Some(slot) = slots.into_iter().find(|slot| WATCHED.get(*slot).is_some_and(free)) else { return Ok(None) };
+        NEXT.store(slot.saturating_add(1) % MOST, Ordering::Relaxed);
         let mapped = map(file, len);
         let watched = WATCHED.get(slot).ok_or(io::ErrorKind::InvalidInput)?;
         let Ok(map) = mapped else {

@@ -356,50 +356,50 @@ impl Spot {
 
 /// What an argument led to, held open for as long as the run: what is below it is reached from there.
 #[derive(Clone, Debug, Default)]
-pub struct Anchor(Option<Held>);
+pub struct Anchor(Option<HeldPlace>);
 
 #[derive(Clone, Debug)]
-enum Held {
+enum HeldPlace {
     Directory(Arc<Dir>),
     File(Spot),
 }
 
 impl Anchor {
     pub(super) fn directory(directory: Arc<Dir>) -> Self {
-        Self(Some(Held::Directory(directory)))
+        Self(Some(HeldPlace::Directory(directory)))
     }
 
     pub(super) fn file(spot: Spot) -> Self {
-        Self(Some(Held::File(spot)))
+        Self(Some(HeldPlace::File(spot)))
     }
 
     /// Whether it is a directory; `None` where nothing is held.
     #[must_use]
     pub(crate) fn is_directory(&self) -> Option<bool> {
-        Some(matches!(self.0.as_ref()?, Held::Directory(_)))
+        Some(matches!(self.0.as_ref()?, HeldPlace::Directory(_)))
     }
 
     /// The file at a path below it, or it itself. `None` where nothing is held.
     pub(crate) fn spot(&self, below: &[u8]) -> Option<io::Result<Spot>> {
         Some(match self.0.as_ref()? {
-            Held::File(spot) => Ok(spot.clone()),
-            Held::Directory(root) => spot_below(root, below),
+            HeldPlace::File(spot) => Ok(spot.clone()),
+            HeldPlace::Directory(root) => spot_below(root, below),
         })
     }
 
     /// The directory at a path below it, to list it.
     pub(super) fn listed(&self, below: &[u8]) -> Option<io::Result<Arc<Dir>>> {
         match self.0.as_ref()? {
-            Held::Directory(root) => Some(root.near(below, LISTED)),
-            Held::File(_) => None,
+            HeldPlace::Directory(root) => Some(root.near(below, LISTED)),
+            HeldPlace::File(_) => None,
         }
     }
 
     /// The directory that is held, or the one that the file is in.
     pub(super) fn held(&self) -> Option<(&Arc<Dir>, Option<&Spot>)> {
         match self.0.as_ref()? {
-            Held::Directory(directory) => Some((directory, None)),
-            Held::File(spot) => Some((spot.directory(), Some(spot))),
+            HeldPlace::Directory(directory) => Some((directory, None)),
+            HeldPlace::File(spot) => Some((spot.directory(), Some(spot))),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the loader reads from an object before it maps it.
 
+use std::sync::Arc;
+
 use bstr::{BStr, BString, ByteSlice};
 
 use super::ask::Ask;
@@ -10,6 +12,7 @@ use crate::elf::machine::Machine;
 use crate::elf::record::{ET_EXEC, Encoding, dt};
 use crate::elf::strings::{DT_AUXILIARY, DT_FILTER};
 use crate::elf::units::StringOffset;
+use crate::elf::versions::SymbolVersions;
 use crate::elf::view::{ElfView, has_magic};
 
 /// The search path of an object under the tag that the loader honours.
@@ -127,6 +130,8 @@ pub(crate) struct Object {
     pub(crate) is_secure: bool,
     /// `.note.nixos.ldcache`, which a patched loader asks before it searches.
     pub(crate) hints: Option<Vec<CacheHint>>,
+    /// What it says about versions of symbols, or why that cannot be read.
+    pub(crate) versions: Result<SymbolVersions, Arc<str>>,
 }
 
 /// setuid and setgid bits of a file's mode.
@@ -168,6 +173,7 @@ impl Object {
             path_tag,
             is_executable: view.header.e_type == ET_EXEC || flags & dt::DF_1_PIE != 0,
             no_default_directories: flags & dt::DF_1_NODEFLIB != 0,
+            versions: SymbolVersions::parse(view).map_err(|error| error.to_string().into()),
             hints: ldcache::find(view).map(|note| hints(note.descriptor.of(view.bytes).unwrap_or_default())),
         }
     }

@@ -101,6 +101,14 @@ impl Process {
         known.get(name).copied()
     }
 
+    /// The index of the object that a name or path led to. A DT_SONAME that nothing asked for does not count
+    /// (`glibc elf/dl-version.c`, `find_needed`).
+    pub(super) fn asked_for_as(&self, name: &BStr) -> Option<usize> {
+        let index = *self.known.names.get(name)?;
+        let map = self.maps.get(index)?;
+        (map.opened == name || map.names.iter().any(|known| known == name)).then_some(index)
+    }
+
     /// The index of a file that was loaded already, under whatever path. The kernel loaded the program, and no loader
     /// knows which file that is.
     pub(super) fn map_of(&self, identity: (u64, u64)) -> Option<usize> {

@@ -9,6 +9,7 @@ use super::super::object::Abi;
 use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
+use crate::elf::versions::SymbolVersions;
 use crate::loader::{
     Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles,
     TaggedPath, start,
@@ -61,6 +62,7 @@ fn object(path: &str) -> Object {
         is_executable: false,
         is_secure: false,
         hints: None,
+        versions: Ok(SymbolVersions::default()),
     }
 }
 

@@ -17,7 +17,8 @@ use super::object::{Abi, Object, directory_of};
 use super::process::{LinkMap, Process};
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
-use crate::elf::view::soname_of;
+use crate::elf::versions::SymbolVersions;
+use crate::elf::view::object_or_loader;
 use crate::nix;
 
 /// A loader's configuration.
@@ -37,6 +38,8 @@ pub(crate) struct System {
     pub(crate) subdirectories: Vec<BString>,
     /// The names by which the loader knows itself.
     names: Vec<BString>,
+    /// What the loader says about versions of symbols; `None` where it is not at hand.
+    pub(crate) versions: Option<Arc<SymbolVersions>>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) cached: AcceptedEntries,
     /// What it loads into every program, from its list (`/etc/ld.so.preload`).
@@ -82,7 +85,7 @@ pub(crate) struct Hardware<'a> {
 /// large file in as many ways as there are programs.
 pub(crate) struct SystemFiles<'f> {
     files: &'f dyn FileSystem,
-    loaders: HashMap<BString, (Option<BuiltIn>, Option<BString>)>,
+    loaders: HashMap<BString, ReadLoader>,
     caches: HashMap<(BString, bool), Option<Arc<Cache>>>,
     lists: HashMap<BString, Option<Arc<[BString]>>>,
     preloads: HashMap<BString, Arc<[BString]>>,
@@ -94,13 +97,16 @@ impl<'f> SystemFiles<'f> {
         Self { files, loaders: HashMap::new(), caches: HashMap::new(), lists: HashMap::new(), preloads: HashMap::new() }
     }
 
-    /// What is built into glibc's loader, and what it calls itself.
-    fn loader(&mut self, path: &BStr) -> (Option<BuiltIn>, Option<BString>) {
-        let Some(real) = self.files.real(path) else { return (None, None) };
+    /// What is built into glibc's loader, and what it says of itself.
+    fn loader(&mut self, path: &BStr) -> ReadLoader {
+        let Some(real) = self.files.real(path) else { return ReadLoader::default() };
         let files = self.files;
         let read = self.loaders.entry(real).or_insert_with_key(|real| {
             let contents = files.read(real.as_bstr()).unwrap_or_default();
-            (BuiltIn::find(&contents), soname_of(&contents).filter(|name| name.len() <= LONGEST_PATH))
+            let view = object_or_loader(&contents);
+            let name = view.as_ref().and_then(|view| view.soname()).filter(|name| name.len() <= LONGEST_PATH);
+            let versions = view.as_ref().and_then(|view| SymbolVersions::parse(view).ok()).map(Arc::new);
+            ReadLoader { built_in: BuiltIn::find(&contents), name: name.map(BStr::to_owned), versions }
         });
         read.clone()
     }
@@ -139,6 +145,15 @@ impl<'f> SystemFiles<'f> {
     }
 }
 
+/// What a loader's file says.
+#[derive(Clone, Default)]
+struct ReadLoader {
+    built_in: Option<BuiltIn>,
+    /// DT_SONAME
+    name: Option<BString>,
+    versions: Option<Arc<SymbolVersions>>,
+}
+
 /// No loader that was built has as many default directories; Debian's has four.
 const MOST_DIRECTORIES: usize = 64;
 
@@ -161,7 +176,7 @@ impl System {
         if name.starts_with(b"ld-musl-") {
             return Self::musl(interpreter, name, files);
         }
-        let (built_in, own) = files.loader(interpreter);
+        let ReadLoader { built_in, name: own, versions } = files.loader(interpreter);
         let built_in = built_in.unwrap_or_else(|| BuiltIn::usual(interpreter, hardware.class));
         let hwcaps = match hardware.hwcaps {
             _ if !built_in.has_hwcaps => Vec::new(),
@@ -185,6 +200,7 @@ impl System {
             default_directories: built_in.directories.into(),
             subdirectories,
             names: vec![interpreter.to_owned(), own],
+            versions,
             cached: AcceptedEntries {
                 flags: glibc.cache_flags(),
                 hwcaps,
@@ -236,6 +252,7 @@ impl System {
             platform: None,
             subdirectories: Vec::new(),
             names: vec![interpreter.to_owned()],
+            versions: None,
             cache: None,
             cached: AcceptedEntries::default(),
             preloaded: Arc::default(),

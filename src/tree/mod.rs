@@ -17,6 +17,8 @@ mod scripts;
 mod show;
 mod signature;
 mod source;
+mod symbol_cache;
+mod symbols;
 mod walk;
 mod world;
 

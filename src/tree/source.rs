@@ -48,6 +48,15 @@ impl<T: AsRef<[u8]> + Send + Sync> FileBytes for T {
     }
 }
 
+/// What is kept of a file when it is looked at no more.
+struct KeptBytes(Box<dyn FileBytes>);
+
+impl AsRef<[u8]> for KeptBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
 /// The bytes of a file, and which file it is.
 pub struct SourceFile {
     bytes: Box<dyn FileBytes>,
@@ -91,6 +100,12 @@ impl SourceFile {
     /// [`FileError`] says that.
     pub(crate) fn check_whole(&self) -> Result<(), FileError> {
         self.bytes.check_whole()
+    }
+
+    /// The bytes alone.
+    #[must_use]
+    pub(crate) fn into_bytes(self) -> Box<dyn AsRef<[u8]> + Send + Sync> {
+        Box::new(KeptBytes(self.bytes))
     }
 }
 

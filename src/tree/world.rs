@@ -12,6 +12,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::look::{Seen, look};
 use super::source::{EntryKind, Source};
+use super::symbol_cache::SymbolCache;
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{FileError, ImagePath, Site};
@@ -33,6 +34,7 @@ pub struct SourceWorld {
     looks: Memo<BString, Look>,
     facts: Memo<BString, Arc<Facts>>,
     wrappers: HashMap<BString, Wrapper>,
+    symbols: SymbolCache,
 }
 
 /// Answers that were given before.
@@ -86,6 +88,7 @@ impl SourceWorld {
             looks: Memo::default(),
             facts: Memo::default(),
             wrappers: HashMap::new(),
+            symbols: SymbolCache::default(),
         }
     }
 
@@ -112,6 +115,16 @@ impl SourceWorld {
     /// Where its files come from.
     pub(super) fn source(&self) -> &dyn Source {
         &*self.source
+    }
+
+    /// The symbol tables that were read.
+    pub(super) fn symbols(&self) -> &SymbolCache {
+        &self.symbols
+    }
+
+    /// Whether this is the canonical path of an object.
+    pub(super) fn knows(&self, path: &BStr) -> bool {
+        self.facts.get(path).is_some()
     }
 
     /// A path with its symbolic links followed.
@@ -181,7 +194,8 @@ impl SourceWorld {
         Some(Folder { names, world_writable: listing.is_world_writable, has_hardware_folders, place })
     }
 
-    fn is_within(&self, path: &BStr) -> bool {
+    /// Whether a canonical path is in what is looked at.
+    pub(super) fn is_within(&self, path: &BStr) -> bool {
         let Some(within) = &self.within else { return true };
         let path = Path::new(OsStr::from_bytes(path));
         path.ancestors().any(|above| within.contains(above.as_os_str().as_bytes().as_bstr()))

@@ -4,6 +4,7 @@ use bstr::{BStr, BString, ByteSlice};
 use cuda_runpath::cuda::{self, Consumer, DriverLibraries};
 use cuda_runpath::elf::image::apply;
 use cuda_runpath::elf::ldcache;
+use cuda_runpath::elf::lookups::own_symbols;
 use cuda_runpath::elf::plan::{Atomicity, Change, PathTag, plan};
 use cuda_runpath::elf::verify::verify;
 use cuda_runpath::elf::view::{ElfView, Subject};
@@ -19,6 +20,17 @@ pub fn read(bytes: &[u8]) {
         assert!(note.range.of(bytes).is_some());
         let rewritten = ldcache::rewrite(&view, note, view.search_path(), Some(b"/x".as_bstr()));
         assert_eq!(rewritten.map(|bytes| bytes.len()), note.range.of(bytes).map(<[u8]>::len));
+    }
+}
+
+/// Looking up every symbol that an object asks for ends, in no more steps than its size allows.
+pub fn symbols(bytes: &[u8]) {
+    let Ok(Subject::Object(view)) = Subject::parse(bytes) else { return };
+    if let Ok((found, steps)) = own_symbols(&view) {
+        // A symbol has sixteen bytes at least, and is looked for twice, in a chain of no more than all of them.
+        let most = bytes.len() / 16;
+        assert!(found <= 2 * most, "{found} of {most}");
+        assert!(steps <= 2 * (most as u64 + 1).pow(2), "{steps} steps for {most} symbols");
     }
 }
 

@@ -11,7 +11,7 @@ mod harness;
 mod spec;
 
 pub use fatbin::fatbin;
-pub use harness::{fix, read, runpath_list};
+pub use harness::{fix, read, runpath_list, symbols};
 pub use spec::spec;
 
 /// Writes one image per interesting layout into the folder that `SEEDS` names, before the fuzzer looks there: those that a

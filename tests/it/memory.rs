@@ -164,6 +164,7 @@ fn check_policy(input: &Input) -> CheckPolicy {
         build_directories: Vec::new(),
         libraries: DriverLibraries::with(&[]).unwrap(),
         require_consumer: false,
+        symbols: false,
         gpus: Vec::new(),
         arch: cuda_runpath::check::ArchPolicy::default(),
         ptx: cuda_runpath::check::PtxPolicy::default(),

@@ -122,6 +122,11 @@ fn reading_any_bytes_ends() {
 }
 
 #[test]
+fn looking_up_symbols_ends() {
+    replay("symbols", harness::symbols, &objects(), 60);
+}
+
+#[test]
 fn whatever_can_be_planned_reads_back() {
     replay("fix", harness::fix, &objects(), 60);
 }

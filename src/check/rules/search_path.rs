@@ -1,4 +1,4 @@
-//! CRP300 to CRP312: what is wrong with a search path, entry by entry, and what it does not lead to.
+//! CRP300 to CRP323: what is wrong with a search path, entry by entry, what it does not lead to, and what does not fit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,11 +9,14 @@ use super::{closure, stubs};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
 use crate::check::finding::{Circumstance, Finding};
+use crate::check::misfits::MissingSymbol;
 use crate::check::policy::Scope;
+use crate::check::releases::is_older;
 use crate::check::report::{InProgram, ObjectReport};
 use crate::check::rule::{self, Severity};
 use crate::check::stale::stale_hints;
-use crate::loader::{DirectoryState, Loader, Process, TaggedPath};
+use crate::elf::imports::Binding;
+use crate::loader::{DirectoryState, End, Loader, Look, Process, Provider, Search, TaggedPath, UnmetVersion};
 use crate::runpath::{EntryClass, SearchPath, is_build_directory, is_host_compiler};
 
 /// Judges the path of an object.
@@ -168,6 +171,86 @@ pub(in crate::check) fn missing(
         });
     }
 }
+
+/// CRP320 of one object in a process and one file, with all versions that are missing.
+pub(in crate::check) fn version_missing(facts: &Facts, unmet: &[&UnmetVersion]) -> Option<Finding> {
+    let UnmetVersion { by, file, provider, .. } = unmet.first()?;
+    let versions: Vec<&BStr> = unmet.iter().map(|one| one.version.as_bstr()).collect();
+    let versions = bstr::join(", ", versions);
+    let versions = versions.as_bstr();
+    let why = match provider {
+        Provider::Loaded(place) => format!("which {place} does not define"),
+        Provider::Interpreter(place) => format!("which the loader {place} does not define"),
+        Provider::Nothing => "which nothing asks for by that name: the loader stops with an assertion".to_owned(),
+    };
+    if *by == facts.object.path {
+        let case = format!("needs {versions} of {file}, {why}");
+        return Some(Finding::new(&rule::VERSION_MISSING, &facts.shown, file.clone(), case));
+    }
+    let case = format!("loads {by}, which needs {versions} of {file}, {why}");
+    let name = by.rsplit_once_str("/").map_or(by.as_bstr(), |(_, name)| name.as_bstr());
+    Some(Finding::new(&rule::VERSION_MISSING, &facts.shown, format!("{file} for {name}"), case))
+}
+
+/// CRP321 and CRP322 of one object in a process and one file that should have the symbols.
+pub(in crate::check) fn symbols_missing(facts: &Facts, missing: &[&MissingSymbol]) -> Option<Finding> {
+    let MissingSymbol { by, file, version, place, binding, is_unversioned, .. } = missing.first()?;
+    let names: Vec<&BStr> = missing.iter().take(MOST_NAMES).map(|one| one.name.as_bstr()).collect();
+    let more = missing.len().saturating_sub(names.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = format!("{}{more}", bstr::join(", ", names).as_bstr());
+    let of = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+    let why = match (file, place) {
+        (Some(file), Some(place)) if *is_unversioned => {
+            format!("{file} is {place}, which has no versions at all: the loader stops with an assertion")
+        }
+        (Some(file), Some(place)) => format!("{file} is {place}, and neither that nor anything else has them"),
+        _ => "nothing in the process has them".to_owned(),
+    };
+    let (rule, when) = match binding {
+        Binding::AtLoad => (&rule::SYMBOL_MISSING, "when it is loaded"),
+        Binding::Lazy => (&rule::SYMBOL_MISSING_LAZY, "at the first call"),
+    };
+    let case = format!("asks {when} for {names}{of}; {why}");
+    let about = file.as_ref().or_else(|| missing.first().map(|one| &one.name)).cloned().unwrap_or_default();
+    if *by == facts.object.path {
+        return Some(Finding::new(rule, &facts.shown, about, case));
+    }
+    let name = by.rsplit_once_str("/").map_or(by.as_bstr(), |(_, name)| name.as_bstr());
+    Some(Finding::new(rule, &facts.shown, format!("{about} for {name}"), format!("loads {by}, which {case}")))
+}
+
+/// CRP323, of what an object's own searches find while it ships a newer one.
+pub(in crate::check) fn other_releases(
+    context: &Context<'_>,
+    loader: &Loader<'_>,
+    facts: &Facts,
+    (process, searches): (&Process, &[(usize, Search)]),
+    findings: &mut Vec<Finding>,
+) {
+    let path = facts.object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
+    let of_origin = path.entries().filter(|entry| entry.starts_with(b"$ORIGIN") || entry.starts_with(b"${ORIGIN}"));
+    let shipped = of_origin.map(|entry| loader.directory_of_entry(process, 0, entry));
+    let shipped: Vec<BString> = std::iter::once(facts.object.directory().to_owned()).chain(shipped).collect();
+    for (_, search) in searches.iter().filter(|(by, _)| *by == 0) {
+        let End::Found(found, place) = &search.end else { continue };
+        let Some(found) = context.world.facts(found) else { continue };
+        let rival =
+            shipped.iter().find_map(|directory| match context.world.look(directory.as_bstr(), search.name.as_bstr()) {
+                Look::Object(rival) if rival.identity != found.object.identity => Some((directory, rival)),
+                _ => None,
+            });
+        let Some((directory, rival)) = rival else { continue };
+        if context.world.facts(&rival).is_some_and(|rival| is_older(&found, &rival)) {
+            let name = &search.name;
+            let case = format!("gets {name} from {place}, an older release than the one in {directory}");
+            findings.push(Finding::new(&rule::OTHER_RELEASE, &facts.shown, name.clone(), case));
+        }
+    }
+}
+
+/// Symbols that one finding names.
+const MOST_NAMES: usize = 3;
 
 /// Every name that something here could be found under, by machine.
 pub(in crate::check) fn names(objects: &[Arc<Facts>]) -> BTreeSet<(&'static str, BString)> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString};
 
+use super::symbols;
 use super::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::check::{Answer, Explained, Explanation};
 use crate::loader::{End, Step, StepOutcome, StepSource};
@@ -29,6 +30,9 @@ pub(crate) fn print(human: &Human, path: &Path, explanation: &Explanation, out: 
     writeln!(out, " ({libc})")?;
     for explained in &explanation.searches {
         one(human, explained, out)?;
+    }
+    if let Some(explained) = &explanation.symbols {
+        symbols::print(human, explained, out)?;
     }
     out.flush()
 }

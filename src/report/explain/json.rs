@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use bstr::BString;
 use serde::Serialize;
 
 use super::words::{kind_word, libc_name, outcome_word, source_word};
-use crate::check::{self, Explained, Explanation, Verdict};
+use crate::check::{self, Explained, Explanation, SymbolEnd, Verdict};
+use crate::elf::imports::Binding;
 use crate::loader::{self, End, StepOutcome, StepSource};
 use crate::report::document::{self, SCHEMA, Text};
 use crate::runpath::EntryClass;
@@ -22,6 +24,45 @@ struct ExplainDocument<'a> {
     #[serde(rename = "openedBy", skip_serializing_if = "Option::is_none")]
     opened_by: Option<Text<'a>>,
     searches: Vec<ExplainSearch<'a>>,
+    /// With `--symbols`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbols: Option<Vec<ExplainSymbol<'a>>>,
+    /// What could not be told of symbols.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ExplainProblem<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExplainSymbol<'a> {
+    by: Text<'a>,
+    name: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<Text<'a>>,
+    binding: &'static str,
+    weak: bool,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found_version: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rivals: Vec<ExplainRival<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExplainRival<'a> {
+    place: Text<'a>,
+    source: String,
+    behind: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct ExplainProblem<'a> {
+    path: Text<'a>,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -85,8 +126,49 @@ pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write)
         libc: libc_name(explanation.libc),
         opened_by: explanation.opened_by.as_deref().map(Text::of_path),
         searches: explanation.searches.iter().map(ExplainSearch::new).collect(),
+        symbols: explanation.symbols.as_ref().map(|all| all.symbols.iter().map(ExplainSymbol::new).collect()),
+        problems: explanation.symbols.iter().flat_map(|all| &all.problems).map(ExplainProblem::new).collect(),
     };
     document::print(&document, out)
+}
+
+impl<'a> ExplainSymbol<'a> {
+    fn new(symbol: &'a check::ExplainedSymbol) -> Self {
+        let (outcome, place, found_version) = match &symbol.end {
+            SymbolEnd::Bound(place, version) => ("bound", Some(place), version.as_ref()),
+            SymbolEnd::Unversioned(place) => ("unversioned", Some(place), None),
+            SymbolEnd::OtherVersion(place) => ("other-version", Some(place), None),
+            SymbolEnd::Nothing => ("missing", None, None),
+        };
+        Self {
+            by: Text::new(&symbol.by),
+            name: Text::new(&symbol.name),
+            version: symbol.version.as_ref().map(Text::new),
+            file: symbol.file.as_ref().map(Text::new),
+            binding: match symbol.binding {
+                Binding::AtLoad => "at-load",
+                Binding::Lazy => "lazy",
+            },
+            weak: symbol.is_weak,
+            outcome,
+            place: place.map(Text::new),
+            found_version: found_version.map(Text::new),
+            rivals: symbol.rivals.iter().map(ExplainRival::new).collect(),
+        }
+    }
+}
+
+impl<'a> ExplainRival<'a> {
+    fn new(rival: &'a check::Rival) -> Self {
+        let source = source_word(&rival.source).to_ascii_lowercase();
+        Self { place: Text::new(&rival.place), source, behind: Text::new(&rival.behind) }
+    }
+}
+
+impl<'a> ExplainProblem<'a> {
+    fn new((path, reason): &'a (BString, String)) -> Self {
+        Self { path: Text::new(path), reason }
+    }
 }
 
 impl<'a> ExplainSearch<'a> {

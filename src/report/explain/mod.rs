@@ -2,4 +2,5 @@
 
 pub(crate) mod human;
 pub(crate) mod json;
+mod symbols;
 mod words;

@@ -2,6 +2,7 @@
 
 use crate::check::Explained;
 use crate::cuda::RequestKind;
+use crate::elf::imports::Binding;
 use crate::loader::{Ask, Libc, StepOutcome, StepSource};
 
 pub(super) fn source_word(source: &StepSource) -> &'static str {
@@ -47,5 +48,13 @@ pub(super) fn libc_name(libc: Libc) -> &'static str {
     match libc {
         Libc::Glibc => "glibc",
         Libc::Musl => "musl",
+    }
+}
+
+/// When a symbol is looked for.
+pub(super) fn binding_word(binding: Binding) -> &'static str {
+    match binding {
+        Binding::AtLoad => "at load",
+        Binding::Lazy => "at the first call",
     }
 }

@@ -7,6 +7,7 @@ mod compat;
 mod doctor;
 mod driver;
 mod entries;
+mod fit;
 pub(crate) mod formats;
 mod gpu;
 mod groups;

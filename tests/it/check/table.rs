@@ -95,6 +95,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         super::requests::cases(),
         super::entries::cases(),
+        super::fit::cases(),
         super::compat::cases(),
         super::driver::cases(),
         super::gpu::cases(),

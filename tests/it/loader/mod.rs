@@ -14,6 +14,7 @@ mod opens;
 mod preload;
 mod rules;
 mod scene;
+mod symbols;
 mod tokens;
 mod trace;
 
