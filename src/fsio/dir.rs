@@ -30,6 +30,7 @@ const LONGEST_PATH: usize = 4096;
 pub(crate) struct Dir {
     held: OwnedFd,
     whereabouts: OnceLock<Whereabouts>,
+    is_overlay: OnceLock<bool>,
 }
 
 /// Which file or directory it is, and under which mount it was reached.
@@ -60,7 +61,7 @@ impl Dir {
 
     /// Takes what was opened to be one.
     pub(super) fn of(held: OwnedFd) -> Self {
-        Self { held, whereabouts: OnceLock::new() }
+        Self { held, whereabouts: OnceLock::new(), is_overlay: OnceLock::new() }
     }
 
     /// Which directory it is, asked for once.
@@ -70,6 +71,14 @@ impl Dir {
         }
         let asked = Whereabouts::of(self)?;
         Ok(*self.whereabouts.get_or_init(|| asked))
+    }
+
+    /// Whether it is on overlayfs, asked for once.
+    pub(super) fn is_overlay(&self) -> bool {
+        // Linux include/uapi/linux/magic.h
+        const OVERLAYFS: u64 = 0x794c_7630;
+        let ask = || rustix::fs::fstatfs(self).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAYFS));
+        *self.is_overlay.get_or_init(ask)
     }
 
     /// Its entry of this name, to look at and not to read; a link is not followed.
@@ -313,13 +322,7 @@ impl Spot {
 
     /// What has the name now, whichever file that is.
     pub(super) fn identity(&self) -> io::Result<Identity> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(Identity::from(rustix::fs::statx(
-            &self.directory,
-            &self.name,
-            flags,
-            StatxFlags::BASIC_STATS | StatxFlags::BTIME,
-        )?))
+        Identity::at(&self.directory, &self.name)
     }
 
     /// Both names change places.

@@ -1,11 +1,14 @@
 //! Which file it is, and in which state.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::{Statx, StatxFlags, makedev};
+use rustix::fs::{AtFlags, Statx, StatxFlags, makedev};
+use rustix::io::Errno;
 
 /// Which file, and in which state: enough to notice that another process changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,12 @@ pub(crate) struct Identity {
     pub(crate) owner: (u32, u32),
     /// Names of the inode.
     pub(crate) links: u64,
+    /// What the kernel calls the mount that it was reached through; `None` before Linux 5.8.
+    pub(super) mount: Option<u64>,
 }
+
+/// All of that.
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
 impl Identity {
     /// Reads an open file's state.
@@ -35,7 +43,20 @@ impl Identity {
     /// # Errors
     /// What `fstat` says.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::from(file.metadata()?))
+        match rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED) {
+            Ok(stat) => Ok(Self::from(stat)),
+            // Before Linux 4.11, or where something filters calls.
+            Err(Errno::NOSYS | Errno::PERM) => Ok(Self::from(file.metadata()?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The state of what has a name in a directory; a symbolic link is not followed.
+    ///
+    /// # Errors
+    /// What `statx` says.
+    pub(super) fn at(directory: impl AsFd, name: &OsStr) -> io::Result<Self> {
+        Ok(Self::from(rustix::fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, ASKED)?))
     }
 
     /// Whether contents and rights are those of another reading; names and other attributes may have changed.
@@ -58,6 +79,7 @@ impl From<Metadata> for Identity {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
             links: meta.nlink(),
+            mount: None,
         }
     }
 }
@@ -66,8 +88,8 @@ impl From<Statx> for Identity {
     fn from(stat: Statx) -> Self {
         let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
         let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
-        let tells_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
-        let made = u64::try_from(stat.stx_btime.tv_sec).ok().filter(|_| tells_birth);
+        let tells = |what| StatxFlags::from_bits_retain(stat.stx_mask).contains(what);
+        let made = u64::try_from(stat.stx_btime.tv_sec).ok().filter(|_| tells(StatxFlags::BTIME));
         Self {
             inode: (device, stat.stx_ino),
             made: made.map_or((device, u64::MAX), |seconds| (seconds, stat.stx_btime.tv_nsec.into())),
@@ -77,6 +99,7 @@ impl From<Statx> for Identity {
             mode: u32::from(stat.stx_mode),
             owner: (stat.stx_uid, stat.stx_gid),
             links: u64::from(stat.stx_nlink),
+            mount: tells(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
         }
     }
 }

@@ -153,7 +153,7 @@ impl Edit<'_> {
         }
         // The last look: of two processes that write at once, none can keep the other out.
         read_back(self.path, self.file, expected, &mut found)?;
-        let now = Identity::of(self.file).map_err(|e| self.failed("read its attributes", e))?;
+        let now = self.look_by_name()?;
         self.keep_set_id(&now).map_err(|e| self.failed("keep its mode", e))?;
         if let Some(modified) = self.writes.taken().modified {
             rustix::fs::futimens(self.file, &times(modified)).map_err(|e| self.failed("set its time", e.into()))?;
@@ -161,7 +161,6 @@ impl Edit<'_> {
         if is_synced {
             self.file.sync_all().map_err(|e| self.failed("sync it", e))?;
         }
-        self.expect_name()?;
         // What the own writes do not take went with another process's.
         let has_lost = self.old.mode & !now.mode & SET_ID & !self.set_again != 0;
         if now.len == self.reach && !has_lost { Ok(now) } else { Err(EditError::ChangedMeanwhile) }
@@ -183,10 +182,11 @@ impl Edit<'_> {
         if now.len() == self.reach { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
     }
 
-    /// Another process may have put another file there: the edit would be in one without a name.
-    fn expect_name(&self) -> Result<(), EditError> {
+    /// The last look goes by the name: another process may have put another file there, and the edit would be in one without
+    /// a name.
+    fn look_by_name(&self) -> Result<Identity, EditError> {
         match self.spot.identity() {
-            Ok(now) if now.inode == self.old.inode => Ok(()),
+            Ok(now) if now.inode == self.old.inode => Ok(now),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed("read its attributes", error)),
             _ => Err(EditError::ChangedMeanwhile),
         }

@@ -276,6 +276,7 @@ mod tests {
         mode: 0o100_4755,
         owner: (7, 8),
         links: 1,
+        mount: None,
     };
 
     fn journal() -> (Vec<u8>, Vec<Patch>, Journal) {

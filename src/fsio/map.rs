@@ -72,15 +72,6 @@ impl Drop for Buffer {
 /// Files up to this size are read: nine of ten are that small.
 const SMALL: u64 = 1 << 20;
 
-/// What the first bytes say.
-#[derive(Debug)]
-pub(crate) enum Sniffed {
-    /// Not an ELF file, nor what else was asked for.
-    NotElf,
-    /// An ELF file, or what else was asked for: read or mapped.
-    Elf(Opened),
-}
-
 impl Opened {
     /// The file's bytes.
     #[must_use]
@@ -143,12 +134,12 @@ impl Opened {
     /// Takes the file that is open for writing for the same one where overlayfs gave it an inode of its own to be written
     /// to (`Linux Documentation/filesystems/overlayfs.rst`, "Non-standard behavior"): read anew, it has the same bytes.
     pub(super) fn follow_copy_up(&mut self, file: &File) -> Result<(), FileError> {
-        // Linux include/uapi/linux/magic.h
-        const OVERLAYFS: u64 = 0x794c_7630;
+        if !self.spot.directory().is_overlay() {
+            return Ok(());
+        }
         let failed = |e: io::Error| FileError::new(&self.path, "read its attributes", e);
         let now = Identity::of(file).map_err(failed)?;
-        let is_overlay = || rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAYFS));
-        if now.inode == self.identity.inode || !is_overlay() {
+        if now.inode == self.identity.inode {
             return Ok(());
         }
         let again = finish_opening(self.spot.clone(), &self.path, file.try_clone().map_err(failed)?, now)?;
@@ -159,13 +150,13 @@ impl Opened {
     }
 }
 
-/// Opens a file and reads the first bytes; only an ELF file is mapped.
+/// Opens a file and reads the first bytes; only an ELF file is mapped, `None` is anything else.
 ///
 /// A symbolic link is not followed: the walker never meets one it should follow, and an argument is resolved before.
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub(crate) fn sniff(spot: Spot, path: &Path) -> Result<Sniffed, FileError> {
+pub(crate) fn sniff(spot: Spot, path: &Path) -> Result<Option<Opened>, FileError> {
     sniff_for(spot, path, has_magic)
 }
 
@@ -173,21 +164,25 @@ pub(crate) fn sniff(spot: Spot, path: &Path) -> Result<Sniffed, FileError> {
 ///
 /// # Errors
 /// [`FileError`] when the file cannot be opened, read or mapped.
-pub(crate) fn sniff_for(spot: Spot, path: &Path, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Sniffed, FileError> {
+pub(crate) fn sniff_for(
+    spot: Spot,
+    path: &Path,
+    is_wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Opened>, FileError> {
     let mut start = [0_u8; 4];
     let node = look_at(&spot, path)?;
     let identity = node.identity;
     if identity.len < len64(&start) {
         // Nor is anything read that the kernel makes up while it is read, and whose size it does not tell.
-        return Ok(Sniffed::NotElf);
+        return Ok(None);
     }
     let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
     if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
         || !is_wanted(&start)
     {
-        return Ok(Sniffed::NotElf);
+        return Ok(None);
     }
-    finish_opening(spot, path, file, identity).map(Sniffed::Elf)
+    finish_opening(spot, path, file, identity).map(Some)
 }
 
 /// Opens and maps a file whatever it holds.

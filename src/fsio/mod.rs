@@ -35,7 +35,7 @@ pub use edit::EditError;
 pub(crate) use edit::{How, Remark, WriteMode};
 pub use error::FileError;
 pub(crate) use limits::{most_at_once, size_limit};
-pub(crate) use map::{Opened, Sniffed, inode_of, open, sniff, sniff_for};
+pub(crate) use map::{Opened, inode_of, open, sniff, sniff_for};
 pub(crate) use new_file::{create_new, open_canonical, put};
 pub(crate) use rights::has_capabilities;
 pub(crate) use secret::Secret;

@@ -92,7 +92,7 @@ impl Store {
     /// # Errors
     /// [`StoreRefusal`] when it is in the store and not in an output of the running build.
     pub(crate) fn admit(&self, opened: Opened) -> Result<Admitted, StoreRefusal> {
-        self.check(&opened.spot, Some(&opened.file))?;
+        self.check(&opened.spot, Some(&opened))?;
         Ok(Admitted(opened))
     }
 
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// The same for a name, and the file that has it where there is one.
-    pub(super) fn check(&self, spot: &Spot, file: Option<&std::fs::File>) -> Result<(), StoreRefusal> {
+    pub(super) fn check(&self, spot: &Spot, file: Option<&Opened>) -> Result<(), StoreRefusal> {
         let Some(held) = &self.held else { return Ok(()) };
         let directory = spot.directory();
         let standing = match self.standing(held, directory) {
@@ -244,9 +244,9 @@ impl HeldStore {
     }
 
     /// For a file that is mounted by itself: where it is.
-    fn part_of_mounted(&self, file: &std::fs::File, directory: &Dir) -> Option<Standing> {
-        let (file_at, directory_at) = (Whereabouts::of(file).ok()?, directory.whereabouts().ok()?);
-        if file_at.mount == directory_at.mount { None } else { self.part_of(file) }
+    fn part_of_mounted(&self, opened: &Opened, directory: &Dir) -> Option<Standing> {
+        let is_beside = opened.identity.mount == directory.whereabouts().ok()?.mount;
+        if is_beside { None } else { self.part_of(&opened.file) }
     }
 
     /// Where it is by its place in its file system; `None` where the system does not tell.

@@ -23,7 +23,7 @@ use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, FileError, Opened, Secret, Sniffed, Spot, Store, Sysroot, WriteMode};
+use crate::fsio::{self, FileError, Opened, Secret, Spot, Store, Sysroot, WriteMode};
 use crate::loader;
 use crate::runpath::{
     Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
@@ -115,12 +115,12 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     }
     match open(&found, fsio::sniff) {
         Err(error) => FirstLook::Done(report(found.shown.into_path(), None, failed(error))),
-        Ok(Sniffed::NotElf) => {
+        Ok(None) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
             FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(skip)))
         }
-        Ok(Sniffed::Elf(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
-        Ok(Sniffed::Elf(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
+        Ok(Some(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
+        Ok(Some(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
     }
 }
 

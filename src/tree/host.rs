@@ -3,7 +3,7 @@
 use std::io;
 
 use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
-use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sniffed, Sysroot};
+use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sysroot};
 
 /// This machine, or the image below one of its directories.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +80,8 @@ impl Source for HostSource {
             source: e,
         })?;
         Ok(match fsio::sniff_for(spot, path, is_wanted)? {
-            Sniffed::NotElf => None,
-            Sniffed::Elf(opened) => {
+            None => None,
+            Some(opened) => {
                 let identity = opened.identity;
                 let data = opened.data();
                 // What no user may execute gives no rights.
