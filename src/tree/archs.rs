@@ -21,7 +21,7 @@ pub struct ArchsReport {
 /// counts their kernels if that is asked for.
 #[must_use]
 pub fn archs(source: &dyn Source, files: Vec<Found>, counting: Counting, workers: &Workers) -> Vec<ArchsReport> {
-    workers.run(files, |found| {
+    workers.run_files(source, files, |found| {
         let code = code_of(source, &found, counting);
         ArchsReport { path: found.shown.into_path(), code }
     })

@@ -36,7 +36,7 @@ pub fn check(
 ) -> CheckReport {
     let scripts = Scripts::of(world.source(), &listing.files, &policy.libraries, workers);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
-    let looked = workers.run(listing.files, |found| {
+    let looked = workers.run_files(world.source(), listing.files, |found| {
         let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
         inspect(&found, hidden.as_deref(), world.source(), policy)
     });

@@ -26,7 +26,7 @@ impl Scripts {
             return Self::default();
         }
         let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
-        let read = workers.run(scripts, |found| {
+        let read = workers.run_files(source, scripts, |found| {
             let text = source.open(found.site(), &|_| true).ok().flatten();
             (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
         });

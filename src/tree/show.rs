@@ -85,7 +85,7 @@ pub fn show(
     libraries: &DriverLibraries,
     workers: &Workers,
 ) -> Vec<ShowReport> {
-    workers.run(files, |found| {
+    workers.run_files(source, files, |found| {
         let facts = show_one(source, &found, policies, libraries);
         ShowReport { path: found.shown.into_path(), facts }
     })
