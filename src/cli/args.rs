@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::oci::Platform;
+use crate::oci::ImagePlatform;
 use crate::report::check::{CheckFormat, FORMATS};
 
 const EXIT_CODES: &str = "\
@@ -158,7 +158,7 @@ pub(super) struct Inputs {
 pub(super) struct ImageArgs {
     /// The platform, such as linux/arm64, where PATH is a container's image saved for several
     #[arg(long, value_name = "OS/ARCH", help_heading = "Files")]
-    pub image_platform: Option<Platform>,
+    pub image_platform: Option<ImagePlatform>,
 }
 
 #[derive(Debug, Args)]

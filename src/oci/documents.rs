@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::error::ImageError;
-use super::image::Platform;
-use super::store::Store;
+use super::platform::ImagePlatform;
+use super::store::ImageStore;
 
 /// `manifest.json` of `docker save` and of what is made like it.
 #[derive(Debug, Deserialize)]
@@ -29,7 +29,7 @@ struct Descriptor {
     #[serde(default)]
     urls: Option<Vec<String>>,
     #[serde(default)]
-    platform: Option<Platform>,
+    platform: Option<ImagePlatform>,
     #[serde(default)]
     annotations: Option<std::collections::BTreeMap<String, String>>,
 }
@@ -52,15 +52,15 @@ struct ManifestOrIndex {
 #[derive(Debug, Deserialize)]
 pub(super) struct Configuration {
     #[serde(flatten)]
-    pub(super) platform: Platform,
+    pub(super) platform: ImagePlatform,
     #[serde(default)]
-    config: Option<Started>,
+    config: Option<StartedWith>,
     rootfs: Rootfs,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Started {
+struct StartedWith {
     #[serde(default)]
     env: Option<Vec<String>>,
 }
@@ -126,7 +126,7 @@ impl Naming {
 ///
 /// # Errors
 /// There is none, there are several, or what tells of it is not what it should be.
-pub(super) fn choose(store: &Store, wanted: Option<&Platform>) -> Result<Chosen, ImageError> {
+pub(super) fn choose(store: &ImageStore, wanted: Option<&ImagePlatform>) -> Result<Chosen, ImageError> {
     let manifest = store.document(b"manifest.json".into())?;
     if let Some(text) = manifest.as_deref().filter(|text| text.trim_ascii_start().starts_with(b"[")) {
         return of_docker(store, text, wanted);
@@ -136,8 +136,8 @@ pub(super) fn choose(store: &Store, wanted: Option<&Platform>) -> Result<Chosen,
         (None, Some(text)) => ("manifest.json", text, Naming::Bare),
         (None, None) => {
             let what = match store {
-                Store::Archive { .. } => "a tar archive",
-                Store::Folder { .. } => "a directory",
+                ImageStore::Archive { .. } => "a tar archive",
+                ImageStore::InFolder { .. } => "a directory",
             };
             return Err(ImageError::NoImage { what, why: "it has neither manifest.json nor index.json" });
         }
@@ -153,7 +153,7 @@ pub(super) fn choose(store: &Store, wanted: Option<&Platform>) -> Result<Chosen,
     only_one(images, wanted)
 }
 
-fn of_docker(store: &Store, text: &[u8], wanted: Option<&Platform>) -> Result<Chosen, ImageError> {
+fn of_docker(store: &ImageStore, text: &[u8], wanted: Option<&ImagePlatform>) -> Result<Chosen, ImageError> {
     let listed: Vec<DockerImage> = parse("manifest.json", text)?;
     if listed.len() > MOST_IMAGES {
         return Err(ImageError::TooMany { what: "images", limit: 1024 });
@@ -176,8 +176,11 @@ fn of_docker(store: &Store, text: &[u8], wanted: Option<&Platform>) -> Result<Ch
     only_one(images, wanted)
 }
 
-fn only_one(mut images: Vec<(Platform, String, Chosen)>, wanted: Option<&Platform>) -> Result<Chosen, ImageError> {
-    let named = |(platform, tags, _): &(Platform, String, Chosen)| {
+fn only_one(
+    mut images: Vec<(ImagePlatform, String, Chosen)>,
+    wanted: Option<&ImagePlatform>,
+) -> Result<Chosen, ImageError> {
+    let named = |(platform, tags, _): &(ImagePlatform, String, Chosen)| {
         if tags.is_empty() { platform.to_string() } else { format!("{platform} ({tags})") }
     };
     let all = images.iter().map(named).collect::<Vec<_>>().join(", ");
@@ -197,14 +200,14 @@ fn only_one(mut images: Vec<(Platform, String, Chosen)>, wanted: Option<&Platfor
     }
 }
 
-type FoundManifest = (Option<Platform>, ManifestOrIndex);
+type FoundManifest = (Option<ImagePlatform>, ManifestOrIndex);
 
 /// Every manifest below an index, each once.
 fn gather(
-    store: &Store,
+    store: &ImageStore,
     naming: Naming,
     document: ManifestOrIndex,
-    platform: Option<Platform>,
+    platform: Option<ImagePlatform>,
     depth: usize,
     found: &mut Vec<FoundManifest>,
 ) -> Result<(), ImageError> {
@@ -253,7 +256,7 @@ impl Descriptor {
     }
 }
 
-fn of_manifest(store: &Store, naming: Naming, manifest: ManifestOrIndex) -> Result<Chosen, ImageError> {
+fn of_manifest(store: &ImageStore, naming: Naming, manifest: ManifestOrIndex) -> Result<Chosen, ImageError> {
     let document = |why: &str| ImageError::Document { name: "the manifest".into(), why: why.into() };
     if manifest.fs_layers.is_some() {
         return Err(document("it is of Docker's first schema, which no tool writes any more"));

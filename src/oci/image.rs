@@ -3,68 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bstr::ByteSlice;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::documents::{Chosen, choose, is_digest};
 use super::error::ImageError;
 use super::layer::apply;
-use super::overlay::{Contents, Overlay};
-use super::pack::Packing;
-use super::store::{Folder, Store};
+use super::overlay::{LayerRange, Overlay};
+use super::pack::Compression;
+use super::platform::ImagePlatform;
+use super::store::{ImageFolder, ImageStore};
 use super::stream::{Readers, Slice, Storage, Stream};
 use super::tar_entries::{TarEntry, TarKind, each_entry};
-
-/// What an image is for (image-spec 1.1, image-index.md; Go's names).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Platform {
-    #[serde(default)]
-    pub(super) os: String,
-    #[serde(default)]
-    pub(super) architecture: String,
-    #[serde(default)]
-    pub(super) variant: Option<String>,
-}
-
-impl Platform {
-    /// Whether it is a wanted one, which may leave the variant open.
-    pub(super) fn is(&self, wanted: &Self) -> bool {
-        self.os == wanted.os
-            && self.architecture == wanted.architecture
-            && (wanted.variant.is_none() || wanted.variant == self.variant)
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.as_ref().filter(|variant| !variant.is_empty()).map_or(Ok(()), |variant| write!(f, "/{variant}"))
-    }
-}
-
-/// A platform that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no platform, such as linux/arm64")]
-pub struct NoPlatform(String);
-
-impl FromStr for Platform {
-    type Err = NoPlatform;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts: Vec<&str> = text.split('/').collect();
-        match parts[..] {
-            [os, architecture, ref variant @ ..] if variant.len() < 2 && parts.iter().all(|part| !part.is_empty()) => {
-                let variant = variant.first().map(|variant| (*variant).to_owned());
-                Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
-            }
-            _ => Err(NoPlatform(text.to_owned())),
-        }
-    }
-}
 
 /// Docker has 127 at most, containers/storage 500.
 const MOST_LAYERS: usize = 1024;
@@ -81,7 +33,7 @@ pub struct SavedImage {
     places: Vec<u64>,
     readers: Arc<Readers>,
     environment: Vec<String>,
-    platform: Platform,
+    platform: ImagePlatform,
 }
 
 impl fmt::Debug for SavedImage {
@@ -110,10 +62,10 @@ impl SavedImage {
     ///
     /// # Errors
     /// [`ImageError`] says why there is none, or none that can be judged.
-    pub fn of_archive(archive: Arc<dyn Storage>, wanted: Option<&Platform>) -> Result<Self, ImageError> {
+    pub fn of_archive(archive: Arc<dyn Storage>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let readers = Arc::new(Readers::default());
         let archive = Stream::of(archive, &readers).map_err(ImageError::read("the archive"))?;
-        let opened = Store::of_archive(archive).and_then(|store| Self::of(&store, readers.clone(), wanted));
+        let opened = ImageStore::of_archive(archive).and_then(|store| Self::of(&store, readers.clone(), wanted));
         opened.inspect_err(|_| readers.clear())
     }
 
@@ -121,13 +73,13 @@ impl SavedImage {
     ///
     /// # Errors
     /// As [`Self::of_archive`].
-    pub fn of_folder(folder: Box<dyn Folder>, wanted: Option<&Platform>) -> Result<Self, ImageError> {
+    pub fn of_folder(folder: Box<dyn ImageFolder>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let readers = Arc::new(Readers::default());
-        let store = Store::Folder { folder, readers: Arc::clone(&readers) };
+        let store = ImageStore::InFolder { folder, readers: Arc::clone(&readers) };
         Self::of(&store, Arc::clone(&readers), wanted).inspect_err(|_| readers.clear())
     }
 
-    fn of(store: &Store, readers: Arc<Readers>, wanted: Option<&Platform>) -> Result<Self, ImageError> {
+    fn of(store: &ImageStore, readers: Arc<Readers>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let Chosen { mut configuration, layers: named } = choose(store, wanted)?;
         if named.len() > MOST_LAYERS {
             return Err(ImageError::TooMany { what: "layers", limit: 1024 });
@@ -156,7 +108,7 @@ impl SavedImage {
         let mut order: Vec<usize> = (0..named.len()).collect();
         order.sort_by_key(|index| (places.get(*index), named.get(*index).map(|layer| &layer.part)));
         let mut scanned: HashMap<&str, Vec<TarEntry>> = HashMap::new();
-        let mut budget = Budget { entries: MOST_ENTRIES, names: MOST_NAMES };
+        let mut budget = LayerBudget { entries: MOST_ENTRIES, names: MOST_NAMES };
         for index in order {
             let (Some(layer), Some(stream), Some(digest)) = (named.get(index), layers.get(index), digests.get(index))
             else {
@@ -193,7 +145,7 @@ impl SavedImage {
     ///
     /// # Errors
     /// There are more, or they cannot be read any more.
-    pub(crate) fn contents(&self, of: &Contents, limit: u64) -> io::Result<FileContents> {
+    pub(crate) fn contents(&self, of: &LayerRange, limit: u64) -> io::Result<FileContents> {
         let layer = usize::try_from(of.layer).ok().and_then(|layer| self.layers.get(layer));
         let layer = layer.ok_or(io::ErrorKind::NotFound)?;
         if let Some(slice) = layer.slice(of.offset, of.len) {
@@ -210,19 +162,19 @@ impl SavedImage {
 
     /// Where a file's bytes lie: in this order all are read in one go.
     #[must_use]
-    pub(crate) fn place(&self, of: &Contents) -> (u64, u32, u64) {
+    pub(crate) fn place(&self, of: &LayerRange) -> (u64, u32, u64) {
         let place = usize::try_from(of.layer).ok().and_then(|layer| self.places.get(layer));
         (place.copied().unwrap_or(0), of.layer, of.offset)
     }
 }
 
 /// What all layers together may still have.
-struct Budget {
+struct LayerBudget {
     entries: u64,
     names: u64,
 }
 
-impl Budget {
+impl LayerBudget {
     fn take(&mut self, entry: &TarEntry) -> Result<(), ImageError> {
         let link = match &entry.kind {
             TarKind::Link(to) | TarKind::HardLink(to) => to.len(),
@@ -249,13 +201,15 @@ impl From<io::Error> for ScanError {
 }
 
 /// The entries of a layer, whose bytes are those of its digest.
-fn scan(part: &str, layer: &Arc<Stream>, digest: &str, budget: &mut Budget) -> Result<Vec<TarEntry>, ImageError> {
+fn scan(part: &str, layer: &Arc<Stream>, digest: &str, budget: &mut LayerBudget) -> Result<Vec<TarEntry>, ImageError> {
     let failed = || ImageError::read(format!("layer {part}"));
     let mut reader = Hashing { read: layer.reader(0).map_err(failed())?, hash: Sha256::new() };
-    let mut entries = Vec::new();
+    let (mut entries, mut start) = (Vec::new(), Vec::new());
     let mut take = |mut entry: TarEntry, contents: &mut dyn Read| {
-        for (byte, read) in entry.start.iter_mut().zip(contents.bytes()) {
-            *byte = read?;
+        start.clear();
+        contents.take(4).read_to_end(&mut start)?;
+        for (byte, read) in entry.start.iter_mut().zip(&start) {
+            *byte = *read;
         }
         budget.take(&entry).map_err(ScanError::Image)?;
         entries.push(entry);
@@ -273,7 +227,7 @@ fn scan(part: &str, layer: &Arc<Stream>, digest: &str, budget: &mut Budget) -> R
 
 /// What is no archive may be packed in a way that is not known.
 fn unknown_packing(layer: &Arc<Stream>, error: io::Error) -> io::Error {
-    if layer.packing() != Packing::Plain {
+    if layer.packing() != Compression::Plain {
         return error;
     }
     let start = layer.read(0, 6).unwrap_or_default();

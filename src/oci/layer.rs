@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::error::ImageError;
-use super::overlay::{Contents, LeadsNowhere, NodeId, NodeKind, Overlay};
+use super::overlay::{LayerRange, LeadsNowhere, NodeId, NodeKind, Overlay};
 use super::tar_entries::{TarEntry, TarKind};
 
 /// What a whiteout's name starts with.
@@ -98,7 +98,7 @@ fn add(tree: &mut Overlay, layer: u32, entry: &TarEntry, emptied: &mut HashSet<u
             }
             NodeKind::Directory(BTreeMap::new())
         }
-        TarKind::File => NodeKind::File(Contents {
+        TarKind::File => NodeKind::File(LayerRange {
             layer,
             offset: entry.offset,
             len: entry.len,

@@ -7,14 +7,16 @@ mod image;
 mod layer;
 mod overlay;
 mod pack;
+mod platform;
 mod store;
 mod stream;
 mod tar_entries;
 
 pub use error::ImageError;
 pub(crate) use image::FileContents;
-pub use image::{NoPlatform, Platform, SavedImage};
+pub use image::SavedImage;
 pub(crate) use overlay::{LeadsNowhere, NodeId, NodeKind};
-pub use store::Folder;
+pub use platform::{ImagePlatform, NoPlatform};
+pub use store::ImageFolder;
 pub(crate) use stream::Slice;
 pub use stream::Storage;

@@ -6,7 +6,7 @@ use bstr::{BStr, BString};
 
 /// Where the contents of a file are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Contents {
+pub(crate) struct LayerRange {
     pub(super) layer: u32,
     /// In the layer, unpacked.
     pub(super) offset: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Contents {
 #[derive(Clone, Debug)]
 pub(crate) enum NodeKind {
     Directory(BTreeMap<BString, NodeId>),
-    File(Contents),
+    File(LayerRange),
     /// A symbolic link and its text.
     Link(BString),
     /// A device, a FIFO.

@@ -9,7 +9,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// How a stream is packed. What a media type says is not asked: registries and tools get it wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum Compression {
     Plain,
     Gzip,
     Zstd,
@@ -18,7 +18,7 @@ pub(super) enum Packing {
 /// Bytes that tell how a stream is packed.
 pub(super) const MAGIC: usize = 4;
 
-/// What a packed stream may unpack to: layers of nothing but text come to a tenth, one with a sparse file that nobody meant
+/// What a packed stream may unpack to: layers of nothing but text come to a tenth, one with a sparse file
 /// (`/var/log/lastlog`) to a thousandth.
 const ALWAYS: u64 = 16 << 30;
 /// And how many times its own size.
@@ -27,7 +27,7 @@ const TIMES: u64 = 100;
 /// Bytes of packed input that are read at once.
 const BUFFER: usize = 1 << 16;
 
-impl Packing {
+impl Compression {
     /// From the first four bytes (RFC 1952, 2.3.1; RFC 8878, 3.1.1 and 3.1.2).
     pub(super) fn of(start: &[u8]) -> Self {
         match start {
@@ -115,5 +115,20 @@ impl<R: Read> Read for Frames<R> {
             self.is_in_frame = false;
         }
         Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an attacker's file of kilobytes would, but to bytes.
+    #[test]
+    fn what_unpacks_to_too_much_ends() {
+        let mut bounded = Bounded { read: io::repeat(0), left: 1000 };
+        let mut buffer = [0; 600];
+        assert_eq!(bounded.read(&mut buffer).unwrap(), 600);
+        let error = bounded.read(&mut buffer).unwrap_err();
+        assert_eq!(error.to_string(), "it unpacks to more than 100 times its size and 16 GiB");
     }
 }

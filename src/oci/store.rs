@@ -11,7 +11,7 @@ use super::stream::{Readers, Storage, Stream};
 use super::tar_entries::{TarEntry, TarKind, each_entry};
 
 /// The files of a directory that holds an image.
-pub trait Folder: Send + Sync {
+pub trait ImageFolder: Send + Sync {
     /// The regular file at a path in it; `None` where there is none. No link leads out of it.
     ///
     /// # Errors
@@ -28,18 +28,18 @@ const MOST_PARTS: usize = 1 << 20;
 /// Links from one entry of an archive to another.
 const MOST_LINKS: usize = 8;
 
-pub(super) enum Part {
+pub(super) enum ImagePart {
     At(u64, u64),
     Link(BString),
 }
 
 /// The parts of an image by name.
-pub(super) enum Store {
-    Archive { archive: Arc<Stream>, parts: HashMap<BString, Part>, kept: HashMap<BString, Vec<u8>> },
-    Folder { folder: Box<dyn Folder>, readers: Arc<Readers> },
+pub(super) enum ImageStore {
+    Archive { archive: Arc<Stream>, parts: HashMap<BString, ImagePart>, kept: HashMap<BString, Vec<u8>> },
+    InFolder { folder: Box<dyn ImageFolder>, readers: Arc<Readers> },
 }
 
-impl Store {
+impl ImageStore {
     /// That of an archive, whose entries are gone through once.
     ///
     /// # Errors
@@ -50,9 +50,9 @@ impl Store {
         let mut take = |entry: TarEntry, contents: &mut dyn Read| -> Result<(), io::Error> {
             let name = plain(entry.name.as_bstr());
             let part = match entry.kind {
-                TarKind::File => Part::At(entry.offset, entry.len),
-                TarKind::Link(to) => Part::Link(beside(name.as_bstr(), to.as_bstr())),
-                TarKind::HardLink(to) => Part::Link(plain(to.as_bstr())),
+                TarKind::File => ImagePart::At(entry.offset, entry.len),
+                TarKind::Link(to) => ImagePart::Link(beside(name.as_bstr(), to.as_bstr())),
+                TarKind::HardLink(to) => ImagePart::Link(plain(to.as_bstr())),
                 TarKind::Directory | TarKind::Special => return Ok(()),
             };
             if entry.len <= LARGEST_DOCUMENT && kept_bytes < MOST_KEPT && name.ends_with(b".json") | is_blob(&name) {
@@ -77,7 +77,7 @@ impl Store {
     pub(super) fn part(&self, name: &BStr) -> Result<Option<Arc<Stream>>, ImageError> {
         let failed = || ImageError::read(name.to_string());
         match self {
-            Self::Folder { folder, readers } => {
+            Self::InFolder { folder, readers } => {
                 let file = folder.open(name).map_err(failed())?;
                 file.map(|file| Stream::of(file, readers)).transpose().map_err(failed())
             }
@@ -94,8 +94,8 @@ impl Store {
         let mut name = name;
         for _ in 0..MOST_LINKS {
             match parts.get(name)? {
-                Part::At(start, len) => return Some((*start, *len)),
-                Part::Link(to) => name = to.as_bstr(),
+                ImagePart::At(start, len) => return Some((*start, *len)),
+                ImagePart::Link(to) => name = to.as_bstr(),
             }
         }
         None

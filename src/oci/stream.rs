@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::pack::{MAGIC, Packing};
+use super::pack::{Compression, MAGIC};
 
 /// The bytes of a file, or of a part of an image that is one.
 pub trait Storage: Send + Sync {
@@ -109,7 +109,7 @@ impl Base {
 /// A stream of bytes, unpacked.
 pub(crate) struct Stream {
     base: Base,
-    packing: Packing,
+    packing: Compression,
     readers: Arc<Readers>,
 }
 
@@ -128,19 +128,19 @@ impl Stream {
     fn new(base: Base, readers: &Arc<Readers>) -> io::Result<Arc<Self>> {
         let mut start = Vec::new();
         base.reader()?.take(u64::try_from(MAGIC).unwrap_or(0)).read_to_end(&mut start)?;
-        Ok(Arc::new(Self { base, packing: Packing::of(&start), readers: Arc::clone(readers) }))
+        Ok(Arc::new(Self { base, packing: Compression::of(&start), readers: Arc::clone(readers) }))
     }
 
     /// How it is packed.
-    pub(super) fn packing(&self) -> Packing {
+    pub(super) fn packing(&self) -> Compression {
         self.packing
     }
 
     /// A part of what it unpacks to, which may itself be packed.
     pub(super) fn part(self: &Arc<Self>, start: u64, len: u64) -> io::Result<Arc<Self>> {
         let part = match self.packing {
-            Packing::Plain => self.base.part(start, len).ok_or(io::ErrorKind::UnexpectedEof)?,
-            Packing::Gzip | Packing::Zstd => Base::Within(Arc::clone(self), start, len),
+            Compression::Plain => self.base.part(start, len).ok_or(io::ErrorKind::UnexpectedEof)?,
+            Compression::Gzip | Compression::Zstd => Base::Within(Arc::clone(self), start, len),
         };
         Self::new(part, &self.readers)
     }
@@ -148,21 +148,21 @@ impl Stream {
     /// A range of it, if it lies somewhere as it is.
     pub(crate) fn slice(&self, start: u64, len: u64) -> Option<Slice> {
         match (&self.base, self.packing) {
-            (Base::AtHand(slice), Packing::Plain) => slice.part(start, len),
+            (Base::AtHand(slice), Compression::Plain) => slice.part(start, len),
             _ => None,
         }
     }
 
     /// Reads from a place on.
     pub(crate) fn reader(self: &Arc<Self>, at: u64) -> io::Result<StreamReader> {
-        if self.packing == Packing::Plain {
+        if self.packing == Compression::Plain {
             let left = self.base.len().checked_sub(at).ok_or(io::ErrorKind::UnexpectedEof)?;
             let part = self.base.part(at, left).ok_or(io::ErrorKind::UnexpectedEof)?;
-            return Ok(StreamReader { place: Some(Place { at, read: part.reader()? }), home: None });
+            return Ok(StreamReader { place: Some(KeptReader { at, read: part.reader()? }), home: None });
         }
         let mut place = match self.readers.take(self, at) {
             Some(place) => place,
-            None => Place { at: 0, read: self.packing.unpack(self.base.reader()?, self.base.len()) },
+            None => KeptReader { at: 0, read: self.packing.unpack(self.base.reader()?, self.base.len()) },
         };
         let ahead = at.saturating_sub(place.at);
         let skipped = io::copy(&mut (&mut place.read).take(ahead), &mut io::sink())?;
@@ -189,27 +189,27 @@ impl Stream {
 }
 
 /// A reader that got somewhere.
-struct Place {
+struct KeptReader {
     at: u64,
     read: Box<dyn Read + Send>,
 }
 
 /// Readers of packed streams that may go on where they are. One of Zstandard holds its window, megabytes: there are few.
 #[derive(Default)]
-pub(crate) struct Readers(Mutex<Vec<(Arc<Stream>, Place)>>);
+pub(crate) struct Readers(Mutex<Vec<(Arc<Stream>, KeptReader)>>);
 
 const MOST_READERS: usize = 16;
 
 impl Readers {
     /// The one of a stream that is nearest before a place.
-    fn take(&self, stream: &Arc<Stream>, at: u64) -> Option<Place> {
+    fn take(&self, stream: &Arc<Stream>, at: u64) -> Option<KeptReader> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = kept.iter().enumerate().filter(|(_, (of, place))| of.is(stream) && place.at <= at);
         let (nearest, _) = before.max_by_key(|(_, (_, place))| place.at)?;
         Some(kept.remove(nearest).1)
     }
 
-    fn put(&self, stream: Arc<Stream>, place: Place) {
+    fn put(&self, stream: Arc<Stream>, place: KeptReader) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push((stream, place));
         let oldest = (kept.len() > MOST_READERS).then(|| kept.remove(0));
@@ -232,7 +232,7 @@ impl Readers {
 
 /// Reads a stream; when it goes, another one may go on from where it was.
 pub(crate) struct StreamReader {
-    place: Option<Place>,
+    place: Option<KeptReader>,
     home: Option<Arc<Stream>>,
 }
 

@@ -12,7 +12,7 @@ use super::host::HostSource;
 use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
 use crate::fsio::{FileError, ImagePath, Site, Sysroot};
 use crate::oci::{
-    FileContents, Folder, ImageError, LeadsNowhere, NodeId, NodeKind, Platform, SavedImage, Slice, Storage,
+    FileContents, ImageError, ImageFolder, ImagePlatform, LeadsNowhere, NodeId, NodeKind, SavedImage, Slice, Storage,
 };
 
 /// A file of a packed layer that is unpacked into memory. The largest library of CUDA has a quarter of this.
@@ -24,7 +24,7 @@ const REGULAR: u32 = 0o100_000;
 
 /// The files of a saved image.
 #[derive(Debug)]
-pub(crate) struct ImageSource {
+pub struct ImageSource {
     image: SavedImage,
 }
 
@@ -44,7 +44,7 @@ impl Storage for HostStorage {
 /// A directory of this machine that an image is in, by its descriptor: no link in it is followed.
 struct HostFolder(HostSource);
 
-impl Folder for HostFolder {
+impl ImageFolder for HostFolder {
     fn open(&self, path: &BStr) -> io::Result<Option<Arc<dyn Storage>>> {
         let path = ImagePath::new(OsString::from_vec([b"/", path.as_bytes()].concat()));
         match self.0.open(Site::at(&path), &|_| true) {
@@ -75,15 +75,23 @@ impl ImageSource {
     ///
     /// # Errors
     /// [`ImageError`] says why it cannot be judged.
-    pub(crate) fn of_archive(archive: SourceFile, wanted: Option<&Platform>) -> Result<Self, ImageError> {
-        Ok(Self { image: SavedImage::of_archive(Arc::new(HostStorage(archive)), wanted)? })
+    pub(crate) fn of_archive(archive: SourceFile, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
+        Self::of_storage(Arc::new(HostStorage(archive)), wanted)
+    }
+
+    /// The same, wherever the archive is.
+    ///
+    /// # Errors
+    /// [`ImageError`] says why it cannot be judged.
+    pub fn of_storage(archive: Arc<dyn Storage>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
+        Ok(Self { image: SavedImage::of_archive(archive, wanted)? })
     }
 
     /// The image in a directory of this machine.
     ///
     /// # Errors
     /// [`ImageError`] says why it cannot be judged.
-    pub(crate) fn of_folder(folder: Sysroot, wanted: Option<&Platform>) -> Result<Self, ImageError> {
+    pub(crate) fn of_folder(folder: Sysroot, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let folder = HostFolder(HostSource::new(folder));
         Ok(Self { image: SavedImage::of_folder(Box::new(folder), wanted)? })
     }

@@ -54,7 +54,9 @@ pub(crate) fn packed(source: &dyn Source, root: &Root) -> Option<Packed> {
             let bytes = file.bytes();
             let is =
                 |(_, at, magic): &&(&str, usize, &[u8])| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic));
-            let found = OF_IMAGES.iter().find(is).map(|(name, ..)| Packed::Image(name));
+            // A frame that is skipped may stand first (RFC 8878, 3.1.2).
+            let is_skipped = matches!(bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]).then_some(Packed::Image(ZSTD));
+            let found = OF_IMAGES.iter().find(is).map(|(name, ..)| Packed::Image(name)).or(is_skipped);
             let found = found.or_else(|| OTHERS.iter().find(is).map(|(name, ..)| Packed::Other(name)));
             // A single frame may hold a cubin.
             let is_code = || {

@@ -3,8 +3,6 @@
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
-use super::discover::Found;
-use super::source::Source;
 use crate::fsio;
 
 /// The threads of a run. Made once: a tree is listed and edited by the same.
@@ -33,23 +31,5 @@ impl Workers {
             }
             _ => items.into_iter().map(work).collect(),
         }
-    }
-
-    /// The same for files, which are read in the order in which they lie.
-    pub(super) fn run_files<R: Send>(
-        &self,
-        source: &dyn Source,
-        files: Vec<Found>,
-        work: impl Fn(Found) -> R + Sync,
-    ) -> Vec<R> {
-        if files.first().is_none_or(|first| source.place(first.site()).is_none()) {
-            return self.run(files, work);
-        }
-        let mut placed: Vec<_> =
-            files.into_iter().enumerate().map(|(at, found)| (source.place(found.site()), at, found)).collect();
-        placed.sort_by_key(|(place, at, _)| (*place, *at));
-        let mut done = self.run(placed, |(_, at, found)| (at, work(found)));
-        done.sort_by_key(|(at, _)| *at);
-        done.into_iter().map(|(_, result)| result).collect()
     }
 }
