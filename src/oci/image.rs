@@ -81,6 +81,10 @@ impl SavedImage {
 
     fn of(store: &ImageStore, readers: Arc<Readers>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let Chosen { mut configuration, layers: named } = choose(store, wanted)?;
+        if !matches!(configuration.platform.os.as_str(), "" | "linux") {
+            let why = format!("it is for {}, and only what Linux loads is judged", configuration.platform);
+            return Err(ImageError::Choice(why));
+        }
         if named.len() > MOST_LAYERS {
             return Err(ImageError::TooMany { what: "layers", limit: 1024 });
         }

@@ -55,6 +55,7 @@ impl ImageStore {
                 TarKind::HardLink(to) => ImagePart::Link(plain(to.as_bstr())),
                 TarKind::Directory | TarKind::Special => return Ok(()),
             };
+            kept.remove(&name);
             if entry.len <= LARGEST_DOCUMENT && kept_bytes < MOST_KEPT && name.ends_with(b".json") | is_blob(&name) {
                 let mut bytes = Vec::new();
                 contents.take(1).read_to_end(&mut bytes)?;

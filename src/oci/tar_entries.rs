@@ -37,8 +37,11 @@ pub(super) struct TarEntry {
 /// Bytes of a long name or of all extended attributes of an entry.
 const LONGEST_DESCRIPTION: u64 = 1 << 20;
 
+/// Bytes of a block (POSIX.1-2024, pax, "ustar Interchange Format").
+const BLOCK: u64 = 512;
+
 /// What stands in front of an entry and describes it.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Described {
     name: Option<BString>,
     link: Option<BString>,
@@ -72,6 +75,15 @@ pub(super) fn each_entry<E: From<io::Error>>(
             }
         }
     }
+    if described.is_something() {
+        return Err(invalid("what describes an entry has none behind it").into());
+    }
+    // One block of zeros was read, where there is one; two are the end. Behind one alone some programs read on, others do not.
+    let mut second = Vec::new();
+    archive.into_inner().take(BLOCK).read_to_end(&mut second)?;
+    if second.iter().any(|byte| *byte != 0) {
+        return Err(invalid("something behind a single block of zeros").into());
+    }
     Ok(())
 }
 
@@ -89,6 +101,10 @@ fn zero_ended(bytes: &[u8]) -> BString {
 }
 
 impl Described {
+    fn is_something(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// POSIX.1-2024, pax, "pax Extended Header".
     fn take_in(&mut self, records: &[u8]) -> io::Result<()> {
         for record in PaxExtensions::new(records) {

@@ -166,3 +166,33 @@ fn holes_and_doubtful_sizes_are_refused() {
         refused(&tree, &archive(&Image::of([layer]).layout(Pack::Plain)), why);
     }
 }
+
+/// Programs do not agree on what is behind a block of zeros, nor a person with a program on which of two lists counts.
+#[test]
+fn what_only_some_programs_would_see_is_no_pass() {
+    let tree = Tree::in_memory();
+    let hidden = image().layers[0].tar();
+    let layer = [&[0; 512][..], &hidden].concat();
+    refused(&tree, &archive(&Image::of([Layer::of(layer)]).layout(Pack::Plain)), "behind a single block of zeros");
+    let lone = Layer::new().pax(&[("path", b"bin/app")]);
+    refused(&tree, &archive(&Image::of([lone]).layout(Pack::Plain)), "what describes an entry has none behind it");
+    // Of two lists the last one is what unpacking leaves, whatever it begins with.
+    let harmless = Image::of([Layer::new().file("etc/hello", "hello")]);
+    let mut files = harmless.docker();
+    let (name, list) = image().docker().into_iter().find(|(name, _)| name == "manifest.json").unwrap();
+    files.extend(image().docker_tools());
+    files.extend(image().layout(Pack::Plain).into_iter().filter(|(name, _)| name.starts_with("blobs/")));
+    files.push((name, [b" ", &list[..]].concat()));
+    check(&tree.file("image.tar", &archive(&files))).assert_code(1, "two lists");
+}
+
+#[test]
+fn an_image_for_another_system_is_not_judged() {
+    let tree = Tree::in_memory();
+    let image = Image { platform: ("windows", "amd64"), ..image() };
+    refused(
+        &tree,
+        &archive(&image.layout(Pack::Plain)),
+        "it is for windows/amd64, and only what Linux loads is judged",
+    );
+}
