@@ -180,7 +180,6 @@ fn what_only_some_programs_would_see_is_no_pass() {
     let harmless = Image::of([Layer::new().file("etc/hello", "hello")]);
     let mut files = harmless.docker();
     let (name, list) = image().docker().into_iter().find(|(name, _)| name == "manifest.json").unwrap();
-    files.extend(image().docker_tools());
     files.extend(image().layout(Pack::Plain).into_iter().filter(|(name, _)| name.starts_with("blobs/")));
     files.push((name, [b" ", &list[..]].concat()));
     check(&tree.file("image.tar", &archive(&files))).assert_code(1, "two lists");
