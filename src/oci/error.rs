@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice};
 
 /// What is wrong with an image, or that it is none.
 #[derive(Debug, thiserror::Error)]
@@ -93,5 +93,3 @@ impl ImageError {
         Self::Missing { part, name: name.to_owned() }
     }
 }
-
-use bstr::ByteSlice as _;

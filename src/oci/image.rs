@@ -125,7 +125,7 @@ impl SavedImage {
         let mut tree = Overlay::new();
         for (index, layer) in named.iter().enumerate() {
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            // The last that needs them may have them, but one part can be several layers.
+            // One part can be several layers.
             let entries = scanned.get(layer.part.as_str()).map(Vec::as_slice).unwrap_or_default();
             apply(&mut tree, number, entries)?;
         }
