@@ -7,6 +7,7 @@
 //! - [`report`]: printers, a folder for each command, a file for each format
 //! - [`tree`]: where files come from, walks, one look at one file, a file for each command
 //! - [`fsio`]: the only place that opens, maps and writes files
+//! - [`oci`]: images of containers as a tree of files; pure
 //! - [`check`]: facts in, findings and verdicts out; pure
 //! - [`loader`]: the dynamic loader's search as a value; pure
 //! - [`cuda`]: driver libraries, who asks for them, GPU code; pure
@@ -23,6 +24,7 @@ pub mod elf;
 pub mod fsio;
 pub mod loader;
 pub(crate) mod nix;
+pub mod oci;
 pub(crate) mod report;
 pub mod runpath;
 pub mod tree;

@@ -16,9 +16,9 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let stack = Stack::of(host_cuda);
     let gpus = gpus.into_iter().map(|capability| Gpu { capability, stack }).collect();
     let counting = if args.kernels { Counting::Kernels } else { Counting::Off };
-    let source = input::host();
+    let (source, roots) = input::of_files(&args.inputs, &args.image)?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = paths::listing(&*source, &args.inputs, &workers)?;
+    let listing = paths::listing(&*source, roots, &args.inputs, &workers)?;
     let failed = |failure: Failure| ArchsReport { path: failure.shown, code: Err(FixError::Walk(failure.error)) };
     let mut files: Vec<ArchsReport> = listing.failures.into_iter().map(failed).collect();
     files.extend(tree::archs(&*source, listing.files, counting, &workers));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::oci::ImagePlatform;
 use crate::report::check::{CheckFormat, FORMATS};
 
 const EXIT_CODES: &str = "\
@@ -152,6 +153,14 @@ pub(super) struct Inputs {
     pub exclude: Vec<String>,
 }
 
+/// Which image.
+#[derive(Debug, Args)]
+pub(super) struct ImageArgs {
+    /// The platform, such as linux/arm64, where PATH is a container's image saved for several
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Files")]
+    pub image_platform: Option<ImagePlatform>,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct FixArgs {
@@ -240,6 +249,8 @@ pub(super) enum Tag {
 pub(super) struct ShowArgs {
     #[command(flatten)]
     pub inputs: Inputs,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Directory to show as compat (repeatable)
     #[arg(long, value_name = "DIR")]
     pub compat: Vec<PathBuf>,
@@ -352,6 +363,8 @@ pub(super) enum GroupByArg {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub inputs: Inputs,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Check the closure of each PATH, as nix-store knows it
     #[arg(long, help_heading = "Files", conflicts_with_all = ["closure_from", "root"])]
     pub closure: bool,
@@ -418,6 +431,8 @@ Exit codes, the same with every format:
 pub(super) struct ArchsArgs {
     #[command(flatten)]
     pub inputs: Inputs,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Print one table for all files together
     #[arg(long)]
     pub sum: bool,
@@ -440,7 +455,7 @@ Exit codes:
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The object that asks
+    /// The object that asks; IMAGE:/PATH for one in a saved image
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What it asks for [default: everything in DT_NEEDED, and every driver library]
@@ -459,6 +474,8 @@ pub(super) struct ExplainArgs {
     /// What if: no compat directory
     #[arg(long, help_heading = "Policy")]
     pub without_compat: bool,
+    #[command(flatten)]
+    pub image: ImageArgs,
     #[command(flatten)]
     pub wanted: TargetArgs,
 }

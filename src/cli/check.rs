@@ -39,7 +39,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
         policy.machine = Some(settings::machine(machine)?);
     }
     let exclude = paths::exclude(&args.inputs)?;
-    let environment = policy::environment(&args.wanted)?;
+    let environment = policy::environment(&args.wanted, &input.environment)?;
     let workers = Workers::new(settings::jobs(global));
     let roots = input.roots();
     let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);

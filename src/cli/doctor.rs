@@ -31,7 +31,7 @@ pub(super) fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<Status> 
             entries.map(request).collect()
         }
     };
-    let environment = policy::environment(&args.wanted)?;
+    let environment = policy::environment(&args.wanted, &[])?;
     let world = SourceWorld::new(Arc::new(HostSource::new(sysroot)), None);
     let found = diagnose(&world, &policy, &environment, &requests);
     let mut out = output::stdout();

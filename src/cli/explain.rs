@@ -7,22 +7,26 @@ use bstr::BString;
 
 use super::args::{ExplainArgs, Global};
 use super::exit::Status;
-use super::{cpu, output, paths, policy};
+use super::{cpu, input, output, paths, policy};
 use crate::check::{Question, Scope};
+use crate::fsio::ImagePath;
 use crate::report;
-use crate::tree::{self, HostSource, SourceWorld};
+use crate::tree::{self, HostSource, Source, SourceWorld};
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status> {
     let sysroot = paths::sysroot(args.wanted.root.as_deref())?;
-    let scope = if sysroot.is_image() { Scope::Image } else { Scope::Tree };
+    let saved = if sysroot.is_image() { None } else { input::in_saved_image(&args.file, &args.image)? };
+    let is_image = sysroot.is_image() || saved.is_some();
+    let scope = if is_image { Scope::Image } else { Scope::Tree };
     let mut policy = policy::policy(&args.wanted, scope)?;
     policy.symbols = args.symbols;
-    let mut environment = policy::environment(&args.wanted)?;
+    let mut environment =
+        policy::environment(&args.wanted, saved.as_ref().map_or(&[], |(image, _)| image.environment()))?;
     environment.without_compat = args.without_compat;
     if args.without_compat {
         environment.without = paths::directories("--compat", &args.wanted.compat)?;
     }
-    if !sysroot.is_image() {
+    if !is_image {
         let here = std::env::current_dir()?;
         environment.working_directory = Some(BString::from(here.as_os_str().as_bytes()));
         environment.cpu = cpu::detect();
@@ -33,8 +37,12 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
         None if args.recursive => Question::Everything,
         None => Question::Own,
     };
-    let (file, program) = (in_image(&args.file), args.program.as_ref().map(in_image));
-    let mut machine = SourceWorld::new(Arc::new(HostSource::new(sysroot)), None);
+    let program = args.program.as_ref().map(in_image);
+    let (source, file): (Arc<dyn Source>, ImagePath) = match saved {
+        Some((image, file)) => (Arc::new(image), file),
+        None => (Arc::new(HostSource::new(sysroot.clone())), in_image(&args.file)),
+    };
+    let mut machine = SourceWorld::new(source, None);
     let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_ref()), &question)?;
     let mut out = output::stdout();
     if global.is_json() {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
 
-use super::args::CheckArgs;
+use super::args::{CheckArgs, ImageArgs, Inputs};
 use super::paths;
 use crate::check::Closure;
 use crate::fsio::{ImagePath, Sysroot};
-use crate::tree::{HostSource, Input, Source};
+use crate::tree::{EntryKind, HostSource, ImageSource, Input, Packed, Root, RootError, Source, packed};
 
 /// The files of this machine.
 pub(super) fn host() -> Arc<dyn Source> {
@@ -44,7 +44,86 @@ pub(super) fn of_check(args: &CheckArgs) -> anyhow::Result<Input> {
     if args.closure {
         return Ok(closure(&Sysroot::host(), nix_closure(&paths)?));
     }
+    // A list may name archives among others.
+    if args.inputs.files_from.is_none()
+        && !sysroot.is_image()
+        && let Some(image) = only_image(&paths, &args.image)?
+    {
+        return Ok(of_image(image));
+    }
     Ok(tree(&sysroot, &paths))
+}
+
+/// A saved image, of which everything is looked at.
+fn of_image(image: ImageSource) -> Input {
+    let environment = image.environment().to_vec();
+    Input { environment, ..Input::image(Arc::new(image), vec![ImagePath::new("/")]) }
+}
+
+type ResolvedRoot = Result<Root, RootError>;
+
+/// What `show` and `archs` look at: where the files come from, and the roots of the walk.
+pub(super) fn of_files(inputs: &Inputs, image: &ImageArgs) -> anyhow::Result<(Arc<dyn Source>, Vec<ResolvedRoot>)> {
+    if inputs.files_from.is_none()
+        && let Some(image) = only_image(&inputs.paths, image)?
+    {
+        let input = of_image(image);
+        let roots = input.roots();
+        return Ok((input.source, roots));
+    }
+    let source = host();
+    let roots = paths::roots(&*source, inputs)?;
+    Ok((source, roots))
+}
+
+/// The saved image that is the only argument; none where no argument is one.
+fn only_image(paths: &[PathBuf], options: &ImageArgs) -> anyhow::Result<Option<ImageSource>> {
+    for path in paths {
+        if let Some(found) = image(path, options)? {
+            if paths.len() > 1 {
+                bail!("{}: an image is looked at alone, and {} paths are given", path.display(), paths.len());
+            }
+            return Ok(Some(found));
+        }
+    }
+    if options.image_platform.is_some() {
+        bail!("--image-platform is for a saved image, and no PATH is one");
+    }
+    Ok(None)
+}
+
+/// The saved image at a path of this machine; none where that is something else.
+///
+/// # Errors
+/// It is an archive, or an image that cannot be judged.
+fn image(path: &Path, options: &ImageArgs) -> anyhow::Result<Option<ImageSource>> {
+    let source = HostSource::new(Sysroot::host());
+    let Ok(root) = Root::resolve(&source, ImagePath::new(path)) else { return Ok(None) };
+    let Some(Packed::Image(kind)) = packed(&source, &root) else { return Ok(None) };
+    let wanted = options.image_platform.as_ref();
+    let name = || format!("{}: it is {kind}, which cannot be looked at as a container's image", path.display());
+    Ok(Some(if matches!(source.kind(&root.real), Ok(EntryKind::Directory)) {
+        let folder = Sysroot::image(path).with_context(name)?;
+        ImageSource::of_folder(folder, wanted).with_context(name)?
+    } else {
+        match source.open(root.site(), &|_| true).with_context(name)? {
+            Some(archive) => ImageSource::of_archive(archive, wanted).with_context(name)?,
+            None => return Ok(None),
+        }
+    }))
+}
+
+/// An argument `IMAGE:/PATH`, if there is such an image.
+pub(super) fn in_saved_image(argument: &Path, options: &ImageArgs) -> anyhow::Result<Option<(ImageSource, ImagePath)>> {
+    let text = argument.as_os_str().as_bytes();
+    for colon in text.find_iter(":/") {
+        let (name, path) = text.split_at(colon);
+        if let Some(found) = image(Path::new(std::ffi::OsStr::from_bytes(name)), options)? {
+            let path = path.get(1..).unwrap_or_default();
+            return Ok(Some((found, ImagePath::new(std::ffi::OsStr::from_bytes(path)))));
+        }
+    }
+    Ok(None)
 }
 
 /// Files and trees of this machine, or those of an image below a directory of it.

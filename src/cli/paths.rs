@@ -11,7 +11,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::Inputs;
 use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::runpath::Directory;
-use crate::tree::{Failure, Listing, Root, RootError, Source, Workers, discover, packed};
+use crate::tree::{Failure, Listing, Packed, Root, RootError, Source, Workers, discover, packed};
 
 /// The roots of the walk, from arguments and `--files-from`.
 pub(super) fn roots(source: &dyn Source, inputs: &Inputs) -> anyhow::Result<Vec<Result<Root, RootError>>> {
@@ -38,8 +38,12 @@ pub(super) fn read_list(list: &Path, null: bool) -> anyhow::Result<Vec<PathBuf>>
 }
 
 /// What the arguments lead to, and what of it cannot be read.
-pub(super) fn listing(source: &dyn Source, inputs: &Inputs, workers: &Workers) -> anyhow::Result<Listing> {
-    let mut roots = roots(source, inputs)?;
+pub(super) fn listing(
+    source: &dyn Source,
+    mut roots: Vec<Result<Root, RootError>>,
+    inputs: &Inputs,
+    workers: &Workers,
+) -> anyhow::Result<Listing> {
     // A list may name such files among others.
     if inputs.files_from.is_none() {
         roots = refuse_packed(source, roots);
@@ -70,7 +74,7 @@ pub(super) fn listing_of(
 pub(super) fn refuse_packed(source: &dyn Source, roots: Vec<Result<Root, RootError>>) -> Vec<Result<Root, RootError>> {
     let refuse = |root: Root| match packed(source, &root) {
         None => Ok(root),
-        Some(what) => {
+        Some(Packed::Image(what) | Packed::Other(what)) => {
             let why = format!("it is {what}: nothing in it would be looked at; unpack it first");
             Err(RootError { given: root.given.into_path(), source: io::Error::other(why) })
         }

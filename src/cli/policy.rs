@@ -47,9 +47,16 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
     })
 }
 
-/// What `--env` says.
-pub(super) fn environment(wanted: &TargetArgs) -> anyhow::Result<Environment> {
+/// What `--env` says, over what an image says.
+pub(super) fn environment(wanted: &TargetArgs, of_image: &[String]) -> anyhow::Result<Environment> {
     let mut environment = Environment::default();
+    for assignment in of_image {
+        match assignment.split_once('=') {
+            Some(("LD_LIBRARY_PATH", value)) => environment.library_path = Some(BString::from(value)),
+            Some(("LD_PRELOAD", value)) => environment.preload = Some(BString::from(value)),
+            _ => {}
+        }
+    }
     for assignment in &wanted.env {
         match assignment.split_once('=') {
             Some(("LD_LIBRARY_PATH", value)) => environment.library_path = Some(BString::from(value)),

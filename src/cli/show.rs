@@ -10,9 +10,9 @@ use crate::tree::{self, Failure, FixError, ShowReport, Workers};
 pub(super) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<Status> {
     let policies = settings::show(args)?;
     let libraries = DriverLibraries::with(&[])?;
-    let source = input::host();
+    let (source, roots) = input::of_files(&args.inputs, &args.image)?;
     let workers = Workers::new(settings::jobs(global));
-    let listing = paths::listing(&*source, &args.inputs, &workers)?;
+    let listing = paths::listing(&*source, roots, &args.inputs, &workers)?;
     let failed = |failure: Failure| ShowReport { path: failure.shown, facts: Err(FixError::Walk(failure.error)) };
     let mut reports: Vec<ShowReport> = listing.failures.into_iter().map(failed).collect();
     reports.extend(tree::show(&*source, listing.files, &policies, &libraries, &workers));

@@ -188,7 +188,7 @@ impl<'s> Site<'s> {
 
     /// A path without symbolic links that no argument led to.
     #[must_use]
-    pub(crate) fn at(path: &'s ImagePath) -> Self {
+    pub fn at(path: &'s ImagePath) -> Self {
         Self { path, held: None }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::discover::Found;
+use super::in_order::run_in_order;
 use super::outcome::FixError;
 use super::run::Workers;
 use super::source::Source;
@@ -21,7 +22,7 @@ pub struct ArchsReport {
 /// counts their kernels if that is asked for.
 #[must_use]
 pub fn archs(source: &dyn Source, files: Vec<Found>, counting: Counting, workers: &Workers) -> Vec<ArchsReport> {
-    workers.run(files, |found| {
+    run_in_order(workers, source, files, |found| {
         let code = code_of(source, &found, counting);
         ArchsReport { path: found.shown.into_path(), code }
     })

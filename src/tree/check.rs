@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bstr::{BString, ByteSlice};
 
 use super::discover::{Found, Listing};
+use super::in_order::run_in_order;
 use super::look::{Seen, look, seen};
 use super::run::Workers;
 use super::scripts::Scripts;
@@ -36,7 +37,7 @@ pub fn check(
 ) -> CheckReport {
     let scripts = Scripts::of(world.source(), &listing.files, &policy.libraries, workers);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
-    let looked = workers.run(listing.files, |found| {
+    let looked = run_in_order(workers, world.source(), listing.files, |found| {
         let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
         inspect(&found, hidden.as_deref(), world.source(), policy)
     });

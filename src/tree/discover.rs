@@ -47,6 +47,12 @@ impl Root {
             Err(source) => Err(RootError { given: given.into_path(), source }),
         }
     }
+
+    /// What it leads to, to open it.
+    #[must_use]
+    pub(crate) fn site(&self) -> Site<'_> {
+        Site::of(&self.anchor, &self.real)
+    }
 }
 
 /// A regular file in a tree.

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::discover::Found;
+use super::in_order::run_in_order;
 use super::run::Workers;
 use super::source::Source;
 use crate::cuda::DriverLibraries;
@@ -26,7 +27,7 @@ impl Scripts {
             return Self::default();
         }
         let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
-        let read = workers.run(scripts, |found| {
+        let read = run_in_order(workers, source, scripts, |found| {
             let text = source.open(found.site(), &|_| true).ok().flatten();
             (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
         });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bstr::{BString, ByteSlice};
 
 use super::discover::Found;
+use super::in_order::run_in_order;
 use super::look::{Seen, look};
 use super::outcome::{FixError, ObjectBrief, Skip};
 use super::run::Workers;
@@ -85,7 +86,7 @@ pub fn show(
     libraries: &DriverLibraries,
     workers: &Workers,
 ) -> Vec<ShowReport> {
-    workers.run(files, |found| {
+    run_in_order(workers, source, files, |found| {
         let facts = show_one(source, &found, policies, libraries);
         ShowReport { path: found.shown.into_path(), facts }
     })

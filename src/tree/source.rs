@@ -168,6 +168,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// [`FileError`] when it cannot be opened or read.
     fn open(&self, site: Site<'_>, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError>;
 
+    /// Where a file's bytes lie: in this order, reading all files goes through what they lie in once.
+    /// `None` where it does not matter.
+    fn place(&self, _site: Site<'_>) -> Option<(u64, u32, u64)> {
+        None
+    }
+
     /// A whole file of no more than `limit` bytes, at a path without symbolic links; `None` for anything else.
     fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>>;
 }

@@ -1,5 +1,8 @@
 //! The bodies of the fuzz targets, and the generators of ELF images and fat binaries that some of them draw from.
 
+#[path = "../it/saved/build.rs"]
+#[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
+mod build;
 #[path = "../it/elfgen/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the integration tests, which use the rest")]
 mod elfgen;
@@ -8,10 +11,12 @@ mod fatbin;
 #[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
 mod fatgen;
 mod harness;
+mod image;
 mod spec;
 
 pub use fatbin::fatbin;
 pub use harness::{fix, read, runpath_list, symbols};
+pub use image::{image, image_seeds};
 pub use spec::spec;
 
 /// Writes one image per interesting layout into the folder that `SEEDS` names, before the fuzzer looks there: those that a
@@ -31,6 +36,13 @@ pub fn write_seeds() {
 pub fn write_fatbins() {
     for (name, bytes) in fatgen::presets() {
         write_seed(name, &bytes);
+    }
+}
+
+/// The same of saved images.
+pub fn write_images() {
+    for (name, bytes) in image_seeds() {
+        write_seed(&name, &bytes);
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::imports::{House, circles};
 
 /// Which layers a layer may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("lib", &[]),
-    ("cli", &["report", "tree", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("cli", &["report", "tree", "oci", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
     ("report", &["tree", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
-    ("tree", &["fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("tree", &["oci", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
+    ("oci", &[]),
     ("fsio", &["elf"]),
     ("check", &["loader", "cuda", "elf", "runpath", "nix"]),
     ("loader", &["elf", "runpath", "nix"]),
@@ -23,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -32,7 +33,7 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
-    ("serde", &["report"]),
+    ("serde", &["report", "oci"]),
     ("schemars", &["report"]),
     ("memmap2", &["fsio"]),
     ("libc", &["fsio"]),
@@ -43,7 +44,10 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("object", &["elf"]),
     ("memchr", &["cuda"]),
     ("lz4_flex", &["cuda"]),
-    ("ruzstd", &["cuda"]),
+    ("ruzstd", &["cuda", "oci"]),
+    ("tar", &["oci"]),
+    ("flate2", &["oci"]),
+    ("sha2", &["oci"]),
 ];
 
 /// What a pure layer must not touch.

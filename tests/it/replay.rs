@@ -7,6 +7,9 @@ pub(crate) mod fatbin;
 #[path = "../fuzz/harness.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 mod harness;
+#[path = "../fuzz/image.rs"]
+#[expect(unreachable_pub, reason = "public for the fuzz targets")]
+mod image;
 #[path = "../fuzz/spec.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 mod spec;
@@ -17,6 +20,7 @@ use std::path::Path;
 use crate::elfgen::presets;
 use crate::fatgen;
 use crate::harness::long;
+use crate::saved::build;
 
 type Target = fn(&[u8]);
 
@@ -145,4 +149,9 @@ fn generated_layouts_are_edited_faithfully() {
 #[test]
 fn any_bytes_are_a_path() {
     replay("runpath_list", harness::runpath_list, &corpus("runpath_list"), 300);
+}
+
+#[test]
+fn images_replay() {
+    replay("image", image::image, &image::image_seeds(), 60);
 }

@@ -15,7 +15,7 @@ mod image;
 mod inputs;
 mod names;
 mod nix;
-mod objects;
+pub(crate) mod objects;
 mod options;
 mod real_driver;
 mod requests;
