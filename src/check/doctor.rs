@@ -56,6 +56,8 @@ pub(crate) fn diagnose(
 ) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     let mut host = Host::of(world, &mut found);
+    let devices = world.names(Host::devices());
+    host.is_wsl |= Host::has_wsl_driver(world, devices.as_deref());
     host.is_jetson |= policy.platform.is_some_and(Platform::is_jetson);
     let mut doctor = Doctor { world, policy, environment, requests, host, found };
     let kernel = doctor.kernel_driver();

@@ -92,7 +92,10 @@ impl Gpu {
     /// Whether code is for an earlier GPU of its generation, and only that one of the two is a Tegra forbids it.
     #[must_use]
     pub(crate) fn mixes(self, code: Capability) -> bool {
-        let is_earlier = code.variant == Variant::Common && code.is_of_generation(self.capability);
+        // A driver that takes other kinds calls Thor 11.0, under whichever name it is asked for: sm_100 is of another
+        // generation.
+        let is_thor = self.capability.renamed().is_some();
+        let is_earlier = !is_thor && code.variant == Variant::Common && code.is_of_generation(self.capability);
         is_earlier && !code.cubin_runs_on(self.capability)
     }
 
@@ -145,6 +148,11 @@ mod tests {
 
     #[test]
     fn thor_has_two_names() {
+        // One chip, two names: what does not run under the one does not under the other.
+        for stack in [Stack::Shared, Stack::Trusted] {
+            assert_eq!(runs("10.1", stack, "10.0"), (false, false), "{stack:?}");
+            assert_eq!(runs("11.0", stack, "10.0"), (false, false), "{stack:?}");
+        }
         for (gpu, code) in [("11.0", "10.1"), ("10.1", "11.0"), ("11.0", "10.1a")] {
             assert_eq!(runs(gpu, Stack::Shared, code), (false, true), "{code} on {gpu}");
         }

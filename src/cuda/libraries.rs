@@ -44,7 +44,7 @@ const fn optional(soname: &'static str) -> DriverLibrary {
 }
 
 /// All of them, in the order of reports.
-pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 27] = [
+pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 29] = [
     DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
     library("libcuda.so", Role::Cuda),
     DriverLibrary {
@@ -54,7 +54,9 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 27] = [
     // Not installed since 560.
     library("libnvidia-ml.so", Role::KernelModule),
     library("libnvcuvid.so.1", Role::KernelModule),
+    library("libnvcuvid.so", Role::KernelModule),
     library("libnvidia-encode.so.1", Role::KernelModule),
+    library("libnvidia-encode.so", Role::KernelModule),
     library("libnvidia-opticalflow.so.1", Role::Other),
     library("libnvoptix.so.1", Role::Other),
     library("libnvoptix.so", Role::Other),

@@ -62,6 +62,12 @@ impl Host {
         }
     }
 
+    /// Whether Windows' driver is there, under a kernel that does not call itself Microsoft's: WSL takes others, too.
+    pub(super) fn has_wsl_driver(files: &dyn FileSystem, devices: Option<&[bstr::BString]>) -> bool {
+        let has_device = devices.is_some_and(|devices| devices.iter().any(|name| name == WSL_DEVICE.1));
+        has_device && files.directory(BStr::new(WSL_DRIVER)).exists()
+    }
+
     /// Of WSL, which has no kernel module of nvidia's: Windows has it.
     pub(super) fn wsl_driver(&self, devices: Option<&[bstr::BString]>) -> Diagnosis {
         let (folder, device) = WSL_DEVICE;

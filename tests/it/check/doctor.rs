@@ -72,6 +72,12 @@ fn wsl_has_no_kernel_module() {
     let told = Told::by(&image, &[]);
     assert_eq!((told.code, told.status("kernel driver", "/dev/dxg does not exist")), (1, "error"));
     assert_eq!(told.status("driver directory (64-bit)", "elsewhere link it to /usr/lib/wsl/lib"), "error");
+    // Whoever built the kernel.
+    let image = wsl();
+    image.file("/proc/version", b"Linux version 5.15.153.1-custom #1 SMP\n").file("/dev/dxg", b"");
+    image.folder("/run/opengl-driver", 0o755).link(DRIVER, "/usr/lib/wsl/lib");
+    let told = Told::by(&image, &[]);
+    assert_eq!((told.code, told.status("kernel driver", "/dev/dxg (WSL)")), (0, "ok"), "{:#?}", told.diagnoses);
     // The device alone makes no WSL of a machine without a module.
     let image = Image::new();
     image.file("/dev/dxg", b"").put(LIBCUDA, &driver("libcuda.so.1"));
