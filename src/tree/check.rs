@@ -45,8 +45,8 @@ pub fn check(
     let mut items = Vec::with_capacity(looked.len());
     for (mut item, wrapper) in looked {
         if let Inspected::Object(facts) = &mut item.inspected {
-            if scripts.ask_through(&item.shown) {
-                Arc::make_mut(facts).open_for(&scripts.names, &policy.libraries);
+            if let Some(names) = scripts.asked_through(&item.shown) {
+                Arc::make_mut(facts).open_for(names, &policy.libraries);
             }
             world.know(facts);
         }

@@ -217,8 +217,8 @@ fn plan_object(
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
-        let asks =
-            settings.scripts.ask_through(found.shown.as_path()) || Consumer::of(&view, &settings.libraries).asks();
+        let asks = settings.scripts.asked_through(found.shown.as_path()).is_some()
+            || Consumer::of(&view, &settings.libraries).asks();
         seen.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));

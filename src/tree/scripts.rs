@@ -1,4 +1,4 @@
-//! Python scripts of a tree that open driver libraries through ctypes: the object that asks is `_ctypes.cpython-*.so`.
+//! Python scripts of a tree that open driver libraries: the object that asks is `_ctypes.cpython-*.so`, or that of cffi.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +9,13 @@ use super::in_order::run_in_order;
 use super::run::Workers;
 use super::source::Source;
 use crate::cuda::DriverLibraries;
-use crate::cuda::python::{self, Script};
+use crate::cuda::python::{self, Opener, Script};
 
 /// What the scripts of a listing open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scripts {
-    /// The libraries, and the first script that names each.
-    pub(crate) names: BTreeMap<String, PathBuf>,
+    /// By what opens them: the libraries, and the first script that names each.
+    names: BTreeMap<Opener, BTreeMap<String, PathBuf>>,
 }
 
 impl Scripts {
@@ -23,7 +23,7 @@ impl Scripts {
     /// can be wrong for them. A script that cannot be read names nothing.
     #[must_use]
     pub(crate) fn of(source: &dyn Source, files: &[Found], libraries: &DriverLibraries, workers: &Workers) -> Self {
-        if !files.iter().any(|found| is_ctypes(found.shown.as_path())) {
+        if !files.iter().any(|found| opener(found.shown.as_path()).is_some()) {
             return Self::default();
         }
         let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
@@ -32,28 +32,33 @@ impl Scripts {
             (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
         });
         // What one script names another one of the same package opens (cuda-pathfinder).
-        let opening: BTreeSet<&Path> =
-            read.iter().filter(|(_, script)| script.opens).filter_map(|(path, _)| path.parent()).collect();
-        let mut names = BTreeMap::new();
+        let mut opening: BTreeMap<&Path, BTreeSet<Opener>> = BTreeMap::new();
         for (path, script) in &read {
-            if path.parent().is_some_and(|directory| opening.contains(directory)) {
+            if let Some(directory) = path.parent() {
+                opening.entry(directory).or_default().extend(&script.opens);
+            }
+        }
+        let mut names: BTreeMap<Opener, BTreeMap<String, PathBuf>> = BTreeMap::new();
+        for (path, script) in &read {
+            for opener in path.parent().and_then(|directory| opening.get(directory)).into_iter().flatten() {
                 for soname in &script.names {
-                    names.entry(soname.clone()).or_insert_with(|| path.clone());
+                    let through = names.entry(*opener).or_default();
+                    through.entry(soname.clone()).or_insert_with(|| path.clone());
                 }
             }
         }
         Self { names }
     }
 
-    /// Whether they ask through this file.
+    /// What they ask for through this file.
     #[must_use]
-    pub(crate) fn ask_through(&self, path: &Path) -> bool {
-        !self.names.is_empty() && is_ctypes(path)
+    pub(crate) fn asked_through(&self, path: &Path) -> Option<&BTreeMap<String, PathBuf>> {
+        self.names.get(&opener(path)?)
     }
 }
 
-fn is_ctypes(path: &Path) -> bool {
-    python::is_ctypes(name(path))
+fn opener(path: &Path) -> Option<Opener> {
+    Opener::of_file(name(path))
 }
 
 fn name(path: &Path) -> &[u8] {

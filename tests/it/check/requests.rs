@@ -10,6 +10,7 @@ use crate::elfgen::{Headers, Kind, Machine, Spec};
 
 const LIB: &str = "/lib/libuser.so.1";
 const CTYPES: &str = "/lib/_ctypes.cpython-313-x86_64-linux-gnu.so";
+const CFFI: &str = "/lib/_cffi_backend.cpython-313-x86_64-linux-gnu.so";
 
 pub(crate) fn cases() -> Vec<Case> {
     [unreachable(), shadowed(), at_runtime_and_inherited(), other_ways(), stubs()].into_iter().flatten().collect()
@@ -189,6 +190,11 @@ fn other_ways() -> Vec<Case> {
         raises("CRP104", "a Python script opens it through ctypes", (CTYPES, "libcuda.so.1")).in_image(|image| {
             image.put(CTYPES, &library().imports("dlopen"));
             image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(\"libcuda.so.1\")\n");
+        }),
+        raises("CRP104", "a Python script opens it through cffi", (CFFI, "libcuda.so.1")).in_image(|image| {
+            image.put(CFFI, &library().imports("dlopen"));
+            image.put(CTYPES, &library().imports("dlopen").runpath(DRIVER));
+            image.file("/lib/app.py", b"from cffi import FFI\nFFI().dlopen(\"libcuda.so.1\")\n");
         }),
         raises("CRP104", "one script of a package names it, and another one opens it", (CTYPES, "libnvidia-ml.so.1"))
             .in_image(|image| {
