@@ -174,8 +174,11 @@ impl Steps {
         Self(MOST_STEPS)
     }
 
-    fn spend(&mut self) {
-        self.0 = self.0.saturating_sub(1);
+    /// One for a symbol whose name is compared, and more for a long name.
+    fn spend(&mut self, name: &[u8]) {
+        const BYTES: usize = 64;
+        let more = u64::try_from(name.len().checked_div(BYTES).unwrap_or(0)).unwrap_or(u64::MAX);
+        self.0 = self.0.saturating_sub(more.saturating_add(1));
     }
 
     /// How many are left.
@@ -368,7 +371,7 @@ impl SymbolTables {
     /// # Errors
     /// [`ParseError`] for chains that go on without end, and indices that name nothing.
     pub(crate) fn look_up(&self, wanted: &Wanted<'_>, steps: &mut Steps) -> Result<LookedUp, ParseError> {
-        steps.spend();
+        steps.spend(wanted.name);
         let whole = (*self.bytes).as_ref();
         let mut seen = SeenVersions::default();
         match &self.layout.hash {
@@ -417,7 +420,7 @@ impl SymbolTables {
         };
         let first = usize::try_from(first).unwrap_or(usize::MAX);
         for index in start..start.saturating_add(LONGEST_CHAIN) {
-            steps.spend();
+            steps.spend(wanted.name);
             let Some(entry) = encoding.u32_at(chains, index.saturating_mul(4)) else {
                 let index = u64::try_from(index).unwrap_or(u64::MAX);
                 return Err(ParseError::value("a chain of DT_GNU_HASH", index, "no entry behind the last symbol"));
@@ -448,7 +451,7 @@ impl SymbolTables {
             if symbol == 0 {
                 return Ok(());
             }
-            steps.spend();
+            steps.spend(wanted.name);
             let index = usize::try_from(symbol).unwrap_or(usize::MAX);
             if seen.take(self.matches(index, wanted)?) {
                 return Ok(());
@@ -475,11 +478,6 @@ impl SymbolTables {
             return Err(ParseError::value("an index in a hash table", index, "that of a dynamic symbol"));
         };
         let Some(symbol) = SymbolRecord::read(symbol, layout.encoding) else { return Ok(Matched::No) };
-        let strings = layout.strings.of(whole).unwrap_or_default();
-        let rest = usize::try_from(symbol.name).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
-        if !rest.starts_with(wanted.name) || rest.get(wanted.name.len()) != Some(&0) {
-            return Ok(Matched::No);
-        }
         let kind = symbol.info & 0xf;
         // STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE; neither hidden nor internal.
         let is_offered = matches!(symbol.info >> 4, 1 | 2 | 10) && !matches!(symbol.other & 3, 1 | 2);
@@ -489,6 +487,11 @@ impl SymbolTables {
         let has_value = symbol.value != 0 || kind == TLS || (symbol.is_absolute() && !is_musl);
         let is_defined = symbol.section != 0 || (wanted.takes_jumps && symbol.value != 0);
         if !is_offered || !is_known || !has_value || !is_defined {
+            return Ok(Matched::No);
+        }
+        let strings = layout.strings.of(whole).unwrap_or_default();
+        let rest = usize::try_from(symbol.name).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
+        if !rest.starts_with(wanted.name) || rest.get(wanted.name.len()) != Some(&0) {
             return Ok(Matched::No);
         }
         let versym = layout

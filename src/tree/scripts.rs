@@ -11,6 +11,9 @@ use super::source::Source;
 use crate::cuda::DriverLibraries;
 use crate::cuda::python::{self, Opener, Script};
 
+/// No script of a person's is as large; a sparse file says that it is.
+const LARGEST_SCRIPT: usize = 16 << 20;
+
 /// What the scripts of a listing open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scripts {
@@ -29,6 +32,7 @@ impl Scripts {
         let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
         let read = run_in_order(workers, source, scripts, |found| {
             let text = source.open(found.site(), &|_| true).ok().flatten();
+            let text = text.filter(|text| text.bytes().len() <= LARGEST_SCRIPT);
             (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
         });
         // What one script names another one of the same package opens (cuda-pathfinder).
