@@ -78,6 +78,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         } else {
             Writing::Files(WriteMode::Replace)
         },
+        has_receipt: args.receipt.is_some(),
         store: store(&args.build_output),
         secret: secret(),
     })

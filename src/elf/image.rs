@@ -42,6 +42,12 @@ impl<'a> Image<'a> {
         Self { base, len: len64(base), changed: Vec::new(), shown: BTreeMap::new() }
     }
 
+    /// The bytes as they are, of a file that patches are to give another length.
+    #[must_use]
+    pub(crate) fn growing(base: &'a [u8], len: u64) -> Self {
+        Self { len, ..Self::of(base) }
+    }
+
     /// What a plan makes of a file. `None` when the plan is not for these bytes.
     #[must_use]
     pub(crate) fn planned(base: &'a [u8], plan: &'a Plan) -> Option<Self> {
@@ -52,7 +58,7 @@ impl<'a> Image<'a> {
     /// the file does not have.
     #[must_use]
     pub(crate) fn patched(base: &'a [u8], patches: &'a [Patch], len: u64) -> Option<Self> {
-        let mut image = Self { len, ..Self::of(base) };
+        let mut image = Self::growing(base, len);
         patches.iter().try_for_each(|patch| image.put(patch))?;
         Some(image)
     }
@@ -102,6 +108,15 @@ impl<'a> Image<'a> {
         self.changed.iter().copied()
     }
 
+    /// The last part that begins before an offset.
+    fn last_before(&self, end: FileOffset) -> Option<(FileRange, &'a [u8])> {
+        if self.shown.is_empty() {
+            return None;
+        }
+        let (at, bytes) = self.shown.range(..end.get()).next_back()?;
+        Some((FileRange::new(FileOffset::new(*at), len64(bytes))?, *bytes))
+    }
+
     /// The parts that show in a range and around its ends, each with its range.
     fn parts(&self, range: FileRange) -> impl Iterator<Item = (FileRange, &'a [u8])> {
         let (start, end) = (range.start().get(), range.end().get());
@@ -119,10 +134,11 @@ impl<'a> Image<'a> {
             return None;
         }
         let from = range.start();
-        let (part, content) = match self.parts(range).next() {
-            Some((part, content)) if part.start() <= from => (part, content),
-            above => {
-                let end = above.map_or(u64::MAX, |(part, _)| part.start().get()).min(len64(self.base));
+        let (part, content) = match self.last_before(from.plus(1)?) {
+            Some((part, content)) if from < part.end() => (part, content),
+            _ => {
+                let above = if self.shown.is_empty() { None } else { self.shown.range(from.get()..).next() };
+                let end = above.map_or(u64::MAX, |(start, _)| *start).min(len64(self.base));
                 (FileRange::between(0, end)?, self.base)
             }
         };
@@ -140,10 +156,11 @@ impl<'a> Image<'a> {
         if range.end().get() > self.len {
             return None;
         }
-        match self.parts(range).next() {
+        // Nearly every read is of bytes that are all changed by one patch, or all of them as they were.
+        match self.last_before(range.end()) {
             Some((part, content)) if part.covers(range) => return slice(range, part, content).map(Cow::Borrowed),
-            Some(_) => {}
-            None => {
+            Some((part, _)) if part.intersects(range) => {}
+            _ => {
                 if let Some(bytes) = range.of(self.base) {
                     return Some(Cow::Borrowed(bytes));
                 }

@@ -91,11 +91,13 @@ impl Sysroot {
         }
     }
 
-    /// Device and inode of the directory at a path without links.
+    /// Device and inode of what stands at a path without links.
     #[must_use]
     pub(crate) fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
-        let directory = self.open_directory(path, OFlags::PATH).ok()?;
-        rustix::fs::fstat(directory).ok().map(|stat| (stat.st_dev, stat.st_ino))
+        match self.open_directory(path, OFlags::PATH) {
+            Ok(directory) => rustix::fs::fstat(directory).ok().map(|stat| (stat.st_dev, stat.st_ino)),
+            Err(_) => self.spot(path).ok()?.identity().ok().map(|identity| identity.inode),
+        }
     }
 
     /// Whether every user may add a file to a directory; one that is not there cannot be written to.

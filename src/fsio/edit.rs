@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::FileError;
 use super::limits::size_limit;
-use super::undo::Undo;
+use super::undo::Finished;
 
 /// How the person asked for files to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,8 @@ pub(crate) struct Committed {
     pub(crate) how: How,
     /// What should be told.
     pub(crate) notes: Vec<Remark>,
-    /// How to take it back.
-    pub(crate) undo: Undo,
+    /// What it replaced.
+    pub(crate) finished: Finished,
 }
 
 /// Why a planned edit was not made; the file is as it was.

@@ -18,6 +18,7 @@ use super::regular::again;
 use super::rights::{AfterWriting, Rights, SET_ID};
 use super::secret::Secret;
 use super::temporary::Uninterrupted;
+use super::undo::Finished;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
 use crate::elf::image::Saved;
 use crate::elf::plan::Stage;
@@ -95,8 +96,8 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
         Ok(now) => now,
         Err(error) => return Err(edit.take_back(error).into()),
     };
-    let undo = edit.journal.into_undo(writes.new_len(), now.modified);
-    Ok(Committed { how: How::InPlace, notes: Vec::new(), undo })
+    let finished = Finished { journal: edit.journal, new_len: writes.new_len(), modified: now.modified };
+    Ok(Committed { how: How::InPlace, notes: Vec::new(), finished })
 }
 
 /// An edit, and how far it has come.
@@ -192,9 +193,10 @@ impl Edit<'_> {
         }
     }
 
-    /// Another process may have written since the last look; what it wrote must not be overwritten.
+    /// Another process may have written since the last look; what it wrote must not be overwritten. A look at several places
+    /// at once would leave it more time.
     fn expect_old(&self, index: usize, found: &mut Vec<u8>) -> Result<(), EditError> {
-        let Some(step) = self.journal.steps.get(index) else { return Err(EditError::ChangedMeanwhile) };
+        let step = self.journal.steps.get(index).ok_or(EditError::ChangedMeanwhile)?;
         expect(self.path, "read it", self.file, (step.offset, &step.before), found)
     }
 

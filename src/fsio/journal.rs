@@ -55,11 +55,15 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a list of writes to a file that holds `bytes`. `None` when the writes are not for these bytes.
-    pub(super) fn of(identity: &Identity, bytes: &[u8], patches: &[Patch]) -> Option<Self> {
-        let old_len = len64(bytes);
+    /// The journal of a list of writes to a file of such a length, which are made to the image of it. `None` when the
+    /// writes are not for these bytes.
+    pub(super) fn of<'b>(
+        identity: &Identity,
+        old_len: u64,
+        image: &mut Image<'b>,
+        patches: &'b [Patch],
+    ) -> Option<Self> {
         let all = FileRange::new(FileOffset::new(0), old_len)?;
-        let mut image = Image::of(bytes);
         let mut steps = Vec::with_capacity(patches.len());
         for patch in patches {
             let range = patch.range()?;
@@ -284,7 +288,8 @@ mod tests {
         // The last one goes over the first two and behind the end.
         let patches = [(2, &b"AAAA"[..]), (4, b"BBBB"), (5, b"CCCCCCCCCCCCCC")];
         let patches = patches.map(|(at, bytes)| Patch::restoring(FileOffset::new(at), bytes)).to_vec();
-        let journal = Journal::of(&FILE, &file, &patches).unwrap();
+        let mut image = Image::growing(&file, 19);
+        let journal = Journal::of(&FILE, 16, &mut image, &patches).unwrap();
         (file, patches, journal)
     }
 

@@ -49,22 +49,30 @@ impl<'s> Regular<'s> {
     }
 }
 
-/// Opens a file that is held once more, in another way, whatever has its name by now.
+/// Opens a file that is held once more, in another way.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says; that another file took its place where only the name leads to it.
 pub(super) fn again(held: &File, identity: &Identity, spot: &Spot, access: OFlags) -> io::Result<File> {
+    // The way through /proc takes twice as long, which only a file that no listing showed is worth. On overlayfs the same
+    // file is another inode when it is opened for writing.
+    if spot.is_listed() && !spot.directory().is_overlay() {
+        return by_name(identity, spot, access);
+    }
     let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let same = format!("/proc/self/fd/{}", held.as_raw_fd());
     match rustix::fs::open(same, flags, Mode::empty()) {
-        // There is no /proc, or it is closed to this process: by name once more, and then it must be the same file.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
-            let file = spot.open(access, Mode::empty())?;
-            let is_same = Identity::of(&file)?.inode == identity.inode;
-            if is_same { Ok(file) } else { Err(io::Error::other("another file took its place")) }
-        }
+        // There is no /proc, or it is closed to this process.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => by_name(identity, spot, access),
         opened => Ok(File::from(opened?)),
     }
+}
+
+/// Opens what has the name by now, which must be the same file.
+fn by_name(identity: &Identity, spot: &Spot, access: OFlags) -> io::Result<File> {
+    let file = spot.open(access, Mode::empty())?;
+    let is_same = Identity::of(&file)?.inode == identity.inode;
+    if is_same { Ok(file) } else { Err(io::Error::other("another file took its place")) }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::in_place::times;
 use super::map::Opened;
 use super::rights::{CAPABILITY, Rights};
 use super::temporary::{Temporary, Uninterrupted};
+use super::undo::Finished;
 use super::writes::{Writes, read_back, write_patch};
 use crate::elf::image::Saved;
 
@@ -80,7 +81,8 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     if durability == Durability::Synced && spot.directory().sync().is_err() {
         notes.push(Remark::NotSynced);
     }
-    Ok(Committed { how: How::Replaced, notes, undo: prepared.journal.into_undo(writes.new_len(), modified) })
+    let finished = Finished { journal: prepared.journal, new_len: writes.new_len(), modified };
+    Ok(Committed { how: How::Replaced, notes, finished })
 }
 
 /// An empty file beside another one, that only this user may read or write.

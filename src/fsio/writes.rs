@@ -62,29 +62,47 @@ impl<'w> Writes<'w> {
     /// What an edit needs of the old bytes, all of it taken before the first write.
     pub(super) fn prepare(&self, opened: &Opened) -> Result<Prepared, EditError> {
         let bytes = opened.bytes();
-        let journal = Journal::of(&opened.identity, bytes, self.patches).ok_or(EditError::ChangedMeanwhile)?;
-        let expected = self.expected(bytes).ok_or(EditError::ChangedMeanwhile)?;
+        let old_len = len64(bytes);
+        let mut image = Image::growing(bytes, old_len.max(self.new_len));
+        let journal = Journal::of(&opened.identity, old_len, &mut image, self.patches);
+        let journal = journal.ok_or(EditError::ChangedMeanwhile)?;
+        let expected = self.expected(&image, old_len.min(self.new_len)).ok_or(EditError::ChangedMeanwhile)?;
         Ok(Prepared { journal, expected })
     }
 
     /// What the file holds, where these writes go and at its old ends, when all of them are made. A file that another process
     /// wrote anew or cut meanwhile has other ends; copies are compared as they are made.
-    fn expected(&self, bytes: &[u8]) -> Option<Vec<Saved>> {
+    fn expected(&self, image: &Image<'_>, len: u64) -> Option<Vec<Saved>> {
         const END: u64 = 1024;
-        let image = Image::patched(bytes, self.patches, len64(bytes).max(self.new_len))?;
-        let len = len64(bytes).min(self.new_len);
         let head = len.min(END);
         let tail = head.max(len.saturating_sub(END));
-        let range = |start, end: u64| FileRange::new(FileOffset::new(start), end.checked_sub(start)?);
-        let ends = [range(0, head)?, range(tail, len)?];
         let own = self.patches.iter().filter(|patch| matches!(patch.content, Content::Bytes(_)));
-        let own = own.filter_map(Patch::range).filter(|range| !ends.iter().any(|end| end.covers(*range)));
-        let mut expected = Vec::with_capacity(ends.len());
-        for range in own.chain(ends) {
-            expected.push(Saved { offset: range.start(), bytes: image.read(range)?.into_owned() });
-        }
-        Some(expected)
+        let mut wanted: Vec<FileRange> = own.filter_map(Patch::range).collect();
+        wanted.extend([FileRange::between(0, head)?, FileRange::between(tail, len)?]);
+        let within = FileRange::between(0, image.len())?;
+        let all = united(wanted).into_iter().filter_map(|range| range.intersection(within));
+        all.map(|range| Some(Saved { offset: range.start(), bytes: image.read(range)?.into_owned() })).collect()
     }
+}
+
+/// To ask the system for one more range costs as much as to read this many bytes with the one before it.
+const NEAR: u64 = 4096;
+
+/// Ranges that cover these, in order: those that are near to each other as one.
+fn united(mut ranges: Vec<FileRange>) -> Vec<FileRange> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| (range.start(), range.end()));
+    let mut united: Vec<FileRange> = Vec::new();
+    for range in ranges {
+        let (start, end) = (range.start().get(), range.end().get());
+        match united.last_mut() {
+            Some(last) if start <= last.end().get().saturating_add(NEAR) => {
+                *last = FileRange::between(last.start().get(), end.max(last.end().get())).unwrap_or(*last);
+            }
+            _ => united.push(range),
+        }
+    }
+    united
 }
 
 /// See [`Writes::prepare`].

@@ -89,6 +89,38 @@ fn older_files_have_another_table_in_front() {
     assert_eq!(big.lookup("libx.so".into(), &wanted(3, &[], 0)).unwrap(), "/a32/libx.so");
 }
 
+/// A file of holes says nothing, however long it is; strings that lie in each other are kept once.
+#[test]
+fn what_is_kept_is_what_it_says() {
+    let mut sparse = MAGIC.to_vec();
+    sparse.extend([0xff; 4]);
+    sparse.resize(1 << 20, 0);
+    let kept = Cache::parse(sparse, false).unwrap();
+    assert_eq!((kept.entries.len(), kept.strings.bytes.len()), (1, MAGIC.len() + 5));
+    let mut long = cache(&ENTRIES, false);
+    let len = long.len();
+    long.resize(1 << 20, 7);
+    let kept = Cache::parse(long, false).unwrap();
+    assert_eq!(kept.entries.len(), ENTRIES.len());
+    assert!(kept.strings.bytes.len() < len, "{}", kept.strings.bytes.len());
+    // Many entries whose paths are the ends of one.
+    let path = format!("/{}", "a/".repeat(2000));
+    let mut shared = cache(&[(X86_64, 0, "liba.so", path.as_str()); 50], false);
+    for index in 0..50_usize {
+        let at = HEADER + index * ENTRY + 8;
+        let path = u32::from_le_bytes(shared[at..at + 4].try_into().unwrap());
+        // Each has a kind of its own, and its path begins one byte later in the first one.
+        let first = u32::from_le_bytes(shared[HEADER + 8..HEADER + 12].try_into().unwrap());
+        assert!(path >= first);
+        shared[at..at + 4].copy_from_slice(&(first + u32::try_from(index).unwrap()).to_le_bytes());
+        shared[at - 8..at - 4].copy_from_slice(&u32::try_from(index).unwrap().to_le_bytes());
+    }
+    let kept = Cache::parse(shared, false).unwrap();
+    assert_eq!(kept.entries.len(), 50);
+    assert!(kept.strings.bytes.len() < 4002 + 50 * 8 + 8, "{}", kept.strings.bytes.len());
+    assert_eq!(kept.lookup("liba.so".into(), &wanted(49, &[], 0)).unwrap(), &path[49..]);
+}
+
 /// A lookup answers from the file or not at all.
 fn assert_harmless(bytes: &[u8]) {
     let Some(cache) = Cache::parse(bytes.to_vec(), false) else { return };

@@ -85,6 +85,10 @@ pub(crate) trait FileSystem: Sync {
     }
     /// What a path is with its symbolic links followed; `None` when it leads nowhere.
     fn real(&self, path: &BStr) -> Option<BString>;
+    /// Device and inode of what lies at a path without symbolic links, where the source of the files has them.
+    fn inode(&self, _real: &BStr) -> Option<(u64, u64)> {
+        None
+    }
     /// A whole small file (`ld.so.cache`, `ld-musl-*.path`, a loader); `None` when it cannot be read.
     fn read(&self, path: &BStr) -> Option<Vec<u8>>;
 }

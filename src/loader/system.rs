@@ -85,10 +85,17 @@ pub(crate) struct Hardware<'a> {
 /// large file in as many ways as there are programs.
 pub(crate) struct SystemFiles<'f> {
     files: &'f dyn FileSystem,
-    loaders: HashMap<BString, ReadLoader>,
-    caches: HashMap<(BString, bool), Option<Arc<Cache>>>,
-    lists: HashMap<BString, Option<Arc<[BString]>>>,
-    preloads: HashMap<BString, Arc<[BString]>>,
+    loaders: HashMap<Which, ReadLoader>,
+    caches: HashMap<(Which, bool), Option<Arc<Cache>>>,
+    lists: HashMap<Which, Option<Arc<[BString]>>>,
+    preloads: HashMap<Which, Arc<[BString]>>,
+}
+
+/// Which file it is, whatever leads to it: its own names are as many as its maker likes.
+#[derive(PartialEq, Eq, Hash)]
+enum Which {
+    Inode(u64, u64),
+    Real(BString),
 }
 
 impl<'f> SystemFiles<'f> {
@@ -97,11 +104,18 @@ impl<'f> SystemFiles<'f> {
         Self { files, loaders: HashMap::new(), caches: HashMap::new(), lists: HashMap::new(), preloads: HashMap::new() }
     }
 
+    /// Which file a path leads to, and its path without links.
+    fn which(&self, path: &BStr) -> Option<(Which, BString)> {
+        let real = self.files.real(path)?;
+        let which = self.files.inode(real.as_bstr());
+        Some((which.map_or_else(|| Which::Real(real.clone()), |(device, inode)| Which::Inode(device, inode)), real))
+    }
+
     /// What is built into glibc's loader, and what it says of itself.
     fn loader(&mut self, path: &BStr) -> ReadLoader {
-        let Some(real) = self.files.real(path) else { return ReadLoader::default() };
+        let Some((which, real)) = self.which(path) else { return ReadLoader::default() };
         let files = self.files;
-        let read = self.loaders.entry(real).or_insert_with_key(|real| {
+        let read = self.loaders.entry(which).or_insert_with(|| {
             let contents = files.read(real.as_bstr()).unwrap_or_default();
             let view = object_or_loader(&contents);
             let name = view.as_ref().and_then(|view| view.soname()).filter(|name| name.len() <= LONGEST_PATH);
@@ -112,8 +126,8 @@ impl<'f> SystemFiles<'f> {
     }
 
     fn cache(&mut self, path: &BStr, is_big_endian: bool) -> Option<Arc<Cache>> {
-        let (files, real) = (self.files, self.files.real(path)?);
-        let read = self.caches.entry((real, is_big_endian)).or_insert_with_key(|(real, _)| {
+        let (files, (which, real)) = (self.files, self.which(path)?);
+        let read = self.caches.entry((which, is_big_endian)).or_insert_with(|| {
             files.read(real.as_bstr()).and_then(|bytes| Cache::parse(bytes, is_big_endian)).map(Arc::new)
         });
         read.clone()
@@ -121,8 +135,8 @@ impl<'f> SystemFiles<'f> {
 
     /// Names between white space or colons; `#` begins a comment (`glibc elf/rtld.c`).
     fn preloaded(&mut self, path: &BStr) -> Arc<[BString]> {
-        let (files, Some(real)) = (self.files, self.files.real(path)) else { return Arc::default() };
-        let read = self.preloads.entry(real).or_insert_with_key(|real| {
+        let (files, Some((which, real))) = (self.files, self.which(path)) else { return Arc::default() };
+        let read = self.preloads.entry(which).or_insert_with(|| {
             let text = files.read(real.as_bstr()).unwrap_or_default();
             let lines = text.split(|byte| *byte == b'\n');
             let told = lines.map(|line| line.split(|byte| *byte == b'#').next().unwrap_or_default());
@@ -134,8 +148,8 @@ impl<'f> SystemFiles<'f> {
 
     /// Lines or colons between directories.
     fn list(&mut self, path: &BStr) -> Option<Arc<[BString]>> {
-        let (files, real) = (self.files, self.files.real(path)?);
-        let read = self.lists.entry(real).or_insert_with_key(|real| {
+        let (files, (which, real)) = (self.files, self.which(path)?);
+        let read = self.lists.entry(which).or_insert_with(|| {
             let text = files.read(real.as_bstr())?;
             let directories = text.split(|byte| matches!(byte, b':' | b'\n'));
             let usable = directories.filter(|directory| !directory.is_empty() && directory.len() <= LONGEST_PATH);

@@ -59,6 +59,8 @@ pub(crate) struct FixSettings {
     pub(crate) machines: Vec<&'static Machine>,
     /// Whether to write, and how.
     pub(crate) writing: Writing,
+    /// How each edit is taken back is told.
+    pub(crate) has_receipt: bool,
     /// What may not be written.
     pub(crate) store: Store,
     /// What tells the journals of this user's runs from others.
@@ -79,9 +81,10 @@ pub(crate) fn fix(
     done: &(dyn Fn(&FileReport) + Sync),
 ) -> Vec<FileReport> {
     let steps = workers.run(files, |found| {
-        let step = first_look(found, settings);
-        if let FirstLook::Done(report) = &step {
+        let mut step = first_look(found, settings);
+        if let FirstLook::Done(report) = &mut step {
             done(report);
+            report.forget_undo();
         }
         step
     });
@@ -93,7 +96,7 @@ pub(crate) fn fix(
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 let name = found.clone();
-                let finished = match open(&found, fsio::open) {
+                let mut finished = match open(&found, fsio::open) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
@@ -102,6 +105,7 @@ pub(crate) fn fix(
                     first_names.insert(inode, name.shown.into_path());
                 }
                 done(&finished);
+                finished.forget_undo();
                 finished
             }
         },
@@ -186,7 +190,7 @@ fn fix_object(
             let committed = fsio::commit(admitted, &verified, mode, &settings.secret)?;
             report.how = Some(committed.how);
             report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
-            report.undo = Some(committed.undo);
+            report.undo = settings.has_receipt.then(|| committed.finished.undo());
         }
     }
     Ok(Outcome::Changed(Box::new(report)))

@@ -26,6 +26,15 @@ pub(crate) struct FileReport {
     pub(crate) outcome: Outcome,
 }
 
+impl FileReport {
+    /// Lets go of what takes the edit back, once that is told: of each of many files it would be a kilobyte.
+    pub(super) fn forget_undo(&mut self) {
+        if let Outcome::Changed(change) = &mut self.outcome {
+            change.undo = None;
+        }
+    }
+}
+
 /// What an object is, before anything else about it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectBrief {
@@ -82,7 +91,7 @@ pub(crate) struct PathChange {
     pub(crate) how: Option<How>,
     /// What a person should know.
     pub(crate) notes: Vec<String>,
-    /// How to take it back; `None` when nothing was written.
+    /// How to take it back; `None` when nothing was written, or nobody asks.
     pub(crate) undo: Option<Undo>,
 }
 

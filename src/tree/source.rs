@@ -147,7 +147,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// What a system would say; a directory that may be searched but not listed is none.
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory>;
 
-    /// Device and inode of a directory, at a path without symbolic links; `None` where the source has no such numbers.
+    /// Device and inode of what stands at a path without symbolic links; `None` where the source has no such numbers.
     fn inode(&self, _path: &ImagePath) -> Option<(u64, u64)> {
         None
     }

@@ -282,6 +282,10 @@ impl FileSystem for SourceWorld {
         Some(BString::from(found.into_path().into_os_string().into_vec()))
     }
 
+    fn inode(&self, real: &BStr) -> Option<(u64, u64)> {
+        self.source.inode(&image_path(real))
+    }
+
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {
         let found = self.resolve(&image_path(path))?;
         self.is_within(found.as_path().as_os_str().as_bytes().as_bstr()).then_some(())?;
