@@ -220,7 +220,8 @@ fn revert(receipt: &Path, outputs: &[PathBuf], global: &Global) -> anyhow::Resul
     let name = || format!("cannot read the receipt {}", receipt.display());
     let text = std::fs::read(receipt).with_context(name)?;
     let Receipt { files, is_cut } = Receipt::parse(&text).with_context(name)?;
-    let (store, secret) = (settings::store(outputs), settings::secret());
+    let store = settings::store(outputs);
+    let secret = settings::secret(&store);
     signals::watch();
     let take_back = |file: Reverted| {
         let revert = || Ok(fsio::revert(store.admit(fsio::open_canonical(&file.path)?)?, &file.undo, &secret)?);

@@ -55,6 +55,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         kept: BTreeSet::new(),
     };
     let policy = policies(compat, &args.driver, stubs, actions, &hygiene)?;
+    let store = store(&args.build_output);
     Ok(FixSettings {
         policy,
         tag: match args.tag {
@@ -79,8 +80,8 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
             Writing::Files(WriteMode::Replace)
         },
         has_receipt: args.receipt.is_some(),
-        store: store(&args.build_output),
-        secret: secret(),
+        secret: secret(&store),
+        store,
     })
 }
 
@@ -151,7 +152,7 @@ fn build() -> Option<PathBuf> {
 
 /// What journals are signed with: a build's own in its directory, since it has no home; else in the user's state
 /// directory, and where there is none, in the one for temporary files.
-pub(super) fn secret() -> Secret {
+pub(super) fn secret(store: &Store) -> Secret {
     const NAME: &str = "cuda-runpath";
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let states = [
@@ -163,7 +164,7 @@ pub(super) fn secret() -> Secret {
     ];
     let states = states.into_iter().flatten().map(|state| state.join(NAME));
     let places = build().map(|build| build.join(".cuda-runpath")).into_iter().chain(states).collect();
-    Secret::of(places, &std::env::temp_dir())
+    Secret::of(places, &std::env::temp_dir(), &|place| store.allows_new(place))
 }
 
 /// The outputs' names are in `$outputs`, or with `__structuredAttrs` in the attributes file; each name is a variable.

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::error::FileError;
+use super::journal::Finished;
 use super::limits::size_limit;
-use super::undo::Finished;
 
 /// How the person asked for files to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

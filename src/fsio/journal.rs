@@ -199,6 +199,21 @@ impl Journal {
     }
 }
 
+/// A finished edit, and what it replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(super) journal: Journal,
+    pub(super) new_len: u64,
+    pub(super) modified: (i64, i64),
+}
+
+impl Finished {
+    /// How to take it back.
+    pub(crate) fn undo(self) -> Undo {
+        self.journal.into_undo(self.new_len, self.modified)
+    }
+}
+
 /// Which steps of an edit write to the same bytes. The planner's do so a few times at most, however many there are: what is
 /// asked of each step costs as much as there are steps over it.
 struct Overlaps {
@@ -333,7 +348,7 @@ mod tests {
 
     fn secret() -> Secret {
         let folder = tempfile::tempdir().unwrap();
-        let secret = Secret::of(vec![folder.path().to_owned()], folder.path());
+        let secret = Secret::of(vec![folder.path().to_owned()], folder.path(), &|_| true);
         secret.key().unwrap();
         secret
     }

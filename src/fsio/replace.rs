@@ -15,10 +15,10 @@ use super::edit::{Committed, Durability, EditError, How, Remark};
 use super::error::FileError;
 use super::identity::Identity;
 use super::in_place::times;
+use super::journal::Finished;
 use super::map::Opened;
 use super::rights::{CAPABILITY, Rights};
 use super::temporary::{Temporary, Uninterrupted};
-use super::undo::Finished;
 use super::writes::{Writes, read_back, write_patch};
 use crate::elf::image::Saved;
 

@@ -46,11 +46,11 @@ pub(crate) struct Secret {
 
 impl Secret {
     /// Those that lie in directories of the user's, or in one of the user's in a directory that all users share; the
-    /// first places are preferred. Nothing is made.
+    /// first places are preferred, of those that `may_hold` lets through. Nothing is made.
     #[must_use]
-    pub(crate) fn of(mut places: Vec<PathBuf>, shared: &Path) -> Self {
+    pub(crate) fn of(mut places: Vec<PathBuf>, shared: &Path, may_hold: &dyn Fn(&Path) -> bool) -> Self {
         places.push(shared.join(format!(".cuda-runpath-key-{}", rustix::process::geteuid().as_raw())));
-        places.retain(|place| place.is_absolute());
+        places.retain(|place| place.is_absolute() && may_hold(place));
         let known = places.iter().filter_map(|place| read(&open_directory(place)?)).collect();
         Self { places, known, own: OnceLock::new() }
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_found_again() {
         let folder = tempfile::tempdir().unwrap();
-        let secret = || Secret::of(vec![folder.path().join("one")], folder.path());
+        let secret = || Secret::of(vec![folder.path().join("one")], folder.path(), &|_| true);
         let first = secret();
         assert_eq!(first.keys().count(), 0);
         assert!(!folder.path().join("one").exists(), "a look makes nothing");
@@ -125,7 +125,7 @@ mod tests {
         let path = folder.path().join("one/key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path().join("one")).unwrap().count(), 1);
-        assert_ne!(Secret::of(Vec::new(), folder.path()).key(), Some(key));
+        assert_ne!(Secret::of(Vec::new(), folder.path(), &|_| true).key(), Some(key));
         assert_eq!(secret().keys().count(), 2, "each place's");
     }
 
@@ -133,8 +133,10 @@ mod tests {
     fn what_others_can_read_or_write_is_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("place");
-        let secret =
-            || Secret { places: vec![place.clone()], ..Secret::of(vec![place.clone()], Path::new("relative")) };
+        let secret = || Secret {
+            places: vec![place.clone()],
+            ..Secret::of(vec![place.clone()], Path::new("relative"), &|_| true)
+        };
         secret().key().unwrap();
         let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         let key = place.join("key");

@@ -121,6 +121,13 @@ impl Store {
         self.allow(elsewhere.unwrap_or(standing))
     }
 
+    /// Whether directories may be made at a path, by the one on the way that is there already.
+    #[must_use]
+    pub(crate) fn allows_new(&self, path: &Path) -> bool {
+        let above = path.ancestors().find_map(|above| Dir::follow(above).ok());
+        above.is_some_and(|above| self.check_directory(&above).is_ok())
+    }
+
     /// The same for a directory that something is made in.
     pub(super) fn check_directory(&self, directory: &Dir) -> Result<(), StoreRefusal> {
         let Some(held) = &self.held else { return Ok(()) };
@@ -264,6 +271,22 @@ mod tests {
 
     fn standing(store: &Store, path: &Path) -> bool {
         store.check_directory(&Dir::follow(path).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn no_key_is_made_in_the_store() {
+        use crate::fsio::secret::Secret;
+        let place = tempfile::tempdir().unwrap();
+        let at = |path: &str| place.path().join(path);
+        fs::create_dir_all(at("store/hash-name/lib")).unwrap();
+        symlink(at("store/hash-name"), at("state")).unwrap();
+        let store = Store::new(at("store"), &[]);
+        let places = ["state/cuda-runpath", "store/hash-name/lib/new/cuda-runpath", "store/cuda-runpath"].map(at);
+        let secret =
+            |places: Vec<PathBuf>| Secret::of(places, &at("store/hash-name"), &|place| store.allows_new(place)).key();
+        assert_eq!(secret(places.to_vec()), None);
+        assert_eq!(fs::read_dir(at("store/hash-name")).unwrap().count(), 1, "lib");
+        assert!(secret(vec![at("own/cuda-runpath")]).is_some());
     }
 
     #[test]

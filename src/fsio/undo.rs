@@ -1,22 +1,6 @@
 //! What takes an edit back when it is over, as a receipt keeps it.
 
-use super::journal::Journal;
 use crate::elf::image::Saved;
-
-/// A finished edit, and what it replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
-    pub(super) journal: Journal,
-    pub(super) new_len: u64,
-    pub(super) modified: (i64, i64),
-}
-
-impl Finished {
-    /// How to take it back.
-    pub(crate) fn undo(self) -> Undo {
-        self.journal.into_undo(self.new_len, self.modified)
-    }
-}
 
 /// What is needed to take an edit back.
 #[derive(Clone, Debug, PartialEq, Eq)]

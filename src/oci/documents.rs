@@ -1,5 +1,7 @@
 //! The documents of an image: which configuration and which layers it has, in every form in which images are saved.
 
+use std::collections::HashSet;
+
 use bstr::ByteSlice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -135,22 +137,29 @@ pub(super) fn choose(store: &ImageStore, wanted: Option<&ImagePlatform>) -> Resu
         (Some(text), _) => ("index.json", text, Naming::Layout),
         (None, Some(text)) => ("manifest.json", text, Naming::Bare),
         (None, None) => {
-            let what = match store {
-                ImageStore::Archive { .. } => "a tar archive",
-                ImageStore::InFolder { .. } => "a directory",
-            };
-            return Err(ImageError::NoImage { what, why: "it has neither manifest.json nor index.json" });
+            return Err(ImageError::NoImage { what: store.kind(), why: "it has neither manifest.json nor index.json" });
         }
     };
     let mut found = Vec::new();
     gather(store, naming, parse(name, &text)?, None, 0, &mut found)?;
+    // An archive of one platform of several names all of them (docker save of the containerd store).
+    let is_there = |(_, manifest): &FoundManifest| manifest.is_ok();
+    if found.iter().any(is_there) && wanted.is_none() {
+        found.retain(is_there);
+    }
     let mut images = Vec::new();
     for (platform, manifest) in found {
-        let configuration = of_manifest(store, naming, manifest)?;
-        let platform = platform.unwrap_or_else(|| configuration.configuration.platform.clone());
-        images.push((platform, String::new(), configuration));
+        let platform = match (platform, &manifest) {
+            (Some(platform), _) => platform,
+            (None, Ok(manifest)) => platform_of(&of_manifest(store, naming, manifest)?)?,
+            (None, Err(_)) => ImagePlatform::default(),
+        };
+        images.push((platform, String::new(), manifest));
     }
-    only_one(images, wanted)
+    let manifest = only_one(images, wanted)??;
+    let document = of_manifest(store, naming, &manifest)?;
+    let configuration = parse(&document.name, &document.text)?;
+    Ok(Chosen { configuration, layers: layers_of(manifest, naming)? })
 }
 
 fn of_docker(store: &ImageStore, text: &[u8], wanted: Option<&ImagePlatform>) -> Result<Chosen, ImageError> {
@@ -159,28 +168,40 @@ fn of_docker(store: &ImageStore, text: &[u8], wanted: Option<&ImagePlatform>) ->
         return Err(ImageError::TooMany { what: "images", limit: 1024 });
     }
     let mut images = Vec::new();
-    let mut known: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     for image in listed {
         // One image may have several names.
-        if known.contains(&image.config) {
+        if !known.insert(image.config.clone()) {
             continue;
         }
-        let text = store.document(image.config.as_bytes().as_bstr())?;
-        let text = text.ok_or_else(|| ImageError::missing("configuration", image.config.as_bytes().as_bstr()))?;
-        let configuration: Configuration = parse(&image.config, &text)?;
-        let layers = image.layers.into_iter().map(|part| NamedLayer { part, url: None }).collect();
-        known.push(image.config);
-        let tags = image.repo_tags.unwrap_or_default().join(", ");
-        images.push((configuration.platform.clone(), tags, Chosen { configuration, layers }));
+        let platform = platform_of(&configuration(store, image.config.clone())?)?;
+        images.push((platform, image.repo_tags.unwrap_or_default().join(", "), (image.config, image.layers)));
     }
-    only_one(images, wanted)
+    let (config, layers) = only_one(images, wanted)?;
+    let document = configuration(store, config)?;
+    let configuration = parse(&document.name, &document.text)?;
+    let layers = layers.into_iter().map(|part| NamedLayer { part, url: None }).collect();
+    Ok(Chosen { configuration, layers })
 }
 
-fn only_one(
-    mut images: Vec<(ImagePlatform, String, Chosen)>,
-    wanted: Option<&ImagePlatform>,
-) -> Result<Chosen, ImageError> {
-    let named = |(platform, tags, _): &(ImagePlatform, String, Chosen)| {
+/// A configuration as it is written, which is kept for the image that is chosen only.
+struct ConfigurationText {
+    name: String,
+    text: Vec<u8>,
+}
+
+fn configuration(store: &ImageStore, name: String) -> Result<ConfigurationText, ImageError> {
+    let text = store.document(name.as_bytes().as_bstr())?;
+    let text = text.ok_or_else(|| ImageError::missing("configuration", name.as_bytes().as_bstr()))?;
+    Ok(ConfigurationText { name, text })
+}
+
+fn platform_of(document: &ConfigurationText) -> Result<ImagePlatform, ImageError> {
+    parse(&document.name, &document.text)
+}
+
+fn only_one<T>(mut images: Vec<(ImagePlatform, String, T)>, wanted: Option<&ImagePlatform>) -> Result<T, ImageError> {
+    let named = |(platform, tags, _): &(ImagePlatform, String, T)| {
         if tags.is_empty() { platform.to_string() } else { format!("{platform} ({tags})") }
     };
     let all = images.iter().map(named).collect::<Vec<_>>().join(", ");
@@ -200,7 +221,8 @@ fn only_one(
     }
 }
 
-type FoundManifest = (Option<ImagePlatform>, ManifestOrIndex);
+/// A manifest, for a platform where the index tells it; or why it is not there.
+type FoundManifest = (Option<ImagePlatform>, Result<ManifestOrIndex, ImageError>);
 
 /// Every manifest below an index, each once.
 fn gather(
@@ -212,7 +234,7 @@ fn gather(
     found: &mut Vec<FoundManifest>,
 ) -> Result<(), ImageError> {
     let Some(listed) = document.manifests else {
-        found.push((platform, document));
+        found.push((platform, Ok(document)));
         return if found.len() > MOST_IMAGES {
             Err(ImageError::TooMany { what: "images", limit: 1024 })
         } else {
@@ -222,22 +244,23 @@ fn gather(
     if depth >= DEEPEST {
         return Err(ImageError::TooMany { what: "indexes in one another", limit: 4 });
     }
-    let mut known: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     for descriptor in listed {
-        if descriptor.is_no_image() || known.contains(&descriptor.digest) {
+        if descriptor.is_no_image() || !known.insert(descriptor.digest.clone()) {
             continue;
+        }
+        if known.len() > MOST_IMAGES {
+            return Err(ImageError::TooMany { what: "images", limit: 1024 });
         }
         let name = match naming {
             Naming::Layout => naming.part(&descriptor.digest)?,
             Naming::Bare => format!("{}.manifest.json", naming.part(&descriptor.digest)?),
         };
-        let text = store.document(name.as_bytes().as_bstr())?;
-        let text = text.ok_or_else(|| ImageError::missing("manifest", name.as_bytes().as_bstr()))?;
+        let Some(text) = store.document(name.as_bytes().as_bstr())? else {
+            found.push((descriptor.platform, Err(ImageError::missing("manifest", name.as_bytes().as_bstr()))));
+            continue;
+        };
         check_digest(&name, &text, &descriptor.digest)?;
-        known.push(descriptor.digest);
-        if known.len() > MOST_IMAGES {
-            return Err(ImageError::TooMany { what: "images", limit: 1024 });
-        }
         gather(store, naming, parse(&name, &text)?, descriptor.platform, depth.saturating_add(1), found)?;
     }
     Ok(())
@@ -256,26 +279,34 @@ impl Descriptor {
     }
 }
 
-fn of_manifest(store: &ImageStore, naming: Naming, manifest: ManifestOrIndex) -> Result<Chosen, ImageError> {
-    let document = |why: &str| ImageError::Document { name: "the manifest".into(), why: why.into() };
+/// The configuration that a manifest names.
+fn of_manifest(
+    store: &ImageStore,
+    naming: Naming,
+    manifest: &ManifestOrIndex,
+) -> Result<ConfigurationText, ImageError> {
     if manifest.fs_layers.is_some() {
-        return Err(document("it is of Docker's first schema, which no tool writes any more"));
+        return Err(wrong_manifest("it is of Docker's first schema, which no tool writes any more"));
     }
-    let config = manifest.config.ok_or_else(|| document("it names no configuration"))?;
-    let layers = manifest.layers.ok_or_else(|| document("it names no layers"))?;
-    let name = naming.part(&config.digest)?;
-    let text = store.document(name.as_bytes().as_bstr())?;
-    let text = text.ok_or_else(|| ImageError::missing("configuration", name.as_bytes().as_bstr()))?;
-    check_digest(&name, &text, &config.digest)?;
-    let configuration = parse(&name, &text)?;
+    let config = manifest.config.as_ref().ok_or_else(|| wrong_manifest("it names no configuration"))?;
+    let document = configuration(store, naming.part(&config.digest)?)?;
+    check_digest(&document.name, &document.text, &config.digest)?;
+    Ok(document)
+}
+
+fn layers_of(manifest: ManifestOrIndex, naming: Naming) -> Result<Vec<NamedLayer>, ImageError> {
+    let layers = manifest.layers.ok_or_else(|| wrong_manifest("it names no layers"))?;
     let named = |layer: Descriptor| {
         let foreign = layer.is_foreign();
         let url = layer.urls.unwrap_or_default().into_iter().next();
         let url = url.or_else(|| foreign.then(|| "no address given".to_owned()));
         Ok(NamedLayer { part: naming.part(&layer.digest)?, url })
     };
-    let layers = layers.into_iter().map(named).collect::<Result<_, ImageError>>()?;
-    Ok(Chosen { configuration, layers })
+    layers.into_iter().map(named).collect()
+}
+
+fn wrong_manifest(why: &str) -> ImageError {
+    ImageError::Document { name: "the manifest".into(), why: why.into() }
 }
 
 fn parse<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, ImageError> {

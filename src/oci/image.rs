@@ -75,7 +75,7 @@ impl SavedImage {
     /// As [`Self::of_archive`].
     pub fn of_folder(folder: Box<dyn ImageFolder>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let readers = Arc::new(Readers::default());
-        let store = ImageStore::InFolder { folder, readers: Arc::clone(&readers) };
+        let store = ImageStore::of_folder(folder, Arc::clone(&readers));
         Self::of(&store, Arc::clone(&readers), wanted).inspect_err(|_| readers.clear())
     }
 

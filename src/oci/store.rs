@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::{BStr, BString, ByteSlice};
 
 use super::error::ImageError;
+use super::pack::Compression;
 use super::stream::{Readers, Storage, Stream};
 use super::tar_entries::{TarEntry, TarKind, each_entry};
 
@@ -19,8 +21,9 @@ pub trait ImageFolder: Send + Sync {
     fn open(&self, path: &BStr) -> io::Result<Option<Arc<dyn Storage>>>;
 }
 
-/// Bytes of a document. A configuration tells of every layer; the largest that is known has a tenth of this.
-const LARGEST_DOCUMENT: u64 = 16 << 20;
+/// Bytes of a document. A configuration tells of every layer; the largest that is known has a third of this, and registries
+/// take no larger manifest.
+const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// Bytes of documents that are kept while an archive is read for the first time.
 const MOST_KEPT: usize = 64 << 20;
 /// Entries of an archive, which has a few for each layer.
@@ -33,13 +36,49 @@ pub(super) enum ImagePart {
     Link(BString),
 }
 
+/// Bytes of all documents that are read, each as often as it is: one can have many names.
+const MOST_DOCUMENTS: u64 = 256 << 20;
+/// Documents for which an archive is unpacked from its start once more. Those that tools write are kept at the first time.
+const MOST_RETURNS: u64 = 16;
+
 /// The parts of an image by name.
-pub(super) enum ImageStore {
+pub(super) struct ImageStore {
+    parts: Parts,
+    /// Bytes of documents that may still be read.
+    bytes: AtomicU64,
+    /// See [`MOST_RETURNS`].
+    returns: AtomicU64,
+}
+
+enum Parts {
     Archive { archive: Arc<Stream>, parts: HashMap<BString, ImagePart>, kept: HashMap<BString, Vec<u8>> },
     InFolder { folder: Box<dyn ImageFolder>, readers: Arc<Readers> },
 }
 
+/// Takes so much of what is left.
+fn spend(left: &AtomicU64, amount: u64, what: &'static str, limit: u64) -> Result<(), ImageError> {
+    let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(amount));
+    spent.map(|_| ()).map_err(|_| ImageError::TooMany { what, limit })
+}
+
 impl ImageStore {
+    fn new(parts: Parts) -> Self {
+        Self { parts, bytes: AtomicU64::new(MOST_DOCUMENTS), returns: AtomicU64::new(MOST_RETURNS) }
+    }
+
+    /// That of a directory.
+    pub(super) fn of_folder(folder: Box<dyn ImageFolder>, readers: Arc<Readers>) -> Self {
+        Self::new(Parts::InFolder { folder, readers })
+    }
+
+    /// What it is, in words.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.parts {
+            Parts::Archive { .. } => "a tar archive",
+            Parts::InFolder { .. } => "a directory",
+        }
+    }
+
     /// That of an archive, whose entries are gone through once.
     ///
     /// # Errors
@@ -71,18 +110,18 @@ impl ImageStore {
         };
         let told = archive.reader(0).and_then(|reader| each_entry(reader, &mut take));
         told.map_err(ImageError::read("the archive"))?;
-        Ok(Self::Archive { archive, parts, kept })
+        Ok(Self::new(Parts::Archive { archive, parts, kept }))
     }
 
     /// A part, which may be packed; `None` where there is none.
     pub(super) fn part(&self, name: &BStr) -> Result<Option<Arc<Stream>>, ImageError> {
         let failed = || ImageError::read(name.to_string());
-        match self {
-            Self::InFolder { folder, readers } => {
+        match &self.parts {
+            Parts::InFolder { folder, readers } => {
                 let file = folder.open(name).map_err(failed())?;
                 file.map(|file| Stream::of(file, readers)).transpose().map_err(failed())
             }
-            Self::Archive { archive, .. } => {
+            Parts::Archive { archive, .. } => {
                 let Some((start, len)) = self.place(name) else { return Ok(None) };
                 archive.part(start, len).map(Some).map_err(failed())
             }
@@ -91,11 +130,20 @@ impl ImageStore {
 
     /// Where a part of an archive lies in it; how far, to read all of them in order.
     pub(super) fn place(&self, name: &BStr) -> Option<(u64, u64)> {
-        let Self::Archive { parts, .. } = self else { return None };
+        let Parts::Archive { parts, .. } = &self.parts else { return None };
+        match parts.get(self.target(name)?)? {
+            ImagePart::At(start, len) => Some((*start, *len)),
+            ImagePart::Link(_) => None,
+        }
+    }
+
+    /// The name of the entry that an entry of an archive leads to: itself, where it is no link.
+    fn target<'n>(&'n self, name: &'n BStr) -> Option<&'n BStr> {
+        let Parts::Archive { parts, .. } = &self.parts else { return None };
         let mut name = name;
         for _ in 0..MOST_LINKS {
             match parts.get(name)? {
-                ImagePart::At(start, len) => return Some((*start, *len)),
+                ImagePart::At(..) => return Some(name),
                 ImagePart::Link(to) => name = to.as_bstr(),
             }
         }
@@ -104,21 +152,31 @@ impl ImageStore {
 
     /// A whole document; `None` where there is none.
     pub(super) fn document(&self, name: &BStr) -> Result<Option<Vec<u8>>, ImageError> {
-        if let Self::Archive { kept, .. } = self
-            && let Some(kept) = kept.get(name)
-        {
-            return Ok(Some(kept.clone()));
+        let spend = |len| spend(&self.bytes, len, "bytes of documents", MOST_DOCUMENTS);
+        if let Parts::Archive { kept, archive, .. } = &self.parts {
+            if let Some(kept) = self.target(name).and_then(|target| kept.get(target)) {
+                spend(len64(kept))?;
+                return Ok(Some(kept.clone()));
+            }
+            if archive.packing() != Compression::Plain {
+                self::spend(&self.returns, 1, "documents without a usual name in a packed archive", MOST_RETURNS)?;
+            }
         }
         let Some(part) = self.part(name)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let reader = part.reader(0).map_err(ImageError::read(name.to_string()))?;
         let limit = LARGEST_DOCUMENT.saturating_add(1);
         reader.take(limit).read_to_end(&mut bytes).map_err(ImageError::read(name.to_string()))?;
-        if u64::try_from(bytes.len()).is_ok_and(|len| len >= limit) {
-            return Err(ImageError::Document { name: name.to_string(), why: "it has more than 16 MiB".into() });
+        if len64(&bytes) >= limit {
+            return Err(ImageError::Document { name: name.to_string(), why: "it has more than 4 MiB".into() });
         }
+        spend(len64(&bytes))?;
         Ok(Some(bytes))
     }
+}
+
+fn len64(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn is_blob(name: &[u8]) -> bool {

@@ -91,7 +91,7 @@ pub(crate) struct PathChange {
     pub(crate) how: Option<How>,
     /// What a person should know.
     pub(crate) notes: Vec<String>,
-    /// How to take it back; `None` when nothing was written, or nobody asks.
+    /// How to take it back; `None` when nothing was written, or no receipt is written.
     pub(crate) undo: Option<Undo>,
 }
 

@@ -163,6 +163,42 @@ fn a_loader_has_no_more_directories_than_a_loader() {
     assert!(bounded.stdout.starts_with("4 files") || bounded.stdout.contains("\n4 files"), "{}", bounded.said());
 }
 
+/// Programs that name caches of their own, which are long and say nothing, or one and the same under as many names: what is
+/// kept of them is what they say, and one file is read once.
+#[test]
+fn a_cache_costs_what_it_says() {
+    let test = "cost::a_cache";
+    if !require("prlimit", test) || !require("strace", test) {
+        return;
+    }
+    const SIZE: u64 = 20 << 20;
+    let tree = Tree::new();
+    for n in 0..12 {
+        let folder = tree.folder(format!("own{n}")).display().to_string();
+        let loader = format!("x\0/lib/\0{folder}/ld.so.cache\0ld.so GNU stable release version 2.39.\n\0");
+        tree.file(format!("own{n}/ld"), loader.as_bytes());
+        let cache = tree.join(format!("own{n}/ld.so.cache"));
+        if n < 6 {
+            tree.file(format!("own{n}/ld.so.cache"), b"glibc-ld.so.cache1.1\xff\xff\xff\xff");
+            std::fs::File::options().write(true).open(&cache).unwrap().set_len(SIZE).unwrap();
+        } else {
+            std::fs::hard_link(tree.join("own0/ld.so.cache"), &cache).unwrap();
+        }
+        let mut spec = Spec::pie(Machine::X86_64).needs("libcuda.so.1");
+        spec.interpreter = Some(format!("{folder}/ld"));
+        tree.file(format!("tree/p{n}"), &spec.build());
+    }
+    let bounded = run(limited(&["--as=200000000", "--cpu=60"]).args(["check", "--jobs", "1"]).arg(tree.join("tree")));
+    assert!(bounded.stdout.contains("12 files"), "{}", bounded.said());
+    let mut traced = command("strace");
+    traced.args(["-f", "-e", "trace=open,openat", "-o"]).arg(tree.join("calls")).arg(program());
+    run(traced.args(["check", "--jobs", "1"]).arg(tree.join("tree")));
+    let calls = std::fs::read_to_string(tree.join("calls")).unwrap();
+    // A file is looked at before it is opened.
+    let opened = calls.lines().filter(|call| call.contains("\"ld.so.cache\"")).count();
+    assert_eq!(opened, 6, "{calls}");
+}
+
 /// What a rung moves is copied from the file where it is large, and is no part of the plan.
 #[test]
 fn a_plan_does_not_hold_what_moves() {

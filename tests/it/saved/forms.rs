@@ -122,6 +122,15 @@ fn the_environment_of_an_image_counts_and_an_option_counts_more() {
     assert_eq!((winner(&[]), winner(&["--env", "LD_LIBRARY_PATH="])), ("stub".into(), "driver-at-runtime".into()));
 }
 
+/// The digest of the manifest for a platform, in an index.
+fn told_of(files: &Files, platform: &str) -> String {
+    let indexes = files.iter().filter_map(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(bytes).ok());
+    let all: Vec<_> = indexes.filter_map(|index| index["manifests"].as_array().cloned()).flatten().collect();
+    let is_it =
+        |told: &&serde_json::Value| platform.ends_with(told["platform"]["architecture"].as_str().unwrap_or("-"));
+    all.iter().find(is_it).unwrap()["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned()
+}
+
 #[test]
 fn of_several_platforms_one_is_chosen() {
     let tree = Tree::in_memory();
@@ -155,6 +164,14 @@ fn of_several_platforms_one_is_chosen() {
     let told = check(&file, &["--image-platform", "linux/arm64/v9"]);
     told.assert_code(2, "a platform that is not there");
     assert!(told.stderr.contains("it has no image for linux/arm64/v9, but for linux/amd64, linux/arm64/v8"));
+    // Saved for one of them, the index still names all: what is there is the image.
+    let arm = told_of(&files, "linux/arm64");
+    let some: Files = files.iter().filter(|(name, _)| !name.contains(&arm)).cloned().collect();
+    let file = tree.file("some.tar", &archive(&some));
+    assert!(check(&file, &[]).stdout.contains("\"machine\": \"x86_64\""));
+    let gone = check(&file, &["--image-platform", "linux/arm64"]);
+    gone.assert_code(2, "a platform that was not saved");
+    assert!(gone.stderr.contains(&format!("manifest blobs/sha256/{arm} is not in it")), "{}", gone.stderr);
     let told = check(&tree.folder("empty"), &["--image-platform", "linux/arm64"]);
     told.assert_code(2, "no image");
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::build::{Files, Image, Layer, Pack, archive, pack};
 use crate::elfgen::{Machine, Spec};
-use crate::harness::{Run, Tree, binary, run};
+use crate::harness::run::limited;
+use crate::harness::{Run, Tree, binary, require, run};
 
 fn check(path: &Path) -> Run {
     run(binary().args(["check", "--json"]).arg(path))
@@ -194,4 +195,39 @@ fn an_image_for_another_system_is_not_judged() {
         &archive(&image.layout(Pack::Plain)),
         "it is for windows/amd64, and only what Linux loads is judged",
     );
+}
+
+/// A thousand images whose configurations are names of one document: it is read so often as it has names, up to a limit, and
+/// kept for none.
+#[test]
+fn one_document_of_many_names_has_an_end() {
+    let tree = Tree::in_memory();
+    let environment = format!("[\"{}\"]", vec![""; 600_000].join("\",\""));
+    let document =
+        format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{{\"Env\":{environment}}},\"rootfs\":{{}}}}");
+    let hostile = |name: &str, links: usize, document: &str| {
+        let mut parts = Layer::new().file(name, document);
+        for link in 0..links {
+            parts = parts.hard_link(&format!("c{link}"), name);
+        }
+        let images: Vec<Value> = (0..links).map(|link| json!({"Config": format!("c{link}"), "Layers": []})).collect();
+        parts.file("manifest.json", Value::from(images).to_string()).tar()
+    };
+    let bytes = hostile("real.json", 1000, &document);
+    refused(&tree, &bytes, "it has more than 268435456 bytes of documents");
+    // Packed, and under a name of no tool: to unpack everything before it again has an end too.
+    refused(
+        &tree,
+        &pack(&hostile("real.txt", 1000, "{}"), Pack::Gzip),
+        "it has more than 16 documents without a usual name",
+    );
+    let few = hostile("real.txt", 8, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{}}");
+    refused(&tree, &pack(&few, Pack::Gzip), "it has several images");
+    if !require("prlimit", "saved::one_document_of_many_names") {
+        return;
+    }
+    let file = tree.file("image.tar", &bytes);
+    let bounded = run(limited(&["--as=150000000", "--cpu=30"]).args(["check", "--jobs", "1"]).arg(file));
+    bounded.assert_code(2, "within bounds");
+    assert!(bounded.stderr.contains("it has more than 268435456 bytes of documents"), "{}", bounded.stderr);
 }
