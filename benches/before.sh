@@ -16,8 +16,7 @@ target=$work/copy
 say "generating $files files, and as many objects"
 small_tree "$work/mixed" $((files / 100))
 mkdir "$work/objects"
-mapfile -t objects < <(find "$work/mixed" -type f -name '*.so*' | sort)
-((${#objects[@]} > 0)) || mapfile -t objects < <(find "$work/mixed" -type f -size +1k | sort)
+mapfile -t objects < <(find "$work/mixed" -type f -name 'object*' | sort)
 for ((index = 0; index < files; index++)); do
     ((index % 100)) || mkdir "$work/objects/$((index / 100))"
     cp "${objects[index % ${#objects[@]}]}" "$work/objects/$((index / 100))/$index.so"

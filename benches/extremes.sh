@@ -52,7 +52,7 @@ measure() {
     say "$1: $3"
     rm -rf "$tree"
     make_tree "$2" "$3"
-    timed "walk-$2" --ok 0,1 -- "$work/walk" "$tree" "$jobs"
+    timed "walk-$2" --ok 0,1,2 -- "$work/walk" "$tree" "$jobs"
     timed "look-$2" --ok 0,1 -- "$program" fix -q -j "$jobs" --compat "$compat" --check "$tree"
     timed "fix-$2" -- "$program" fix -q -j "$jobs" --compat "$compat" --in-place "$tree"
     timed "again-$2" -- "$program" fix -q -j "$jobs" --compat "$compat" --in-place "$tree"

@@ -26,6 +26,17 @@ pub(super) struct MissingSymbol {
     pub(super) is_unversioned: bool,
     /// Nothing else that may be in the process would have it: the file that should is there.
     pub(super) is_certain: bool,
+    /// How that file is known where no version names it.
+    pub(super) family: Option<SymbolFamily>,
+}
+
+/// Symbols that begin alike, all of which one library has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SymbolFamily {
+    /// How they begin.
+    pub(super) word: BString,
+    /// How many of them the object gets from the library.
+    pub(super) bound: usize,
 }
 
 /// What does not fit in the process of one object.

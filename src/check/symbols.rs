@@ -1,10 +1,12 @@
 //! Whether symbols that are asked for are there: in a library's own tree, and in the process of a program.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bstr::{BStr, BString};
+
 use super::context::Context;
-use super::misfits::{Misfits, MissingSymbol, Settled};
+use super::misfits::{Misfits, MissingSymbol, Settled, SymbolFamily};
 use crate::elf::imports::{Import, Imports};
 use crate::loader::{
     Bound, Depth, Libc, Loader, MOST_PLACES, NamedFiles, Object, Patience, Process, Search, StartUp, SymbolScope,
@@ -72,10 +74,10 @@ impl Context<'_> {
             let files = scope.named_files(&imports);
             left.retain(|place| is_open(&scope, &process, (&imports, &files), *place, &mut providers));
             let open = left.iter().filter_map(|place| imports.list.get(*place));
-            for import in open {
-                let missing = missing_symbol(&scope, object, (&imports, &files), import);
-                settled.misfits.symbols.extend(missing.filter(|missing| missing.is_certain));
-            }
+            let mut missing: Vec<MissingSymbol> =
+                open.filter_map(|import| missing_symbol(&scope, object, (&imports, &files), import)).collect();
+            find_families(&scope, &process, (&imports, &files), &mut missing);
+            settled.misfits.symbols.extend(missing.into_iter().filter(|missing| missing.is_certain));
             settled.misfits.take_from(&scope);
         }
         settled.open = imports.only(&left);
@@ -156,5 +158,72 @@ fn missing_symbol(
         binding: scope.binding(imports, import),
         is_unversioned,
         is_certain: version.is_some() && named.is_some_and(|index| scope.can_read(index)),
+        family: None,
     })
+}
+
+/// So many symbols of one library that begin alike are its own kind, not chance.
+const FAMILY: usize = 8;
+
+/// Most libraries give their symbols no version, and begin their names alike (`ncclCommInitRank`). Of a symbol that nothing
+/// has and that begins as many do which all come from one library, that library is of another release.
+fn find_families(
+    scope: &SymbolScope<'_>,
+    process: &Process,
+    (imports, files): (&Imports, &NamedFiles),
+    missing: &mut [MissingSymbol],
+) {
+    let is_alike = |missing: &MissingSymbol| !missing.is_certain && missing.version.is_none();
+    let wanted: HashSet<BString> =
+        missing.iter().filter(|one| is_alike(one)).filter_map(|one| word(&one.name)).map(BString::from).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    // By word: the library, and how many; none where they come from several.
+    let mut families: HashMap<&BStr, Option<(usize, usize)>> = HashMap::new();
+    for import in &imports.list {
+        let Some(word) = word(imports.name(import)).map(BStr::new).filter(|word| wanted.contains(*word)) else {
+            continue;
+        };
+        if let Bound::To(index, _) = scope.has((imports, files), import) {
+            let family = families.entry(word).or_insert(Some((index, 0)));
+            *family =
+                family.filter(|(of, _)| *of == index && index > 0).map(|(of, count)| (of, count.saturating_add(1)));
+        }
+    }
+    for one in missing.iter_mut().filter(|one| is_alike(one)) {
+        let Some(word) = word(&one.name) else { continue };
+        let family = families.get(BStr::new(word)).copied().flatten().filter(|(_, bound)| *bound >= FAMILY);
+        let Some((index, bound)) = family.filter(|(index, _)| scope.can_read(*index)) else { continue };
+        let Some(map) = process.maps.get(index) else { continue };
+        one.file = Some(map.object.soname.clone().unwrap_or_else(|| map.object.file_name().to_owned()));
+        one.place = Some(scope.opened(index).to_owned());
+        one.is_certain = true;
+        one.family = Some(SymbolFamily { word: word.into(), bound });
+    }
+}
+
+/// How a C library's names begin: small letters in front of a capital or `_`. Names of C++ and of Python's API have none.
+fn word(name: &[u8]) -> Option<&[u8]> {
+    let front = name.iter().take_while(|byte| **byte == b'_').count();
+    let letters = name.get(front..)?.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+    let end = front.checked_add(letters)?;
+    let is_word = letters >= 3 && name.get(end).is_some_and(|next| next.is_ascii_uppercase() || *next == b'_');
+    name.get(..end).filter(|_| is_word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_what_c_libraries_begin_with() {
+        let found = |name: &str| word(name.as_bytes()).map(|word| String::from_utf8(word.to_vec()).unwrap());
+        assert_eq!(found("ncclCommResume").unwrap(), "nccl");
+        assert_eq!(found("__cudaRegisterFatBinary").unwrap(), "__cuda");
+        assert_eq!(found("cudnn_ops_infer").unwrap(), "cudnn");
+        for none in ["PyObject_New", "_ZN3c104coreEv", "cuInit", "malloc", "nccl", "_", ""] {
+            assert_eq!(found(none), None, "{none}");
+        }
+    }
 }

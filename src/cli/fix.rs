@@ -15,7 +15,9 @@ use super::{input, output, paths, settings, signals};
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
-use crate::tree::{self, FileReport, FixError, FixSettings, Found, Outcome, Root, Scripts, Workers, Writing};
+use crate::tree::{
+    self, FileReport, FixError, FixSettings, Found, Outcome, Root, Scripts, Signatures, Workers, Writing,
+};
 
 pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if let Some(receipt) = &args.revert {
@@ -53,6 +55,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     if fix_settings.only_consumers || fix_settings.count_consumers {
         fix_settings.scripts = Scripts::of(&*source, &listing.files, &fix_settings.libraries, &workers);
     }
+    fix_settings.signatures = Signatures::among(&listing);
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
     let shows_progress = settings::shows_progress(global);
     let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());

@@ -15,7 +15,7 @@ use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
 use crate::fsio::{Secret, Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{Clean, FixSettings, Scripts, Writing};
+use crate::tree::{Clean, FixSettings, Scripts, Signatures, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -66,6 +66,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         only_consumers: args.only_consumers,
         count_consumers: args.require_consumer,
         scripts: Scripts::default(),
+        signatures: Signatures::default(),
         libraries: DriverLibraries::with(&args.driver_library)?,
         clean: if args.clean { Some(Clean::new(paths::sysroot(args.root.as_deref())?)) } else { None },
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,

@@ -87,12 +87,23 @@ impl Found {
         self.below(&self.root.stands_for)
     }
 
+    /// Whether the listing of its directory is part of the walk that found it.
+    #[must_use]
+    pub(super) fn is_below(&self) -> bool {
+        self.below.is_some()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub(super) fn name(&self) -> &OsStr {
+        let path = self.site().path().as_path().as_os_str().as_bytes();
+        OsStr::from_bytes(path.rsplit(|byte| *byte == b'/').next().unwrap_or(path))
+    }
+
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
     pub(crate) fn is_temporary(&self) -> bool {
-        let path = self.site().path().as_path().as_os_str().as_bytes();
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-        fsio::is_temporary(OsStr::from_bytes(name))
+        fsio::is_temporary(self.name())
     }
 
     fn below(&self, root: &ImagePath) -> ImagePath {
@@ -111,13 +122,15 @@ pub struct Listing {
     pub files: Vec<Found>,
     /// What could not be walked.
     pub failures: Vec<Failure>,
+    /// Nothing was to be left out: what is not among the files is not there.
+    pub is_whole: bool,
 }
 
 /// Lists the regular files below the roots. Symbolic links met on the way are not followed; `exclude` is matched
 /// against the path below the root and against the file name, and prunes directories.
 #[must_use]
 pub fn discover(source: &dyn Source, roots: &[Root], exclude: &GlobSet, workers: &Workers) -> Listing {
-    let mut listing = Listing::default();
+    let mut listing = Listing { is_whole: exclude.is_empty(), ..Listing::default() };
     // A root below another one, or given twice, would be edited by two threads at once. In path order, what lies below
     // a root follows it directly.
     let mut sorted: Vec<&Root> = roots.iter().collect();

@@ -11,7 +11,7 @@ use super::discover::Found;
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
 use super::scripts::Scripts;
-use super::signature::signature_of;
+use super::signature::Signatures;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries, driver_of};
 use crate::elf::class::ByClass;
@@ -51,6 +51,8 @@ pub(crate) struct FixSettings {
     pub(crate) count_consumers: bool,
     /// What the scripts among the files ask for, where one of the two needs it.
     pub(crate) scripts: Scripts,
+    /// What the walk told of signatures.
+    pub(crate) signatures: Signatures,
     /// Look up what `--clean` needs to know of the machine.
     pub(crate) clean: Option<Clean>,
     /// The names that make an object one of them.
@@ -242,7 +244,7 @@ fn plan_object(
     if setting == Setting::Ordinary && driver_of(&view).is_some() {
         return Ok(Err(Outcome::Skipped(Skip::DriverLibrary)));
     }
-    if let Some(signature) = signature_of(opened) {
+    if let Some(signature) = settings.signatures.of(found, opened) {
         return Ok(Err(Outcome::Skipped(Skip::Signed(signature))));
     }
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };

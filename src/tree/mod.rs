@@ -41,6 +41,7 @@ pub(crate) use packed::{Packed, packed};
 pub use run::Workers;
 pub(crate) use scripts::Scripts;
 pub use show::{ShowReport, ShownObject, show};
+pub(crate) use signature::Signatures;
 pub use source::{EntryKind, IsWanted, Source, SourceDirectory, SourceFile};
 pub use walk::Failure;
 pub use world::{LookError, SourceWorld};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bstr::ByteSlice;
 
+use super::discover::{Found, Listing};
 use crate::fsio::Opened;
 
 /// What every signature of NSS begins with (`nss lib/freebl/shsign.h`, NSS_SIGN_CHK_MAGIC1 and 2).
@@ -15,9 +16,38 @@ const NSS_MAGIC: [u8; 2] = [0xf1, 0xc5];
 /// Either kind is a few hundred bytes.
 const LARGEST: u64 = 1 << 16;
 
+/// What the walk of a tree told of signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Signatures {
+    /// Nothing: each file's directory is asked.
+    #[default]
+    Unknown,
+    /// There is none below the arguments.
+    NoneBelow,
+}
+
+impl Signatures {
+    /// What a listing tells, which costs less than to list each directory once more.
+    #[must_use]
+    pub(crate) fn among(listing: &Listing) -> Self {
+        let is_none = listing.is_whole && !listing.files.iter().any(|found| is_name(found.name().as_bytes()));
+        if is_none { Self::NoneBelow } else { Self::Unknown }
+    }
+
+    /// The signature of a file that was found.
+    pub(super) fn of(self, found: &Found, file: &Opened) -> Option<PathBuf> {
+        if self == Self::NoneBelow && found.is_below() { None } else { signature_of(file) }
+    }
+}
+
+/// Whether it is the name of a signature.
+fn is_name(name: &[u8]) -> bool {
+    [&b".chk"[..], b".hmac"].iter().any(|end| name.ends_with(end))
+}
+
 /// The name of a file's signature beside it, where there is one: `libsoftokn3.chk` of NSS, which it verifies at every start
 /// in FIPS mode, and `.libgnutls.so.30.hmac` as Fedora has them, also in `fipscheck`.
-pub(super) fn signature_of(file: &Opened) -> Option<PathBuf> {
+fn signature_of(file: &Opened) -> Option<PathBuf> {
     if !is_any_beside(file) {
         return None;
     }
@@ -38,9 +68,7 @@ fn is_any_beside(file: &Opened) -> bool {
     match (directory, LAST.get()) {
         (Some(directory), Some((last, told))) if directory == last => told,
         _ => {
-            let told = file.lies_beside(|name| {
-                name == b"fipscheck" || [&b".chk"[..], b".hmac"].iter().any(|end| name.ends_with(end))
-            });
+            let told = file.lies_beside(|name| name == b"fipscheck" || is_name(name));
             LAST.set(directory.map(|directory| (directory, told)));
             told
         }

@@ -9,7 +9,7 @@ use super::{closure, stubs};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
 use crate::check::finding::{Circumstance, Finding};
-use crate::check::misfits::MissingSymbol;
+use crate::check::misfits::{MissingSymbol, SymbolFamily};
 use crate::check::policy::Scope;
 use crate::check::releases::is_older;
 use crate::check::report::{InProgram, ObjectReport};
@@ -194,7 +194,7 @@ pub(in crate::check) fn version_missing(facts: &Facts, unmet: &[&UnmetVersion]) 
 
 /// CRP321 and CRP322 of one object in a process and one file that should have the symbols.
 pub(in crate::check) fn symbols_missing(facts: &Facts, missing: &[&MissingSymbol]) -> Option<Finding> {
-    let MissingSymbol { by, file, version, place, binding, is_unversioned, .. } = missing.first()?;
+    let MissingSymbol { by, file, version, place, binding, is_unversioned, family, .. } = missing.first()?;
     let names: Vec<&BStr> = missing.iter().take(MOST_NAMES).map(|one| one.name.as_bstr()).collect();
     let more = missing.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -204,11 +204,18 @@ pub(in crate::check) fn symbols_missing(facts: &Facts, missing: &[&MissingSymbol
         (Some(file), Some(place)) if *is_unversioned => {
             format!("{file} is {place}, which has no versions at all: the loader stops with an assertion")
         }
+        (Some(file), Some(place)) if let Some(SymbolFamily { word, bound }) = family => {
+            format!("{file} is {place}, which has the {bound} others that begin with {word}: it is of another release")
+        }
         (Some(file), Some(place)) => format!("{file} is {place}, and neither that nor anything else has them"),
         _ => "nothing in the process has them".to_owned(),
     };
     let (rule, when) = match binding {
         Binding::AtLoad => (&rule::SYMBOL_MISSING, "when it is loaded"),
+        // Python loads with RTLD_NOW.
+        Binding::Lazy if !facts.object.is_program() => {
+            (&rule::SYMBOL_MISSING_LAZY, "at the first call, or at once when Python loads it,")
+        }
         Binding::Lazy => (&rule::SYMBOL_MISSING_LAZY, "at the first call"),
     };
     let case = format!("asks {when} for {names}{of}; {why}");
