@@ -1,6 +1,9 @@
 //! The driver's own libraries, known by what they are: whatever repaired a wheel may have renamed them.
 
+use std::sync::LazyLock;
+
 use bstr::ByteSlice;
+use memchr::memmem::Finder;
 
 use super::compat_note::CompatNote;
 use super::libraries::{DriverLibrary, Role, driver_library, of_file_name};
@@ -15,6 +18,10 @@ const EXPORTS: [(&str, &[&str]); 4] = [
     ("libnvcuvid.so.1", &["cuvidCreateDecoder", "cuvidDecodePicture", "cuvidDestroyDecoder"]),
     ("libnvidia-encode.so.1", &["NvEncodeAPICreateInstance", "NvEncodeAPIGetMaxSupportedVersion"]),
 ];
+
+/// The first function of each, which nearly every object lacks: to look for it must cost nothing.
+static FIRST: LazyLock<Vec<Finder<'static>>> =
+    LazyLock::new(|| EXPORTS.iter().filter_map(|(_, functions)| functions.first().map(Finder::new)).collect());
 
 /// What a library that speaks to the kernel module opens, and one that stands before it does not.
 const DEVICE: &str = "/dev/nvidiactl";
@@ -37,7 +44,9 @@ fn by_content(view: &ElfView<'_>) -> Option<&'static DriverLibrary> {
     if view.bytes.len() > LARGEST {
         return None;
     }
-    let (name, _) = EXPORTS.iter().find(|(_, functions)| defines(view, functions))?;
+    let has = |finder: &Finder<'_>| finder.find(view.strings.bytes).is_some();
+    let mut named = EXPORTS.iter().zip(FIRST.iter()).filter(|(_, first)| has(first));
+    let ((name, _), _) = named.find(|((_, functions), _)| defines(view, functions))?;
     let library = driver_library(name.as_bytes())?;
     let of_board = |name: &bstr::BStr| driver_library(name).is_some_and(|library| library.role == Role::Board);
     let speaks = || view.bytes.contains_str(DEVICE) || CompatNote::of(view).is_some() || view.needed().any(of_board);

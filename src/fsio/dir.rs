@@ -25,12 +25,18 @@ const LISTED: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 /// Bytes of a path that the kernel takes at once, its end included (`Linux include/uapi/linux/limits.h`, PATH_MAX).
 const LONGEST_PATH: usize = 4096;
 
+/// Numbers of file systems (`Linux include/uapi/linux/magic.h`; XFS, F2FS and ZFS have theirs in their own headers).
+const OVERLAYFS: u64 = 0x794c_7630;
+/// Those that keep what is written to them: ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, SquashFS, EROFS, and overlayfs.
+const KEEPING: [u64; 9] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x0102_1994, 0x7371_7368, 0xe0f5_e1e2, OVERLAYFS];
+
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Dir {
     held: OwnedFd,
     whereabouts: OnceLock<Whereabouts>,
-    is_overlay: OnceLock<bool>,
+    kind: OnceLock<Option<u64>>,
 }
 
 /// Which file or directory it is, and under which mount it was reached.
@@ -61,7 +67,7 @@ impl Dir {
 
     /// Takes what was opened to be one.
     pub(super) fn of(held: OwnedFd) -> Self {
-        Self { held, whereabouts: OnceLock::new(), is_overlay: OnceLock::new() }
+        Self { held, whereabouts: OnceLock::new(), kind: OnceLock::new() }
     }
 
     /// Which directory it is, asked for once.
@@ -73,12 +79,19 @@ impl Dir {
         Ok(*self.whereabouts.get_or_init(|| asked))
     }
 
-    /// Whether it is on overlayfs, asked for once.
+    /// Whether it is on overlayfs.
     pub(super) fn is_overlay(&self) -> bool {
-        // Linux include/uapi/linux/magic.h
-        const OVERLAYFS: u64 = 0x794c_7630;
-        let ask = || rustix::fs::fstatfs(self).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAYFS));
-        *self.is_overlay.get_or_init(ask)
+        self.kind() == Some(OVERLAYFS)
+    }
+
+    /// Whether the files in it are kept somewhere: the kernel makes none of them up while it is read.
+    pub(super) fn keeps_files(&self) -> bool {
+        self.kind().is_some_and(|kind| KEEPING.contains(&kind))
+    }
+
+    /// What the file system is, asked for once.
+    fn kind(&self) -> Option<u64> {
+        *self.kind.get_or_init(|| u64::try_from(rustix::fs::fstatfs(self).ok()?.f_type).ok())
     }
 
     /// Its entry of this name, to look at and not to read; a link is not followed.

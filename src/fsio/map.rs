@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::contents::data_of;
@@ -16,7 +17,7 @@ use super::dir::{Spot, spot_below};
 use super::error::FileError;
 use super::identity::Identity;
 use super::journal::Journal;
-use super::regular::Regular;
+use super::regular::{Regular, regular};
 use super::secret::Secret;
 use crate::elf::data::DataMap;
 use crate::elf::units::len64;
@@ -170,6 +171,18 @@ pub(crate) fn sniff_for(
     is_wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<Opened>, FileError> {
     let mut start = [0_u8; 4];
+    let wants = |read: usize, start: &[u8; 4]| read == start.len() && is_wanted(start);
+    // Nine of ten files in a tree are told by four bytes: one question to the system less for each.
+    if spot.is_listed() && spot.directory().keeps_files() {
+        let file = spot.open(OFlags::RDONLY, Mode::empty()).map_err(|e| FileError::new(path, "open it", e))?;
+        let read = read_start(&file, &mut start);
+        if read.as_ref().is_ok_and(|read| !wants(*read, &start)) {
+            return Ok(None);
+        }
+        let identity = told(regular(&file), path)?;
+        read.map_err(|e| FileError::new(path, "read it", e))?;
+        return finish_opening(spot, path, file, identity).map(Some);
+    }
     let node = look_at(&spot, path)?;
     let identity = node.identity;
     if identity.len < len64(&start) {
@@ -177,9 +190,8 @@ pub(crate) fn sniff_for(
         return Ok(None);
     }
     let file = node.read().map_err(|e| FileError::new(path, "open it", e))?;
-    if read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))? < start.len()
-        || !is_wanted(&start)
-    {
+    let read = read_start(&file, &mut start).map_err(|e| FileError::new(path, "read it", e))?;
+    if !wants(read, &start) {
         return Ok(None);
     }
     finish_opening(spot, path, file, identity).map(Some)
@@ -205,7 +217,11 @@ pub(crate) fn inode_of(spot: &Spot, path: &Path) -> Result<(u64, u64), FileError
 }
 
 fn look_at<'s>(spot: &'s Spot, path: &Path) -> Result<Regular<'s>, FileError> {
-    Regular::at(spot).map_err(|e| {
+    told(Regular::at(spot), path)
+}
+
+fn told<T>(looked: io::Result<T>, path: &Path) -> Result<T, FileError> {
+    looked.map_err(|e| {
         let is_directory = e.kind() == io::ErrorKind::IsADirectory;
         FileError::new(path, if is_directory { "read it" } else { "open it" }, e)
     })

@@ -31,13 +31,8 @@ impl<'s> Regular<'s> {
     pub(super) fn at(spot: &'s Spot) -> io::Result<Self> {
         let is_open = spot.is_listed();
         let node = spot.open(if is_open { OFlags::RDONLY } else { OFlags::PATH }, Mode::empty())?;
-        let identity = Identity::of(&node)?;
-        match FileType::from_raw_mode(identity.mode) {
-            FileType::RegularFile => Ok(Self { spot, node, is_open, identity }),
-            FileType::Symlink => Err(Errno::LOOP.into()),
-            FileType::Directory => Err(Errno::ISDIR.into()),
-            _ => Err(io::Error::other("not a regular file")),
-        }
+        let identity = regular(&node)?;
+        Ok(Self { spot, node, is_open, identity })
     }
 
     /// Opens it for reading.
@@ -46,6 +41,20 @@ impl<'s> Regular<'s> {
     /// What the system says.
     pub(super) fn read(self) -> io::Result<File> {
         if self.is_open { Ok(self.node) } else { again(&self.node, &self.identity, self.spot, OFlags::RDONLY) }
+    }
+}
+
+/// The state of a regular file that is held.
+///
+/// # Errors
+/// What the system says, and for anything else that it is none.
+pub(super) fn regular(held: &File) -> io::Result<Identity> {
+    let identity = Identity::of(held)?;
+    match FileType::from_raw_mode(identity.mode) {
+        FileType::RegularFile => Ok(identity),
+        FileType::Symlink => Err(Errno::LOOP.into()),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::other("not a regular file")),
     }
 }
 

@@ -117,6 +117,19 @@ fn lazily(spec: &Spec) -> Vec<u8> {
 
 const SYMBOLS: &[&str] = &["--symbols"];
 
+/// A library that gets so many symbols `stdx_…` from another one, and asks for one more.
+fn user(count: usize, more: &str) -> Spec {
+    let user = library().needs("libstdx.so.6").runpath("/opt/old").imports(more);
+    (0..count).fold(user, |user, n| user.imports(&format!("stdx_{n}")))
+}
+
+/// That library beside the other one.
+fn alike(image: &Image, count: usize, more: &str) {
+    let has = (0..count).fold(provider(&[]), |has, n| has.exports(&format!("stdx_{n}")));
+    image.put("/opt/old/libstdx.so.6", &has);
+    image.put(LIB, &user(count, more));
+}
+
 fn at_load() -> Vec<Case> {
     vec![
         raises("CRP321", "a versioned symbol of a library by itself", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(
@@ -132,6 +145,18 @@ fn at_load() -> Vec<Case> {
         raises("CRP321", "a library in a program", (APP, "plugged for libuser.so.1")).with(SYMBOLS).in_image(|image| {
             image.put(LIB, &library().imports("plugged"));
             image.put(APP, &program().needs("libuser.so.1").runpath("$ORIGIN/../lib"));
+        }),
+        // Most libraries of CUDA give their symbols no version: torch with an NCCL of another release.
+        raises("CRP321", "a symbol that begins as many of one library do", (LIB, "libstdx.so.6"))
+            .with(SYMBOLS)
+            .in_image(|image| alike(image, 8, "stdx_new")),
+        near("CRP321", "too few begin so").with(SYMBOLS).in_image(|image| alike(image, 7, "stdx_new")),
+        near("CRP321", "it begins in another way").with(SYMBOLS).in_image(|image| alike(image, 8, "other_new")),
+        near("CRP321", "the library has it").with(SYMBOLS).in_image(|image| alike(image, 8, "stdx_3")),
+        near("CRP321", "two libraries have such symbols").with(SYMBOLS).in_image(|image| {
+            alike(image, 8, "stdx_new");
+            image.put("/opt/old/libsecond.so.1", &provider(&[]).exports("stdx_second"));
+            image.put(LIB, &user(8, "stdx_new").needs("libsecond.so.1").imports("stdx_second"));
         }),
         // The loader stops with an assertion: the file that the need names has no DT_VERSYM at all.
         raises("CRP321", "a library that lost its versions", (LIB, "libstdx.so.6")).with(SYMBOLS).in_image(|image| {

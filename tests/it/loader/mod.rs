@@ -1,6 +1,7 @@
 //! `explain` against the loaders themselves: glibc's tells what it does under LD_DEBUG, musl's by what it opens.
 
 mod abi;
+mod agreement;
 mod compare;
 mod filters;
 mod folders;
