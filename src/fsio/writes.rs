@@ -110,7 +110,25 @@ pub(super) fn write_patch(
             let is_same = copy_range(source, target, *range, patch.offset).map_err(failed)?;
             if is_same { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
         }
+        Content::Zero(len) => Ok(write_zeros(target, patch.offset.get(), *len).map_err(failed)?),
     }
+}
+
+/// Makes a part of a file zero: a hole where the file system has holes.
+pub(super) fn write_zeros(target: &File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if len == 0 || rustix::fs::fallocate(target, hole, offset, len).is_ok() {
+        return Ok(());
+    }
+    let zeros = [0_u8; 1 << 16];
+    let mut done = 0_u64;
+    while done < len {
+        let piece = usize::try_from(len.saturating_sub(done)).unwrap_or(usize::MAX).min(zeros.len());
+        target.write_all_at(zeros.get(..piece).unwrap_or_default(), offset.saturating_add(done))?;
+        done = done.saturating_add(u64::try_from(piece).unwrap_or(u64::MAX));
+    }
+    Ok(())
 }
 
 /// Copies a part of a file in pieces of bounded size, and says whether each reads back as it was written.

@@ -113,7 +113,7 @@ impl<'a> Skipped<'a> {
         let (same_as, signature) = match skip {
             Skip::SameFile(first) => (Some(Text::of_path(first)), None),
             Skip::Signed(signature) => (None, Some(Text::of_path(signature))),
-            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::DriverLibrary | Skip::Temporary => {
+            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::DriverLibrary | Skip::Payload | Skip::Temporary => {
                 (None, None)
             }
         };
