@@ -123,12 +123,21 @@ impl Scanner {
     pub(super) fn contents(&mut self, contents: &Contents<'_>) -> GpuCode {
         let mut found = GpuCode::default();
         let mut wrappers = 0_usize;
+        let mut last = None;
         for part in &contents.parts {
+            let is_continued = last.replace(part.name) == Some(part.name);
             if part.name == WRAPPER_SECTION {
                 let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
                 wrappers = wrappers.saturating_add(records.count());
             }
-            found.places.extend(self.scan(part));
+            for place in self.scan(part) {
+                // A section in parts (`slim` makes them) is one.
+                let is_it = |known: &&mut Place| (&known.name, known.form) == (&place.name, place.form);
+                match found.places.iter_mut().rev().find(|known| is_continued && is_it(known)) {
+                    Some(known) => known.join(place),
+                    None => found.places.push(place),
+                }
+            }
         }
         if wrappers > 0 && found.places.iter().all(|place| place.form != Form::Container) {
             let mut place = Place::new(WRAPPER_SECTION.into(), Form::Container);
