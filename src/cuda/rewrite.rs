@@ -36,10 +36,8 @@ fn number(value: u64) -> Content {
 pub(crate) fn anew(binary: &FatBinary, kept: &[FileRange]) -> Option<Rewrite> {
     let start = binary.range.start();
     let size = kept.iter().map(|range| range.len()).try_fold(0_u64, u64::checked_add)?;
-    let mut patches = vec![
-        patch(start, Content::CopyOf(FileRange::new(start, SIZE)?)),
-        patch(start.plus(SIZE)?, number(size)),
-    ];
+    let mut patches =
+        vec![patch(start, Content::CopyOf(FileRange::new(start, SIZE)?)), patch(start.plus(SIZE)?, number(size))];
     let mut at = start.plus(FatBinary::HEADER)?;
     for range in kept {
         patches.push(patch(at, Content::CopyOf(*range)));

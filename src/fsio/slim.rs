@@ -34,11 +34,7 @@ pub(crate) struct Slimmed {
 /// # Errors
 /// [`EditError`]; where the file is replaced it has its old bytes then. Where it is written itself each of its containers
 /// is sound, and the next run goes on.
-pub(crate) fn commit_slim(
-    admitted: Admitted,
-    proven: &ProvenSlim,
-    mode: WriteMode,
-) -> Result<Slimmed, EditError> {
+pub(crate) fn commit_slim(admitted: Admitted, proven: &ProvenSlim, mode: WriteMode) -> Result<Slimmed, EditError> {
     let mut opened = admitted.into_opened();
     let plan = proven.plan();
     check_size_limit(plan.new_len)?;

@@ -140,7 +140,9 @@ impl Human {
                 out.write_all(b"an edit would break its signature ")?;
                 self.path(out, signature)
             }
-            Skip::Payload => out.write_all(b"something stands behind the object, which may be for its bytes as they are"),
+            Skip::Payload => {
+                out.write_all(b"something stands behind the object, which may be for its bytes as they are")
+            }
             Skip::NoConsumer => out.write_all(b"asks for no driver library"),
             Skip::Temporary => out.write_all(
                 b"a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed",

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::discover::Found;
+use super::fix::Writing;
 use super::outcome::{FixError, Skip};
 use super::run::Workers;
 use super::signature::signature_of;
 use super::slimming::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};
-use super::fix::Writing;
 use crate::cuda::{self, FatBinary, Fates, Targets, driver_of};
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::plan::has_payload;

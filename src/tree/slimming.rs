@@ -100,7 +100,8 @@ impl SlimFacts {
 
     fn add(&mut self, binary: &FatBinary, fate: &Fate) {
         count(&mut self.containers.0, 1);
-        let bytes = |of: &[crate::elf::units::FileRange]| of.iter().map(|range| range.len()).fold(0, u64::saturating_add);
+        let bytes =
+            |of: &[crate::elf::units::FileRange]| of.iter().map(|range| range.len()).fold(0, u64::saturating_add);
         let all: Vec<_> = binary.spans.iter().filter(|span| span.kind != SpanKind::Padding).collect();
         let before = all.iter().map(|span| span.range.len()).fold(0, u64::saturating_add);
         count(&mut self.code.0, before);

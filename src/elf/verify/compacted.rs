@@ -182,7 +182,10 @@ fn others(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
         let right = now.next().is_some_and(|now| {
             let is_named = (was.kind, was.flags, was.address, was.file_size, was.memory_size, was.align)
                 == (now.kind, now.flags, now.address, now.file_size, now.memory_size, now.align);
-            is_named && (now.file_size == 0 || is_at(new, now.address, now.file_size, now.offset) || same_unmapped(old, new, was, now))
+            is_named
+                && (now.file_size == 0
+                    || is_at(new, now.address, now.file_size, now.offset)
+                    || same_unmapped(old, new, was, now))
         });
         if !right {
             return Err(broken(4, "every program header names the same bytes", was.offset));

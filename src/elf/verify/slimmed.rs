@@ -41,11 +41,7 @@ impl ProvenSlim {
 ///
 /// # Errors
 /// [`VerifyError`] names the first invariant that does not hold.
-pub(crate) fn verify_slim(
-    file: &[u8],
-    plan: SlimPlan,
-    second: &dyn SecondReading,
-) -> Result<ProvenSlim, VerifyError> {
+pub(crate) fn verify_slim(file: &[u8], plan: SlimPlan, second: &dyn SecondReading) -> Result<ProvenSlim, VerifyError> {
     let other = || VerifyError::OtherFile { planned: plan.old_len, found: len64(file) };
     let is_for_it = plan.old_len == len64(file);
     let image = is_for_it.then(|| Image::patched(file, &plan.patches, plan.new_len)).flatten().ok_or_else(other)?;

@@ -30,7 +30,11 @@ pub(crate) fn print(human: &Human, run: &SlimRun, out: &mut dyn Write, err: &mut
         }
         writeln!(out, "{} failed", sums.failed)?;
         let (code, length, blocks) = (sums.code, sums.length, sums.blocks);
-        writeln!(out, "GPU code {} -> {} bytes, files with it {} -> {} bytes", code.before, code.after, length.before, length.after)?;
+        writeln!(
+            out,
+            "GPU code {} -> {} bytes, files with it {} -> {} bytes",
+            code.before, code.after, length.before, length.after
+        )?;
         if run.mode.writes() && sums.slimmed > 0 {
             writeln!(out, "on disk {} -> {} bytes in what was slimmed", blocks.before, blocks.after)?;
         }
@@ -42,8 +46,12 @@ pub(crate) fn print(human: &Human, run: &SlimRun, out: &mut dyn Write, err: &mut
 fn print_file(human: &Human, report: &SlimReport, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     let path = &report.path;
     match &report.outcome {
-        SlimOutcome::Slimmed(facts, written) if human.detail >= Detail::Normal => slimmed(human, path, facts, written, out),
-        SlimOutcome::Conforms(facts) if human.detail >= Detail::Verbose || has_more(facts) && human.detail >= Detail::Normal => {
+        SlimOutcome::Slimmed(facts, written) if human.detail >= Detail::Normal => {
+            slimmed(human, path, facts, written, out)
+        }
+        SlimOutcome::Conforms(facts)
+            if human.detail >= Detail::Verbose || has_more(facts) && human.detail >= Detail::Normal =>
+        {
             let quiet = human.out.quiet;
             write!(out, "{quiet}already slim{quiet:#} ")?;
             human.path(out, path)?;
@@ -65,7 +73,13 @@ fn print_file(human: &Human, report: &SlimReport, out: &mut dyn Write, err: &mut
     }
 }
 
-fn slimmed(human: &Human, path: &Path, facts: &SlimFacts, written: &SlimWritten, out: &mut dyn Write) -> io::Result<()> {
+fn slimmed(
+    human: &Human,
+    path: &Path,
+    facts: &SlimFacts,
+    written: &SlimWritten,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let verb = if written.how.is_some() { "slimmed" } else { "would slim" };
     let Palette { good, quiet, .. } = human.out;
     write!(out, "{good}{verb}{good:#} ")?;
