@@ -96,6 +96,7 @@ pub(super) fn slim(args: &SlimArgs) -> anyhow::Result<SlimSettings> {
     Ok(SlimSettings {
         targets: Targets { gpus, keeps_ptx: args.keep_ptx },
         compacts: !args.no_compact,
+        in_place: args.in_place && args.no_compact,
         writing: match (args.dry_run || args.check, &args.output, args.in_place) {
             (true, ..) => Writing::Nothing,
             (false, Some(_), _) => Writing::Files(WriteMode::OwnCopy),

@@ -85,11 +85,7 @@ fn copy(
     let source = input::host();
     let listing = tree::discover(&*source, &[copied.root], exclude, workers);
     let failures = listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error)));
-    let files = listing.files.into_iter().map(|found| {
-        let path = found.shown.into_path();
-        let outcome = slimmed.remove(&path).unwrap_or(SlimOutcome::NoCode);
-        SlimReport { path, outcome }
-    });
+    let files = listing.files.into_iter().map(|found| slimmed.report(found));
     Ok(failures.chain(files).collect())
 }
 

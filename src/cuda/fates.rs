@@ -42,9 +42,9 @@ impl Targets {
             let mut answers = inward(bytes, &ranges).into_iter().zip(named);
             for (_, fate) in fates.iter_mut().filter(|of| is_asked(of)) {
                 let reason = match answers.next() {
-                    Some((Inward::Nobody, true)) => continue,
-                    Some((Inward::Nobody, false)) => Reason::NotNamed,
-                    Some((Inward::Somebody, _)) => Reason::ReferredTo,
+                    Some((Inward::Alone, true)) => continue,
+                    Some((Inward::Alone, false)) => Reason::NotNamed,
+                    Some((Inward::Entered, _)) => Reason::ReferredTo,
                     Some((Inward::NotMapped, _)) => Reason::NotMapped,
                     Some((Inward::Twice, _)) => Reason::Overlapping,
                     Some((Inward::Unreadable, _)) | None => Reason::RelocationsUnreadable,
@@ -65,17 +65,17 @@ fn units(file: &[u8]) -> Vec<FileRange> {
     members.filter_map(|(_, start, body)| FileRange::new(FileOffset::new(start), len64(body))).collect()
 }
 
-/// In a program at fixed addresses pointers are plain words, which nobody can tell from numbers: there a container must be
+/// In a program at fixed addresses pointers are plain words, which are not told from numbers: there a container must be
 /// named by the record that the compiler makes of it, and none may lead elsewhere into one.
 fn named(bytes: &[u8], ranges: &[FileRange]) -> Vec<bool> {
     let is_fixed = parse_header(bytes).is_ok_and(|(_, header)| header.e_type == ET_EXEC);
     if !is_fixed {
         return vec![true; ranges.len()];
     }
-    let nobody = || vec![false; ranges.len()];
-    let Ok((encoding, header)) = parse_header(bytes) else { return nobody() };
-    let Ok(segments) = parse_segments(bytes, encoding, &header) else { return nobody() };
-    let Ok(contents) = Contents::parse(bytes) else { return nobody() };
+    let none = || vec![false; ranges.len()];
+    let Ok((encoding, header)) = parse_header(bytes) else { return none() };
+    let Ok(segments) = parse_segments(bytes, encoding, &header) else { return none() };
+    let Ok(contents) = Contents::parse(bytes) else { return none() };
     let records = contents.parts.iter().filter(|part| part.name == WRAPPER_SECTION);
     let records = records.flat_map(|part| part.bytes.chunks_exact(WRAPPER));
     let records = records.filter(|record| record.starts_with_str(WRAPPER_MAGIC));

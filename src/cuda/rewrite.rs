@@ -54,7 +54,7 @@ pub(crate) fn anew(binary: &FatBinary, kept: &[FileRange]) -> Option<Rewrite> {
 #[must_use]
 pub(crate) fn where_it_is(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -> Option<(Option<Rewrite>, u64)> {
     let wanted = kept.iter().map(|range| range.len()).fold(0, u64::saturating_add);
-    let movable = Steps::of(file, binary, kept).map(|steps| (steps, wanted));
+    let movable = StepsInPlace::of(file, binary, kept).map(|steps| (steps, wanted));
     let (steps, size) = match movable {
         Some(movable) => movable,
         None => {
@@ -62,7 +62,7 @@ pub(crate) fn where_it_is(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -
             let start = binary.payload()?.start();
             let end = kept.last().map_or(Some(start), |last| Some(last.end()))?;
             let size = end.since(start)?;
-            (Steps { patches: Vec::new() }, size)
+            (StepsInPlace { patches: Vec::new() }, size)
         }
     };
     let payload = binary.payload()?;
@@ -78,11 +78,11 @@ pub(crate) fn where_it_is(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -
 }
 
 /// The steps in front of the last two.
-struct Steps {
+struct StepsInPlace {
     patches: Vec<Patch>,
 }
 
-impl Steps {
+impl StepsInPlace {
     /// `None` where an entry that stays does not fit over what goes in front of it.
     fn of(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -> Option<Self> {
         let fixed = len(ENTRY);
@@ -119,8 +119,12 @@ impl Steps {
             }
             // 3: the copy is the entry.
             patches.push(patch(at, Content::CopyOf(FileRange::new(range.start(), fixed)?)));
-            // Where the copy ends just where its original begins, that follows as it is, and its header is the dead one.
-            dead = Some(if size < gap { rest } else { FileRange::new(range.start(), fixed)?.of(file)?.to_vec() });
+            if size == gap {
+                // The copy ends just where its original begins. That goes only now: what is moved over it next must not
+                // be taken for it.
+                patches.push(patch(next, Content::Bytes(rest.clone())));
+            }
+            dead = Some(rest);
             at = next;
         }
         Some(Self { patches })

@@ -16,7 +16,7 @@ const RELOCATABLE_PTX: u16 = 0x40;
 
 /// What the header of an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
+struct EntryHeader {
     kind: u16,
     /// With the header.
     size: u64,
@@ -31,7 +31,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-impl Header {
+impl EntryHeader {
     /// Reads the first 64 bytes of an entry.
     fn read(bytes: &[u8]) -> Option<Self> {
         let header_size = u64::from(u32::from_le_bytes(number(bytes, 4)?));
@@ -82,7 +82,7 @@ impl Header {
 fn headers<'r>(
     range: FileRange,
     read: impl Fn(FileOffset, u64) -> Option<std::borrow::Cow<'r, [u8]>>,
-) -> Option<(Vec<(FileOffset, Header)>, FileOffset)> {
+) -> Option<(Vec<(FileOffset, EntryHeader)>, FileOffset)> {
     let start = range.start();
     let head = read(start, HEADER)?;
     if u32::from_le_bytes(number(&head, 0)?) != MAGIC || number::<4>(&head, 4)? != [1, 0, 16, 0] {
@@ -92,7 +92,7 @@ fn headers<'r>(
     let end = at.plus(u64::from_le_bytes(number(&head, 8)?)).filter(|end| *end <= range.end())?;
     let mut found = Vec::new();
     while end.since(at)? >= 64 {
-        let header = Header::read(&read(at, 64)?)?;
+        let header = EntryHeader::read(&read(at, 64)?)?;
         found.push((at, header));
         at = at.plus(header.size).filter(|next| *next <= end)?;
     }
@@ -108,7 +108,7 @@ impl SecondReading for Targets {
             return Err("a container is rewritten as a whole");
         }
         let (new, new_end) = headers(range, |at, len| became.bytes(at, len)).ok_or(unreadable)?;
-        let kept: Vec<Header> = new.iter().map(|(_, header)| *header).collect();
+        let kept: Vec<EntryHeader> = new.iter().map(|(_, header)| *header).collect();
         let mut left = new.iter().peekable();
         for (at, header) in &old {
             let same = left.peek().filter(|(now, kept)| {

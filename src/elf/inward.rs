@@ -21,26 +21,26 @@ const WIDEST: u64 = 8;
 /// What is known of those who lead into a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inward {
-    /// Nobody does.
-    Nobody,
+    /// No symbol and no relocation does.
+    Alone,
     /// A symbol or relocation leads into its middle, or a relocation writes to it.
-    Somebody,
+    Entered,
     /// No PT_LOAD maps it, or not where its section header says.
     NotMapped,
     /// Several sections or PT_LOADs have it.
     Twice,
-    /// A table cannot be read, or is packed in a form that is not known: there may be somebody.
+    /// A table cannot be read, or is packed in a form that is not known: there may be one.
     Unreadable,
 }
 
 /// Ranges that do not overlap, in order, as addresses; and what leads into each.
-struct Asked {
+struct EnteredRanges {
     /// Start and end, and which range it is.
     places: Vec<(u64, u64, usize)>,
     hit: Vec<bool>,
 }
 
-impl Asked {
+impl EnteredRanges {
     fn new(mut places: Vec<(u64, u64, usize)>, count: usize) -> Self {
         places.sort_unstable();
         Self { places, hit: vec![false; count] }
@@ -89,8 +89,8 @@ pub(crate) fn inward(bytes: &[u8], ranges: &[FileRange]) -> Vec<Inward> {
         let hit = in_object(bytes, encoding, ranges);
         let Some(hit) = hit else { return unreadable() };
         let standing = |(range, hit): (&FileRange, bool)| match (in_sections(&sections, *range), hit) {
-            (1, false) => Inward::Nobody,
-            (1, true) => Inward::Somebody,
+            (1, false) => Inward::Alone,
+            (1, true) => Inward::Entered,
             (0, _) => Inward::NotMapped,
             _ => Inward::Twice,
         };
@@ -101,7 +101,7 @@ pub(crate) fn inward(bytes: &[u8], ranges: &[FileRange]) -> Vec<Inward> {
         let start = address_of(&segments, *range)?;
         Some((start, start.checked_add(range.len())?, index))
     });
-    let mut asked = Asked::new(places.collect(), ranges.len());
+    let mut asked = EnteredRanges::new(places.collect(), ranges.len());
     let told = match object_or_loader(bytes) {
         Some(view) => of_view(&view, &mut asked),
         // A static program at fixed addresses has no relocations to ask: its callers ask who is named.
@@ -119,8 +119,8 @@ pub(crate) fn inward(bytes: &[u8], ranges: &[FileRange]) -> Vec<Inward> {
         }
         match (is_where_it_is_said(&segments, &sections, *range), hit) {
             (false, _) => Inward::NotMapped,
-            (true, true) => Inward::Somebody,
-            (true, false) => Inward::Nobody,
+            (true, true) => Inward::Entered,
+            (true, false) => Inward::Alone,
         }
     };
     ranges.iter().zip(asked.hit).map(standing).collect()
@@ -142,7 +142,7 @@ fn is_where_it_is_said(segments: &[Segment], sections: &[Section], range: FileRa
     }
 }
 
-fn of_view(view: &ElfView<'_>, asked: &mut Asked) -> Option<()> {
+fn of_view(view: &ElfView<'_>, asked: &mut EnteredRanges) -> Option<()> {
     each_address(view, |told| match told {
         Told::Written(address) => asked.write(address),
         Told::Named(address) => asked.name(address),
@@ -150,12 +150,12 @@ fn of_view(view: &ElfView<'_>, asked: &mut Asked) -> Option<()> {
 }
 
 /// Symbols that no loader reads, but people and debuggers do.
-fn static_symbols(bytes: &[u8], encoding: Encoding, asked: &mut Asked) -> Option<()> {
+fn static_symbols(bytes: &[u8], encoding: Encoding, asked: &mut EnteredRanges) -> Option<()> {
     let sections = Contents::sections(bytes).ok()?;
     for (_, table) in sections.iter().filter(|(_, section)| section.kind == sht::SHT_SYMTAB) {
         let size = usize::try_from(encoding.symbol_size()).ok()?;
         for symbol in table.file_range()?.of(bytes)?.chunks_exact(size) {
-            let symbol = Symbol::read(encoding, symbol)?;
+            let symbol = SymbolPlace::read(encoding, symbol)?;
             if symbol.is_in_section() {
                 asked.name(symbol.value);
             }
@@ -165,13 +165,13 @@ fn static_symbols(bytes: &[u8], encoding: Encoding, asked: &mut Asked) -> Option
 }
 
 /// What is asked of a symbol.
-struct Symbol {
+struct SymbolPlace {
     section: u16,
     value: u64,
     is_thread_local: bool,
 }
 
-impl Symbol {
+impl SymbolPlace {
     fn read(encoding: Encoding, symbol: &[u8]) -> Option<Self> {
         const STT_TLS: u8 = 6;
         let [info_at, section_at, value_at] = if encoding.is_64 { [4, 6, 8] } else { [12, 14, 4] };
@@ -196,7 +196,7 @@ fn in_object(bytes: &[u8], encoding: Encoding, ranges: &[FileRange]) -> Option<V
     let sections: Vec<Section> = Contents::sections(bytes).ok()?.into_iter().map(|(_, section)| section).collect();
     // Addresses are file offsets here: no two sections share one that has bytes.
     let places = ranges.iter().enumerate().map(|(index, range)| (range.start().get(), range.end().get(), index));
-    let mut asked = Asked::new(places.collect(), ranges.len());
+    let mut asked = EnteredRanges::new(places.collect(), ranges.len());
     let all: RangeSet = ranges.iter().copied().collect();
     let held = sections.iter().map(|section| section.file_range().is_some_and(|section| all.intersects(section)));
     let held: Vec<bool> = held.collect();
@@ -209,7 +209,7 @@ fn in_object(bytes: &[u8], encoding: Encoding, ranges: &[FileRange]) -> Option<V
         match table.kind {
             sht::SHT_SYMTAB => {
                 for symbol in table.file_range()?.of(bytes)?.chunks_exact(24) {
-                    let symbol = Symbol::read(encoding, symbol)?;
+                    let symbol = SymbolPlace::read(encoding, symbol)?;
                     if symbol.is_in_section() && holds(symbol.section.into()) {
                         asked.name(place(symbol.section.into(), symbol.value)?);
                     }
@@ -223,7 +223,7 @@ fn in_object(bytes: &[u8], encoding: Encoding, ranges: &[FileRange]) -> Option<V
     Some(asked.hit)
 }
 
-type Places<'p> = (&'p dyn Fn(u64) -> bool, &'p dyn Fn(u64, u64) -> Option<u64>);
+type SectionPlaces<'p> = (&'p dyn Fn(u64) -> bool, &'p dyn Fn(u64, u64) -> Option<u64>);
 
 /// Debug information has millions of records: only a symbol in a section that is asked for costs more than a look.
 fn in_rela(
@@ -231,8 +231,8 @@ fn in_rela(
     encoding: Encoding,
     sections: &[Section],
     table: &Section,
-    (holds, place): Places<'_>,
-    asked: &mut Asked,
+    (holds, place): SectionPlaces<'_>,
+    asked: &mut EnteredRanges,
 ) -> Option<()> {
     let symbols = sections.get(usize::try_from(table.link).ok()?)?;
     let symbols = symbols.file_range()?.of(bytes)?;
@@ -244,7 +244,7 @@ fn in_rela(
             asked.write(place(table.info.into(), offset)?);
         }
         let at = usize::try_from((info >> 32).checked_mul(24)?).ok()?;
-        let symbol = Symbol::read(encoding, symbols.get(at..)?)?;
+        let symbol = SymbolPlace::read(encoding, symbols.get(at..)?)?;
         if symbol.is_in_section() && holds(symbol.section.into()) {
             let whole = Address::new(symbol.value.wrapping_add(addend));
             // Where a pointer counts from itself, the addend says how far it is from the end of an instruction.

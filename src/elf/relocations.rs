@@ -56,7 +56,7 @@ fn all_tables(view: &ElfView<'_>, sums_with: Option<&[u8]>, ask: &mut impl FnMut
         return None;
     }
     let loads = Loads::of(view);
-    let tables = Tables { view, loads, sums_with };
+    let tables = RelocationTables { view, loads, sums_with };
     match (dynamic_symbols(view), sums_with) {
         // A table that is not there names nothing.
         (Symbols::None, Some(_)) => {}
@@ -91,14 +91,14 @@ fn value_at(view: &ElfView<'_>) -> usize {
 }
 
 /// What relocations are read with.
-struct Tables<'v, 'a> {
+struct RelocationTables<'v, 'a> {
     view: &'v ElfView<'a>,
     loads: Loads<'v>,
     /// The dynamic symbols, where what a relocation adds to one is asked for.
     sums_with: Option<&'v [u8]>,
 }
 
-impl Tables<'_, '_> {
+impl RelocationTables<'_, '_> {
     fn relocations(&self, [tag, size_tag]: [u64; 2], addends: bool, ask: &mut impl FnMut(Told)) -> Option<()> {
         let Some(range) = table(self.view, tag, size_tag)? else { return Some(()) };
         let bytes = range.of(self.view.bytes)?;

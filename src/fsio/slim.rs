@@ -63,7 +63,7 @@ pub(crate) fn commit_slim(admitted: Admitted, proven: &ProvenSlim, mode: WriteMo
     Ok(Slimmed { how: How::Replaced, notes, blocks })
 }
 
-/// Fills a file that nobody else knows yet with what a proven plan makes of another one.
+/// Fills a file that has no name which others know with what a proven plan makes of another one.
 ///
 /// # Errors
 /// [`EditError`] when the other one changed meanwhile, or what writing says.

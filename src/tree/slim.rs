@@ -10,14 +10,13 @@ use super::outcome::{FixError, Skip};
 use super::run::Workers;
 use super::signature::signature_of;
 use super::slimming::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};
-use crate::cuda::{self, FatBinary, Fates, Targets, driver_of};
+use crate::cuda::{self, SlimDraft, SlimWish, Targets, driver_of};
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::plan::has_payload;
-use crate::elf::slim::{self, NotCompacted, SlimPlan, SlimShape, compact, zero_ranges};
-use crate::elf::units::FileRange;
+use crate::elf::slim::{SlimPlan, SlimShape};
 use crate::elf::verify::{ProvenSlim, verify_slim};
-use crate::elf::view::{ElfView, Subject, has_magic};
-use crate::fsio::{self, Later, Opened, Secret, Store, WriteMode};
+use crate::elf::view::{Subject, has_magic};
+use crate::fsio::{self, Later, Opened, Secret, Store};
 
 /// Everything that decides about a file, beside the file.
 #[derive(Debug)]
@@ -26,6 +25,8 @@ pub(crate) struct SlimSettings {
     pub(crate) targets: Targets,
     /// Whether pages of zeros leave the file.
     pub(crate) compacts: bool,
+    /// Whether the files themselves are to be written, in steps.
+    pub(crate) in_place: bool,
     /// Whether to write, and how.
     pub(crate) writing: Writing,
     /// What may not be written.
@@ -96,21 +97,61 @@ fn first_sight(found: Found, settings: &SlimSettings) -> FirstSight {
     }
 }
 
-/// Fills the files of a copy that were left for later; the reports are by the path of the copy.
+/// What became of the files of a copy that were left for later.
+#[derive(Debug, Default)]
+pub(crate) struct SlimCopies {
+    /// By the path of the copy.
+    outcomes: HashMap<PathBuf, SlimOutcome>,
+    /// Those with more names, by device and inode.
+    linked: HashMap<(u64, u64), PathBuf>,
+}
+
+impl SlimCopies {
+    /// What became of a file of the copy.
+    #[must_use]
+    pub(crate) fn report(&mut self, found: Found) -> SlimReport {
+        let first = |found: &Found| {
+            if self.linked.is_empty() {
+                return None;
+            }
+            let inode = found.open_with(|spot, path| fsio::inode_of(&spot, path)).ok()?;
+            self.linked.get(&inode).cloned()
+        };
+        let outcome = match self.outcomes.remove(found.shown.as_path()) {
+            Some(outcome) => outcome,
+            None => first(&found).map_or(SlimOutcome::NoCode, |first| SlimOutcome::Skipped(Skip::SameFile(first))),
+        };
+        SlimReport { path: found.shown.into_path(), outcome }
+    }
+}
+
+/// Fills the files of a copy that were left for later.
 pub(crate) fn slim_copies(
     later: Vec<Later>,
     settings: &SlimSettings,
     workers: &Workers,
     done: &(dyn Fn(&SlimReport) + Sync),
-) -> HashMap<PathBuf, SlimOutcome> {
+) -> SlimCopies {
+    use std::os::unix::fs::MetadataExt;
     let filled = workers.run(later, |later| {
         let path = later.copy().to_owned();
-        let outcome = later.fill(|source, target| fill(source, target, settings)).unwrap_or_else(failed);
-        let report = SlimReport { path, outcome };
+        let mut inode = None;
+        let filled = later.fill(|source, target| {
+            let outcome = fill(source, target, settings)?;
+            let linked = target.metadata().ok().filter(|meta| meta.nlink() > 1);
+            inode = linked.filter(|_| !matches!(outcome, SlimOutcome::NoCode)).map(|meta| (meta.dev(), meta.ino()));
+            Ok::<_, FixError>(outcome)
+        });
+        let report = SlimReport { path, outcome: filled.unwrap_or_else(failed) };
         done(&report);
-        (report.path, report.outcome)
+        (report, inode)
     });
-    filled.into_iter().collect()
+    let mut copies = SlimCopies::default();
+    for (report, inode) in filled {
+        copies.linked.extend(inode.map(|inode| (inode, report.path.clone())));
+        copies.outcomes.insert(report.path, report.outcome);
+    }
+    copies
 }
 
 /// Whether a file that begins with these four bytes is looked at for GPU code.
@@ -133,11 +174,7 @@ fn slim_opened(opened: Opened, settings: &SlimSettings) -> Result<SlimOutcome, F
     if opened.is_interrupted(&settings.secret) {
         return Err(fsio::EditError::Interrupted.into());
     }
-    let in_place = match settings.writing {
-        Writing::Files(WriteMode::InPlace) => !settings.compacts,
-        Writing::Files(WriteMode::Replace | WriteMode::OwnCopy) | Writing::Nothing => false,
-    };
-    let decided = decide(&opened, settings, in_place || opened.identity.links > 1);
+    let decided = decide(&opened, settings, settings.in_place || opened.identity.links > 1);
     opened.check_whole()?;
     let (mut facts, plan) = match decided? {
         Decided::Nothing(outcome) => return Ok(outcome),
@@ -213,11 +250,15 @@ fn decide(opened: &Opened, settings: &SlimSettings, in_place: bool) -> Result<De
     let lengths = (opened.identity.len, opened.identity.blocks);
     let mut facts = Box::new(SlimFacts::of(lengths, &code, &fates, &settings.targets));
     if let Some(gpu) = settings.targets.without_code(&code) {
-        facts.code.1 = facts.code.0;
-        facts.removed.clear();
+        facts.keep_all();
         return nothing(SlimOutcome::WithoutCode(facts, gpu));
     }
-    let plan = plan(file, view.as_deref(), &fates, settings, (in_place, &mut facts))?;
+    let wish = SlimWish { in_place, compacts: settings.compacts };
+    let SlimDraft { plan, unmoved, not_compacted } =
+        wish.plan(file, view.as_deref(), &fates).ok_or(FixError::Containers)?;
+    facts.unmoved = unmoved;
+    facts.code.1 = facts.code.1.saturating_add(unmoved);
+    facts.not_compacted = not_compacted;
     let Some(plan) = plan else { return nothing(SlimOutcome::Conforms(facts)) };
     if view.as_ref().is_some_and(|view| driver_of(view).is_some()) {
         return nothing(SlimOutcome::Skipped(Skip::DriverLibrary));
@@ -229,59 +270,4 @@ fn decide(opened: &Opened, settings: &SlimSettings, in_place: bool) -> Result<De
         return nothing(SlimOutcome::Skipped(Skip::Payload));
     }
     Ok(Decided::Planned(facts, plan))
-}
-
-/// The edit; `None` where nothing is to be written.
-fn plan(
-    file: &[u8],
-    view: Option<&ElfView<'_>>,
-    fates: &Fates<'_>,
-    settings: &SlimSettings,
-    (in_place, facts): (bool, &mut SlimFacts),
-) -> Result<Option<SlimPlan>, FixError> {
-    const OVERLAP: FixError = FixError::Containers;
-    let len = crate::elf::units::len64(file);
-    if in_place {
-        let (rewrites, stays) = Targets::all_in_place(file, fates).ok_or(OVERLAP)?;
-        facts.unmoved = stays;
-        facts.code.1 = facts.code.1.saturating_add(stays);
-        let has_zeros = settings.compacts && (!rewrites.is_empty());
-        facts.not_compacted = has_zeros.then_some(NotCompacted::InPlace);
-        let plan = slim::in_place(len, rewrites).ok_or(OVERLAP)?;
-        return Ok(Some(plan).filter(|plan| !plan.patches.is_empty()));
-    }
-    let rewrites = cuda::all_anew(fates).ok_or(OVERLAP)?;
-    let is_changed = !rewrites.is_empty();
-    let plan = slim::new_file(len, rewrites).ok_or(OVERLAP)?;
-    if settings.compacts {
-        let zeros = zero_ranges(file, &plan.patches, &gaps(view, fates));
-        let shorter = match view {
-            Some(view) => compact(view, &plan, &zeros),
-            None => Err(NotCompacted::NotLoaded),
-        };
-        match shorter {
-            Ok(Some(shorter)) => return Ok(Some(shorter)),
-            Ok(None) => {}
-            Err(why) => facts.not_compacted = is_changed.then_some(why),
-        }
-    }
-    Ok(is_changed.then_some(plan))
-}
-
-/// What stands between a container and the next one of its section, or the section's end: zeros that an earlier run left,
-/// for one.
-fn gaps(view: Option<&ElfView<'_>>, fates: &Fates<'_>) -> Vec<FileRange> {
-    let Some(view) = view else { return Vec::new() };
-    let mut sections: Vec<FileRange> = view.sections.iter().filter_map(|section| section.file_range()).collect();
-    sections.sort_unstable();
-    let mut containers: Vec<&FatBinary> = fates.iter().map(|(binary, _)| *binary).collect();
-    containers.sort_by_key(|binary| binary.range);
-    let next = containers.iter().skip(1).map(|next| next.range.start().get()).chain([u64::MAX]);
-    let gap = |(binary, next): (&&FatBinary, u64)| {
-        let end = binary.range.end().get();
-        let behind = sections.partition_point(|section| section.start() <= binary.range.start());
-        let section = sections.get(behind.checked_sub(1)?)?;
-        FileRange::between(end, section.end().get().min(next))
-    };
-    containers.iter().zip(next).filter_map(gap).collect()
 }

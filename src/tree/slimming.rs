@@ -98,6 +98,13 @@ impl SlimFacts {
         facts
     }
 
+    /// Of a file that is left as it is.
+    pub(super) fn keep_all(&mut self) {
+        self.code.1 = self.code.0;
+        self.containers.1 = 0;
+        self.removed.clear();
+    }
+
     fn add(&mut self, binary: &FatBinary, fate: &Fate) {
         count(&mut self.containers.0, 1);
         let bytes =

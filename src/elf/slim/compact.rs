@@ -72,7 +72,7 @@ impl NotCompacted {
 
 /// A run of pages that leaves the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
+struct ZeroRun {
     /// Where its bytes are.
     range: FileRange,
     /// Where they are in memory.
@@ -82,7 +82,7 @@ struct Run {
     section: usize,
 }
 
-impl Run {
+impl ZeroRun {
     fn memory_end(&self) -> u64 {
         self.address.saturating_add(self.range.len())
     }
@@ -130,11 +130,11 @@ fn unit(view: &ElfView<'_>) -> Option<Alignment> {
 }
 
 /// The runs that are worth it, in order: the longest, where there are too many.
-fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<Run> {
+fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<ZeroRun> {
     let kept = kept_whole(view);
     let mut sections: Vec<(FileRange, usize)> = cuttable(view).collect();
     sections.sort_unstable();
-    let mut found: Vec<Run> = zeros
+    let mut found: Vec<ZeroRun> = zeros
         .iter()
         .filter_map(|range| {
             let behind = sections.partition_point(|(section, _)| section.start() <= range.start());
@@ -154,7 +154,7 @@ fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<Run> {
 }
 
 /// The whole units in a part of a section.
-fn run(view: &ElfView<'_>, unit: Alignment, part: FileRange, (whole, section): (FileRange, usize)) -> Option<Run> {
+fn run(view: &ElfView<'_>, unit: Alignment, part: FileRange, (whole, section): (FileRange, usize)) -> Option<ZeroRun> {
     let is_it = |load: &Segment| load.is_load() && load.file_range().is_some_and(|all| all.covers(whole));
     let segment = view.segments.iter().position(is_it)?;
     let load = view.segments.get(segment)?;
@@ -169,7 +169,7 @@ fn run(view: &ElfView<'_>, unit: Alignment, part: FileRange, (whole, section): (
         return None;
     }
     let offset = load.offset.plus(start.checked_sub(load.address.get())?)?;
-    Some(Run { range: FileRange::new(offset, end.checked_sub(start)?)?, address: start, segment, section })
+    Some(ZeroRun { range: FileRange::new(offset, end.checked_sub(start)?)?, address: start, segment, section })
 }
 
 /// What other program headers name: the dynamic section, RELRO, notes, TLS and so on.
@@ -206,7 +206,7 @@ fn cuttable<'v>(view: &'v ElfView<'_>) -> impl Iterator<Item = (FileRange, usize
 struct Shorter<'d> {
     view: &'d ElfView<'d>,
     unit: Alignment,
-    runs: Vec<Run>,
+    runs: Vec<ZeroRun>,
 }
 
 impl Shorter<'_> {
@@ -217,7 +217,7 @@ impl Shorter<'_> {
         let header_size = encoding.header_size();
         let table = encoding.segment_size().checked_mul(len64(&segments).checked_add(SPARE_HEADERS)?)?;
         let start = self.unit.up(header_size.checked_add(table)?)?;
-        let moved = Moved { front, start, runs: &self.runs };
+        let moved = ShiftedOffsets { front, start, runs: &self.runs };
         let segments = segments.into_iter().map(|segment| moved.segment(segment)).collect::<Option<Vec<_>>>()?;
         let sections = self.sections(&moved)?;
         let body_end = moved.offset(back)?;
@@ -285,7 +285,7 @@ impl Shorter<'_> {
 
     /// The section headers. One that a run cuts keeps its number for its last part, so that in each PT_LOAD the numbers
     /// ascend with the addresses, as tools that lay sections out anew take them; its other parts come behind all others.
-    fn sections(&self, moved: &Moved<'_>) -> Option<Vec<Section>> {
+    fn sections(&self, moved: &ShiftedOffsets<'_>) -> Option<Vec<Section>> {
         let mut sections = self.view.sections.clone();
         for section in sections.iter_mut().filter(|section| section.kind != sht::SHT_NULL) {
             let is_empty = section.file_range().is_none_or(FileRange::is_empty);
@@ -326,14 +326,14 @@ fn fill(patches: &mut Vec<Patch>, until: u64) -> Option<()> {
 }
 
 /// Where old offsets are in the new file.
-struct Moved<'m> {
+struct ShiftedOffsets<'m> {
     /// The first byte that stays, and where it is then.
     front: u64,
     start: u64,
-    runs: &'m [Run],
+    runs: &'m [ZeroRun],
 }
 
-impl Moved<'_> {
+impl ShiftedOffsets<'_> {
     fn offset(&self, old: u64) -> Option<u64> {
         let gone = self.runs.iter().take_while(|run| run.range.start().get() < old);
         let gone = gone.map(|run| run.range.end().get().min(old).saturating_sub(run.range.start().get()));

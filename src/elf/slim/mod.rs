@@ -1,4 +1,4 @@
-//! How parts of a file that nobody needs leave it: the plan is data, a list of where each byte of the new file comes from.
+//! How parts of a file that no target needs leave it: the plan is data, a list of where each byte of the new file comes from.
 //!
 //! What goes is told by the caller, which knows what stands there; here it is only known what an ELF file is. The plan of
 //! a new file sets all of its bytes, in order; one for the file itself sets those that change, in an order in which every

@@ -1,4 +1,4 @@
-//! Is the slimmed file the old one without what nobody needs, and nothing else?
+//! Is the slimmed file the old one without what no target needs, and nothing else?
 //!
 //! What became of the parts that were rewritten is read a second time by [`SecondReading`], which shares nothing with who
 //! planned it; everything else is compared here, of a file that became shorter through the *other* parser. Cost follows
@@ -22,7 +22,7 @@ pub(crate) trait SecondReading {
     fn read(&self, file: &[u8], range: FileRange, became: &Became<'_, '_>) -> Result<(), &'static str>;
 }
 
-/// A plan that was found to leave out what nobody needs, and nothing else: only [`verify_slim`] makes one, and the writer
+/// A plan that was found to leave out what no target needs, and nothing else: only [`verify_slim`] makes one, and the writer
 /// takes nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProvenSlim {
@@ -46,12 +46,12 @@ pub(crate) fn verify_slim(file: &[u8], plan: SlimPlan, second: &dyn SecondReadin
     let is_for_it = plan.old_len == len64(file);
     let image = is_for_it.then(|| Image::patched(file, &plan.patches, plan.new_len)).flatten().ok_or_else(other)?;
     if plan.shape != SlimShape::InPlace && !sets_everything(&plan) {
-        return Err(broken(9, "the plan of a new file sets every byte of it once", 0));
+        return Err(broken(11, "the plan of a new file sets every byte of it once", 0));
     }
     let old = Image::of(file);
     let places = match plan.shape {
         SlimShape::InPlace | SlimShape::SameLayout if plan.old_len != plan.new_len => {
-            return Err(broken(9, "the file keeps its length", plan.new_len));
+            return Err(broken(11, "the file keeps its length", plan.new_len));
         }
         SlimShape::InPlace | SlimShape::SameLayout => Places::Same,
         SlimShape::Compacted { .. } => compacted(&old, &image)?,
@@ -60,12 +60,12 @@ pub(crate) fn verify_slim(file: &[u8], plan: SlimPlan, second: &dyn SecondReadin
     let mut at = 0_u64;
     for range in &plan.rewritten {
         let kept = FileRange::between(at, range.start().get());
-        let kept = kept.ok_or_else(|| broken(9, "rewritten parts are apart", range.start().get()))?;
+        let kept = kept.ok_or_else(|| broken(11, "rewritten parts are apart", range.start().get()))?;
         became.expect_same(kept)?;
-        second.read(file, *range, &became).map_err(|what| broken(9, what, range.start().get()))?;
+        second.read(file, *range, &became).map_err(|what| broken(11, what, range.start().get()))?;
         at = range.end().get();
     }
-    let rest = FileRange::between(at, plan.old_len).ok_or_else(|| broken(9, "rewritten parts lie in the file", at))?;
+    let rest = FileRange::between(at, plan.old_len).ok_or_else(|| broken(11, "rewritten parts lie in the file", at))?;
     became.expect_same(rest)?;
     Ok(ProvenSlim { plan })
 }
@@ -125,7 +125,7 @@ impl<'a> Became<'_, 'a> {
         self.has_all(range) && self.first_other(range, |_, now| all_zero(now)).is_none()
     }
 
-    /// Invariant 9: what is not rewritten is the same. What is not in memory was compared with the headers.
+    /// Invariant 11: what is not rewritten is the same. What is not in memory was compared with the headers.
     fn expect_same(&self, range: FileRange) -> Result<(), VerifyError> {
         let start = usize::try_from(range.start().get()).unwrap_or(usize::MAX);
         let other = self.first_other(range, |from, now| {
@@ -135,7 +135,7 @@ impl<'a> Became<'_, 'a> {
         });
         match other {
             None => Ok(()),
-            Some(at) => Err(broken(9, "every byte that is not rewritten is the same", at)),
+            Some(at) => Err(broken(11, "every byte that is not rewritten is the same", at)),
         }
     }
 
