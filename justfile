@@ -126,6 +126,16 @@ bench-gpu python driver compat="" cuda="":
     cargo build --release
     ./benches/gpu.sh {{python}} {{driver}} {{compat}} {{cuda}}
 
+# slim beside cp -a, on a tree of CUDA libraries
+bench-slim tree arch="":
+    cargo build --release
+    ./benches/slim.sh {{tree}} {{arch}}
+
+# The same bits on a real GPU before and after slim
+bench-slim-gpu python cuda="":
+    cargo build --release
+    ./benches/slim-gpu.sh {{python}} {{cuda}}
+
 # Measures one command, as the benches do
 measure +arguments:
     ./benches/measure.py {{arguments}}

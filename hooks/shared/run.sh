@@ -40,10 +40,26 @@ cudaRunpathFixOne() {
     cudaRunpathFix "$1" "$3"
 }
 
+# GPU code for none of cudaRunpathSlimArchs leaves the outputs; a string without __structuredAttrs, a list with it.
+cudaRunpathSlim() {
+    local flags=() options=() index status=0
+    for ((index = 0; index < ${#_cudaRunpathOptions[@]}; index += 2)); do
+        case ${_cudaRunpathOptions[index]} in
+        --build-output) options+=("${_cudaRunpathOptions[@]:index:2}") ;;
+        esac
+    done
+    read -r -a flags <<<"${cudaRunpathSlimFlags[*]-}"
+    "$_cudaRunpathProgram" slim --in-place --progress never --color never --jobs "${NIX_BUILD_CORES:-0}" \
+        --arch "${cudaRunpathSlimArchs[*]}" "${options[@]}" "${flags[@]}" -- "$@" || status=$?
+    # 1: a file without code for one of them, which is named and was left as it is.
+    ((status <= 1)) || return "$status"
+}
+
 # Everything that was registered and is enabled, on all outputs.
 cudaRunpathRun() {
     local action actions=""
     _cudaRunpathPhase=finished
+    if [[ -n ${cudaRunpathSlimArchs[*]-} ]]; then cudaRunpathSlim "${_cudaRunpathOutputs[@]}" || return; fi
     for action in "${_cudaRunpathActions[@]}"; do
         if [[ $action != order-only ]] && cudaRunpathEnabled "$action"; then actions+=${actions:+,}$action; fi
     done

@@ -118,6 +118,8 @@ impl Global {
 pub(super) enum Command {
     /// Put the driver and compat directories in front of every object's search path
     Fix(Box<FixArgs>),
+    /// Take the GPU code out of files that no target runs
+    Slim(Box<SlimArgs>),
     /// Show each object's search path, what it needs and where there is room
     Show(ShowArgs),
     /// Tell which libcuda each object will get, and what is wrong with its search
@@ -233,6 +235,46 @@ pub(super) struct FixArgs {
     #[arg(long, value_name = "FILE", help_heading = "Writing", conflicts_with_all = ["paths", "files_from", "exclude"])]
     pub revert: Option<PathBuf>,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = SLIM_EXIT_CODES)]
+pub(super) struct SlimArgs {
+    #[command(flatten)]
+    pub inputs: Inputs,
+
+    /// GPUs that the files must still run on, such as 8.7 or sm_90, separated by commas or blanks (repeatable)
+    #[arg(long, value_name = "LIST", required = true, help_heading = "Policy")]
+    pub arch: Vec<String>,
+    /// Keep all PTX, for GPUs that are not there yet
+    #[arg(long, help_heading = "Policy")]
+    pub keep_ptx: bool,
+    /// Leave files as long as they are: what goes becomes holes
+    #[arg(long, help_heading = "Policy")]
+    pub no_compact: bool,
+
+    /// Say what would be done; write nothing
+    #[arg(long, help_heading = "Writing", conflicts_with = "output")]
+    pub dry_run: bool,
+    /// As --dry-run, and exit with 1 when something would change
+    #[arg(long, help_heading = "Writing", conflicts_with_all = ["dry_run", "output"])]
+    pub check: bool,
+    /// Wait for no disk (for fresh build outputs); with --no-compact write to the files themselves, in steps each of
+    /// which runs
+    #[arg(long, help_heading = "Writing", conflicts_with = "output")]
+    pub in_place: bool,
+    /// Leave PATH alone and write a slimmed copy of it to DIR, which must be new or empty
+    #[arg(long, value_name = "DIR", help_heading = "Writing")]
+    pub output: Option<PathBuf>,
+    /// A store path that the running Nix build is making, and that may be written (repeatable; for setup hooks)
+    #[arg(long, value_name = "PATH", help_heading = "Writing")]
+    pub build_output: Vec<PathBuf>,
+}
+
+const SLIM_EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  a file has no code that runs on one of the GPUs, and was left as it is; slim --check would change something
+  2  wrong usage, unreadable input, or a refused or failed edit";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Tag {

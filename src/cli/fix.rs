@@ -7,11 +7,10 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use bstr::ByteSlice;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{FixArgs, Global};
 use super::exit::Status;
-use super::{input, output, paths, settings, signals};
+use super::{input, output, paths, progress, settings, signals};
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
@@ -38,7 +37,7 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
             }
             let [original] = roots.as_slice() else { bail!("--output takes exactly one PATH") };
             let original = original.clone();
-            let copied = tree::copy_tree(&original, target, &fix_settings.store)
+            let copied = tree::copy_tree(&original, target, &fix_settings.store, &|_, _| false)
                 .with_context(|| format!("--output {}", target.display()))?;
             roots = vec![copied.root];
             Some((original, copied.links))
@@ -169,11 +168,7 @@ fn with_progress(
     shows_progress: bool,
     receipt: Option<&ReceiptFile>,
 ) -> Vec<FileReport> {
-    let bar =
-        if shows_progress { ProgressBar::new(u64::try_from(files.len()).unwrap_or(0)) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left") {
-        bar.set_style(style);
-    }
+    let bar = progress::bar(files.len(), shows_progress);
     let shows = !bar.is_hidden();
     let reports = tree::fix(files, settings, workers, &|report| {
         if shows {

@@ -14,10 +14,12 @@ mod man;
 mod output;
 mod paths;
 mod policy;
+mod progress;
 mod rules;
 mod settings;
 mod show;
 mod signals;
+mod slim;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,7 @@ pub fn run() -> ExitCode {
     };
     let result = cli.check_format().and_then(|()| match &cli.command {
         Command::Fix(fix) => fix::run(fix, &cli.global),
+        Command::Slim(slim) => slim::run(slim, &cli.global),
         Command::Show(show) => show::run(show, &cli.global),
         Command::Check(check) => check::run(check, &cli.global),
         Command::Archs(archs) => archs::run(archs, &cli.global),

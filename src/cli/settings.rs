@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use bstr::BString;
 
-use super::args::{FixArgs, Global, Progress, ShowArgs, Tag};
+use super::args::{FixArgs, Global, Progress, ShowArgs, SlimArgs, Tag};
 use super::paths;
-use crate::cuda::{Capability, DriverLibraries};
+use crate::cuda::{Capability, DriverLibraries, Gpu, Targets};
 use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
 use crate::fsio::{Secret, Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{Clean, FixSettings, Scripts, Signatures, Writing};
+use crate::tree::{Clean, FixSettings, Scripts, Signatures, SlimSettings, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -81,6 +81,32 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
             Writing::Files(WriteMode::Replace)
         },
         has_receipt: args.receipt.is_some(),
+        secret: secret(&store),
+        store,
+    })
+}
+
+/// Everything that decides about a file in `slim`.
+pub(super) fn slim(args: &SlimArgs) -> anyhow::Result<SlimSettings> {
+    // As a list of Nix comes out of an environment variable, or as a person types it.
+    let is_between = |letter: char| letter == ',' || letter == ';' || letter.is_whitespace();
+    let names = args.arch.iter().flat_map(|list| list.split(is_between)).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    let gpus: Vec<Gpu> = gpus("--arch", &names)?.into_iter().map(Gpu::from).collect();
+    if gpus.is_empty() {
+        bail!("--arch names no GPU");
+    }
+    let store = store(&args.build_output);
+    Ok(SlimSettings {
+        targets: Targets { gpus, keeps_ptx: args.keep_ptx },
+        compacts: !args.no_compact,
+        in_place: args.in_place && args.no_compact,
+        writing: match (args.dry_run || args.check, &args.output, args.in_place) {
+            (true, ..) => Writing::Nothing,
+            (false, Some(_), _) => Writing::Files(WriteMode::OwnCopy),
+            (false, None, true) => Writing::Files(WriteMode::InPlace),
+            (false, None, false) => Writing::Files(WriteMode::Replace),
+        },
         secret: secret(&store),
         store,
     })

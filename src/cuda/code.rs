@@ -98,7 +98,7 @@ impl Code {
     }
 
     /// The same where what is not known speaks for it.
-    fn may_serve(self, gpu: Gpu) -> bool {
+    pub(super) fn may_serve(self, gpu: Gpu) -> bool {
         self.serves(gpu) || (self.kind == CodeKind::Cubin && gpu.may_run(self.capability))
     }
 }
@@ -340,6 +340,22 @@ impl GpuCode {
         let mut unused = self.total();
         unused.retain(|code, _| !gpus.iter().any(|gpu| code.may_serve(*gpu)));
         unused
+    }
+
+    /// The code outside of fat binaries by its form: pieces and bytes that no GPU of a list can use, and all bytes.
+    pub(crate) fn outside(&self, gpus: &[Gpu]) -> impl Iterator<Item = (Form, (u64, u64), u64)> {
+        let mut forms: BTreeMap<Form, ((u64, u64), u64)> = BTreeMap::new();
+        for place in self.places.iter().filter(|place| place.form != Form::Container) {
+            let (unused, all) = forms.entry(place.form).or_default();
+            for (code, tally) in &place.code {
+                *all = all.saturating_add(tally.bytes);
+                if !gpus.iter().any(|gpu| code.may_serve(*gpu)) {
+                    unused.0 = unused.0.saturating_add(tally.count);
+                    unused.1 = unused.1.saturating_add(tally.bytes);
+                }
+            }
+        }
+        forms.into_iter().map(|(form, (unused, all))| (form, unused, all))
     }
 
     /// How a GPU would run it: some fat binary must have code for it. What stands elsewhere is a kernel for one architecture,

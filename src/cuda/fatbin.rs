@@ -54,10 +54,10 @@ pub(super) fn is_for_containers(part: &Part<'_>) -> bool {
     part.name.contains_str("fatbin")
 }
 
-/// Adds a container's entries to a place.
-pub(super) fn add(place: &mut Place, mut entries: Vec<FatbinEntry<'_>>, mut counter: Option<&mut Counter>) {
+/// Adds a container's entries to a place, and finds out which of them are empty.
+pub(super) fn add(place: &mut Place, entries: &mut [FatbinEntry<'_>], mut counter: Option<&mut Counter>) {
     place.containers = place.containers.saturating_add(1);
-    for entry in &mut entries {
+    for entry in entries.iter_mut() {
         let FatbinEntry { code, tally, packing, stored } = &entry;
         let is_empty = stored.is_some_and(|stored| is_empty(code.kind, stored, *packing, tally.unpacked));
         if let Some(counter) = &mut counter {
@@ -80,17 +80,40 @@ pub(super) fn add(place: &mut Place, mut entries: Vec<FatbinEntry<'_>>, mut coun
 
 /// What a magic turns out to be.
 pub(super) enum Magic<'a> {
-    /// A container, which ends at `end`, with what is not understood of it.
-    Container { entries: Vec<FatbinEntry<'a>>, end: usize, noted: Place },
+    /// A container, which ends at `end`, with what is not understood of it. Its spans say where in the part each entry
+    /// lies, also one that is no code.
+    Container { entries: Vec<FatbinEntry<'a>>, spans: Vec<RawSpan>, end: usize, noted: Place },
     /// A container of which nothing is known.
     Broken(CodeProblem),
     /// The four bytes mean something else, which so many things that look like entries showed.
     ByChance { entries: usize },
 }
 
+/// Where an entry lies in a payload, header included.
+pub(super) struct RawSpan {
+    /// From the start of the payload.
+    pub(super) start: usize,
+    pub(super) size: usize,
+    pub(super) kind: RawKind,
+}
+
+/// What an entry is, as far as its container is concerned.
+pub(super) enum RawKind {
+    /// The code with this index among the container's entries.
+    Code(usize),
+    /// A table of what is in others.
+    Index,
+    /// Several contents in one.
+    Several,
+    /// A kind or a header that is not understood, which is a problem as well.
+    Unknown,
+    /// Zeros up to the end of the payload.
+    Padding,
+}
+
 pub(super) struct FatbinEntry<'a> {
-    code: Code,
-    tally: Tally,
+    pub(super) code: Code,
+    pub(super) tally: Tally,
     packing: Packing,
     /// None where its bytes were packed together with others.
     stored: Option<&'a [u8]>,
@@ -126,22 +149,25 @@ pub(super) fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
     };
     let end = start.saturating_add(payload.len());
     let mut noted = Place::default();
-    let (entries, count) = entries(payload, place.saturating_add(len(CONTAINER)), &mut noted);
+    let (entries, spans, count) = entries(payload, place.saturating_add(len(CONTAINER)), &mut noted);
     if noted.problem_count() > 0 && !is_expected {
         return Magic::ByChance { entries: count };
     }
-    Magic::Container { entries, end, noted }
+    Magic::Container { entries, spans, end, noted }
 }
 
-/// The entries of a payload, and how many there are with those that are not understood; `base` is the payload's file
-/// offset. One of a kind that is not known is stepped over, one without an end is the last.
-fn entries<'a>(payload: &'a [u8], base: u64, noted: &mut Place) -> (Vec<FatbinEntry<'a>>, usize) {
-    let (mut found, mut count) = (Vec::new(), 0_usize);
+/// The entries of a payload, where they lie, and how many there are with those that are not understood; `base` is the
+/// payload's file offset. One of a kind that is not known is stepped over, one without an end is the last.
+fn entries<'a>(payload: &'a [u8], base: u64, noted: &mut Place) -> (Vec<FatbinEntry<'a>>, Vec<RawSpan>, usize) {
+    let (mut found, mut spans, mut count) = (Vec::new(), Vec::new(), 0_usize);
     let mut at = 0_usize;
     while let Some(rest) = payload.get(at..).filter(|rest| !rest.is_empty()) {
         count = count.saturating_add(1);
         match entry(rest, base.saturating_add(len(at)), &mut found, noted) {
-            Ok(size) => at = at.saturating_add(size),
+            Ok((size, kind)) => {
+                spans.push(RawSpan { start: at, size, kind });
+                at = at.saturating_add(size);
+            }
             Err(problem) => {
                 noted.note(problem);
                 break;
@@ -150,16 +176,16 @@ fn entries<'a>(payload: &'a [u8], base: u64, noted: &mut Place) -> (Vec<FatbinEn
     }
     // A joint entry is as many as its records.
     let records = found.len();
-    (found, count.max(records))
+    (found, spans, count.max(records))
 }
 
-/// Reads the entry at the start of `rest` and returns its size, header included.
+/// Reads the entry at the start of `rest` and returns its size, header included, and what it is.
 fn entry<'a>(
     rest: &'a [u8],
     at: u64,
     found: &mut Vec<FatbinEntry<'a>>,
     noted: &mut Place,
-) -> Result<usize, CodeProblem> {
+) -> Result<(usize, RawKind), CodeProblem> {
     let bounds = |field, value: u64, least: usize, most: usize| CodeProblem::Bounds {
         field,
         at,
@@ -170,7 +196,7 @@ fn entry<'a>(
     if rest.len() < ENTRY {
         // Padding of the payload.
         return match rest.iter().all(|byte| *byte == 0) {
-            true => Ok(rest.len()),
+            true => Ok((rest.len(), RawKind::Padding)),
             false => Err(bounds("the rest of the payload", len(rest.len()), ENTRY, ENTRY)),
         };
     }
@@ -196,15 +222,24 @@ fn entry<'a>(
             packed.ok_or_else(|| bounds("compressed_size", u64::from(used), 1, within))?
         }
     };
-    match kind {
-        INDEX => {}
-        SEVERAL => several(header, size, at, found, noted)?,
+    let kind = match kind {
+        INDEX => RawKind::Index,
+        SEVERAL => {
+            several(header, size, at, found, noted)?;
+            RawKind::Several
+        }
         _ => match single(header, kind, size, at) {
-            Ok(entry) => found.push(FatbinEntry { packing, stored: Some(stored), ..entry }),
-            Err(problem) => noted.note(problem),
+            Ok(entry) => {
+                found.push(FatbinEntry { packing, stored: Some(stored), ..entry });
+                RawKind::Code(found.len().saturating_sub(1))
+            }
+            Err(problem) => {
+                noted.note(problem);
+                RawKind::Unknown
+            }
         },
-    }
-    Ok(header.len().saturating_add(within))
+    };
+    Ok((header.len().saturating_add(within), kind))
 }
 
 /// What a header says; `bytes` is what it stands for in the file.

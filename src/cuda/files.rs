@@ -10,6 +10,7 @@ use super::frame;
 use super::problem::CodeProblem;
 use super::ptx;
 use super::scan::{Counting, Scanner};
+use super::spans::FatBinary;
 use crate::elf::archive::{self, members};
 use crate::elf::contents::{Contents, Part};
 use crate::elf::data::DataMap;
@@ -46,6 +47,20 @@ pub(crate) fn of_file(bytes: &[u8], data: &DataMap, counting: Counting) -> Resul
 /// As [`of_file`].
 pub fn of_bytes(bytes: &[u8]) -> Result<Option<GpuCode>, ParseError> {
     of_file(bytes, &DataMap::default(), Counting::Off)
+}
+
+/// The GPU code of a file, and where each of its containers lies.
+///
+/// # Errors
+/// As [`of_file`].
+pub(crate) fn located(bytes: &[u8], data: &DataMap) -> Result<Option<(GpuCode, Vec<FatBinary>)>, ParseError> {
+    let mut scanner = Scanner::locating(len(bytes.len()));
+    let code = if bytes.starts_with(archive::MAGIC) {
+        Some(of_archive(bytes, data, &mut scanner))
+    } else {
+        of_member(bytes, data, &mut scanner)?
+    };
+    Ok(code.map(|code| (code, scanner.into_located())))
 }
 
 /// Of a file whose contents are not to be found.
@@ -100,6 +115,7 @@ fn of_archive(bytes: &[u8], data: &DataMap, scanner: &mut Scanner) -> GpuCode {
                 CodeProblem::Archive(format!("{} is one itself, which is not looked into", shortened(name)))
             }
             Ok((name, start, body)) => {
+                scanner.enter(start);
                 let range = FileRange::between(start, start.saturating_add(len(body.len())));
                 let data = range.map(|range| data.part(range)).unwrap_or_default();
                 match of_member(body, &data, scanner) {

@@ -16,12 +16,13 @@ use super::frame::{self, Framed, Unpacker};
 use super::kernels::Counter;
 use super::problem::CodeProblem;
 use super::ptx;
+use super::spans::FatBinary;
 use crate::elf::contents::{Contents, Part};
 
 /// A host's record of a container (`__fatBinC_Wrapper_t` in CUDA's `fatbinary_section.h`), bytes.
-const WRAPPER: usize = 24;
-const WRAPPER_MAGIC: [u8; 4] = 0x4662_43b1_u32.to_le_bytes();
-const WRAPPER_SECTION: &str = ".nvFatBinSegment";
+pub(super) const WRAPPER: usize = 24;
+pub(super) const WRAPPER_MAGIC: [u8; 4] = 0x4662_43b1_u32.to_le_bytes();
+pub(super) const WRAPPER_SECTION: &str = ".nvFatBinSegment";
 
 /// Four bytes or more that may begin GPU code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,10 @@ pub(super) struct Scanner {
     effort: Effort,
     counter: Option<Counter>,
     unpacker: Unpacker,
+    /// Where each container lies, if that is asked for.
+    located: Option<Vec<FatBinary>>,
+    /// Where the file that is looked at begins in the one that it is a member of.
+    base: u64,
     /// Only containers are looked for any more.
     is_exhausted: bool,
 }
@@ -95,19 +100,44 @@ impl Scanner {
     /// For a file of so many bytes.
     pub(super) fn of(bytes: u64, counting: Counting) -> Self {
         let counter = (counting == Counting::Kernels).then(|| Counter::of(bytes));
-        Self { effort: Effort::of(bytes), counter, unpacker: Unpacker::default(), is_exhausted: false }
+        let (effort, unpacker) = (Effort::of(bytes), Unpacker::default());
+        Self { effort, counter, unpacker, located: None, base: 0, is_exhausted: false }
+    }
+
+    /// The same, which also remembers where each container lies.
+    pub(super) fn locating(bytes: u64) -> Self {
+        Self { located: Some(Vec::new()), ..Self::of(bytes, Counting::Off) }
+    }
+
+    /// Goes on with a member that begins here.
+    pub(super) fn enter(&mut self, base: u64) {
+        self.base = base;
+    }
+
+    /// The containers, in the order in which they were found.
+    pub(super) fn into_located(self) -> Vec<FatBinary> {
+        self.located.unwrap_or_default()
     }
 
     /// Reads the allocated contents of an ELF file.
     pub(super) fn contents(&mut self, contents: &Contents<'_>) -> GpuCode {
         let mut found = GpuCode::default();
         let mut wrappers = 0_usize;
+        let mut last = None;
         for part in &contents.parts {
+            let is_continued = last.replace(part.name) == Some(part.name);
             if part.name == WRAPPER_SECTION {
                 let records = part.bytes.chunks_exact(WRAPPER).filter(|record| record.starts_with(&WRAPPER_MAGIC));
                 wrappers = wrappers.saturating_add(records.count());
             }
-            found.places.extend(self.scan(part));
+            for place in self.scan(part) {
+                // A section in parts (`slim` makes them) is one.
+                let is_it = |known: &&mut Place| (&known.name, known.form) == (&place.name, place.form);
+                match found.places.iter_mut().rev().find(|known| is_continued && is_it(known)) {
+                    Some(known) => known.join(place),
+                    None => found.places.push(place),
+                }
+            }
         }
         if wrappers > 0 && found.places.iter().all(|place| place.form != Form::Container) {
             let mut place = Place::new(WRAPPER_SECTION.into(), Form::Container);
@@ -131,6 +161,8 @@ impl Scanner {
         let mut at = 0_usize;
         // Behind a container whose end is not known, anything may follow.
         let mut is_end_known = true;
+        // What stands behind a container that is not understood may be a part of it.
+        let mut is_doubtful = false;
         // Entries behind false magics, which can all lead to the same ones: without a bound the time would be the square
         // of the size.
         let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
@@ -152,16 +184,22 @@ impl Scanner {
                 continue;
             }
             at = match fatbin::container(part, next) {
-                Magic::Container { entries, end, noted } => {
+                Magic::Container { mut entries, spans, end, noted } => {
                     let containers = &mut sighted.containers;
                     let is_empty = entries.is_empty() && noted.problem_count() == 0;
                     containers.empty = containers.empty.saturating_add(u64::from(is_empty));
-                    fatbin::add(containers, entries, self.counter.as_mut());
+                    fatbin::add(containers, &mut entries, self.counter.as_mut());
+                    if let Some(located) = &mut self.located {
+                        let at = self.base.saturating_add(place);
+                        let is_understood = !is_doubtful && noted.problem_count() == 0;
+                        located.extend(FatBinary::new(self.base, at, &spans, &entries, len(end), is_understood, part));
+                    }
                     containers.join(noted);
                     end
                 }
                 Magic::Broken(problem) => {
                     is_end_known = false;
+                    is_doubtful = true;
                     sighted.containers.note(problem);
                     next.saturating_add(fatbin::CONTAINER)
                 }

@@ -14,17 +14,21 @@ pub(super) struct Counts {
     pub(crate) section_table_offset: u64,
     /// `e_phnum`
     pub(crate) segments: u16,
+    /// `e_shnum`
+    pub(crate) sections: u16,
 }
 
 /// The ELF header with new counts; everything else stays as it is. `None` when a value does not fit the class.
 pub(super) fn patch_header(encoding: Encoding, old: &[u8], counts: Counts) -> Option<Vec<u8>> {
-    // e_phoff, e_shoff and e_phnum (gABI "ELF Header").
-    let [table_at, section_table_at, count_at] = if encoding.is_64 { [32, 40, 56] } else { [28, 32, 44] };
+    // e_phoff, e_shoff, e_phnum and e_shnum (gABI "ELF Header").
+    let [table_at, section_table_at] = if encoding.is_64 { [32, 40] } else { [28, 32] };
+    let [count_at, section_count_at] = if encoding.is_64 { [56, 60] } else { [44, 48] };
     let mut header = old.to_vec();
     put(&mut header, table_at, &word(encoding, counts.table_offset)?)?;
     put(&mut header, section_table_at, &word(encoding, counts.section_table_offset)?)?;
-    let count = if encoding.is_big_endian { counts.segments.to_be_bytes() } else { counts.segments.to_le_bytes() };
-    put(&mut header, count_at, &count)?;
+    for (at, count) in [(count_at, counts.segments), (section_count_at, counts.sections)] {
+        put(&mut header, at, &if encoding.is_big_endian { count.to_be_bytes() } else { count.to_le_bytes() })?;
+    }
     Some(header)
 }
 

@@ -32,7 +32,51 @@ pub(crate) struct Image<'a> {
     len: u64,
     changed: Vec<FileRange>,
     /// What shows of the patches, by the start of each part: a read must not ask every patch.
-    shown: BTreeMap<u64, &'a [u8]>,
+    shown: BTreeMap<u64, Shown<'a>>,
+}
+
+/// So many zeros are lent at once.
+const MOST_ZEROS: u64 = 1 << 16;
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// A part of what patches set.
+#[derive(Clone, Copy, Debug)]
+enum Shown<'a> {
+    Bytes(&'a [u8]),
+    /// So many.
+    Zeros(u64),
+}
+
+impl<'a> Shown<'a> {
+    fn len(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => len64(bytes),
+            Self::Zeros(len) => len,
+        }
+    }
+
+    /// Two parts, both with bytes.
+    fn split_at(self, within: u64) -> Option<(Self, Self)> {
+        let rest = self.len().checked_sub(within).filter(|rest| *rest > 0 && within > 0)?;
+        Some(match self {
+            Self::Bytes(bytes) => {
+                let (front, back) = bytes.split_at_checked(usize::try_from(within).ok()?)?;
+                (Self::Bytes(front), Self::Bytes(back))
+            }
+            Self::Zeros(_) => (Self::Zeros(within), Self::Zeros(rest)),
+        })
+    }
+
+    /// As much of some of it as can be lent in one piece.
+    fn piece(self, from: u64, len: u64) -> Option<&'a [u8]> {
+        match self {
+            Self::Bytes(bytes) => {
+                let from = usize::try_from(from).ok()?;
+                bytes.get(from..from.checked_add(usize::try_from(len).ok()?)?)
+            }
+            Self::Zeros(_) => ZEROS.get(..usize::try_from(len.min(MOST_ZEROS)).ok()?),
+        }
+    }
 }
 
 impl<'a> Image<'a> {
@@ -65,9 +109,10 @@ impl<'a> Image<'a> {
 
     /// Lays one more patch over everything. `None` when it copies bytes that the file does not have.
     pub(crate) fn put(&mut self, patch: &'a Patch) -> Option<()> {
-        let bytes = match &patch.content {
-            Content::Bytes(bytes) => bytes,
-            Content::CopyOf(range) => range.of(self.base)?,
+        let shown = match &patch.content {
+            Content::Bytes(bytes) => Shown::Bytes(bytes),
+            Content::CopyOf(range) => Shown::Bytes(range.of(self.base)?),
+            Content::Zero(len) => Shown::Zeros(*len),
         };
         let range = patch.range()?;
         let (start, end) = (range.start().get(), range.end().get());
@@ -77,8 +122,8 @@ impl<'a> Image<'a> {
         for at in under {
             self.shown.remove(&at);
         }
-        if !bytes.is_empty() {
-            self.shown.insert(start, bytes);
+        if shown.len() > 0 {
+            self.shown.insert(start, shown);
         }
         self.changed.push(range);
         Some(())
@@ -86,11 +131,10 @@ impl<'a> Image<'a> {
 
     /// Parts in two what shows at an offset.
     fn split_at(&mut self, offset: u64) -> Option<()> {
-        let Some((start, bytes)) = self.shown.range(..offset).next_back().map(|(start, bytes)| (*start, *bytes)) else {
+        let Some((start, shown)) = self.shown.range(..offset).next_back().map(|(start, shown)| (*start, *shown)) else {
             return Some(());
         };
-        let within = usize::try_from(offset.checked_sub(start)?).ok()?;
-        if let Some((front, back)) = bytes.split_at_checked(within).filter(|(_, back)| !back.is_empty()) {
+        if let Some((front, back)) = shown.split_at(offset.checked_sub(start)?) {
             self.shown.insert(start, front);
             self.shown.insert(offset, back);
         }
@@ -109,20 +153,20 @@ impl<'a> Image<'a> {
     }
 
     /// The last part that begins before an offset.
-    fn last_before(&self, end: FileOffset) -> Option<(FileRange, &'a [u8])> {
+    fn last_before(&self, end: FileOffset) -> Option<(FileRange, Shown<'a>)> {
         if self.shown.is_empty() {
             return None;
         }
-        let (at, bytes) = self.shown.range(..end.get()).next_back()?;
-        Some((FileRange::new(FileOffset::new(*at), len64(bytes))?, *bytes))
+        let (at, shown) = self.shown.range(..end.get()).next_back()?;
+        Some((FileRange::new(FileOffset::new(*at), shown.len())?, *shown))
     }
 
     /// The parts that show in a range and around its ends, each with its range.
-    fn parts(&self, range: FileRange) -> impl Iterator<Item = (FileRange, &'a [u8])> {
+    fn parts(&self, range: FileRange) -> impl Iterator<Item = (FileRange, Shown<'a>)> {
         let (start, end) = (range.start().get(), range.end().get());
         let first = self.shown.range(..start).next_back();
         let parts = first.into_iter().chain(self.shown.range(start..end));
-        let parts = parts.filter_map(|(at, bytes)| Some((FileRange::new(FileOffset::new(*at), len64(bytes))?, *bytes)));
+        let parts = parts.filter_map(|(at, shown)| Some((FileRange::new(FileOffset::new(*at), shown.len())?, *shown)));
         parts.filter(move |(part, _)| part.intersects(range))
     }
 
@@ -139,12 +183,25 @@ impl<'a> Image<'a> {
             _ => {
                 let above = if self.shown.is_empty() { None } else { self.shown.range(from.get()..).next() };
                 let end = above.map_or(u64::MAX, |(start, _)| *start).min(len64(self.base));
-                (FileRange::between(0, end)?, self.base)
+                (FileRange::between(0, end)?, Shown::Bytes(self.base))
             }
         };
         let end = range.end().min(part.end());
         let Some(len) = end.since(from) else { return Some(&[]) };
-        slice(FileRange::new(from, len)?, part, content)
+        content.piece(from.since(part.start())?, len)
+    }
+
+    /// The pieces of a range, each with its offset, as far as bytes are lent: what a hole has that nothing sets is left
+    /// out.
+    pub(crate) fn runs(&self, range: FileRange) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let mut at = range.start().get();
+        std::iter::from_fn(move || {
+            let rest = FileRange::between(at, range.end().get()).filter(|rest| !rest.is_empty())?;
+            let run = self.run(rest).filter(|run| !run.is_empty())?;
+            let start = at;
+            at = at.checked_add(len64(run))?;
+            Some((start, run))
+        })
     }
 
     /// The bytes of a range; `None` past the end of the file, but for those of an empty range. Bytes that nothing sets are zero, as in a hole.
@@ -158,7 +215,12 @@ impl<'a> Image<'a> {
         }
         // Nearly every read is of bytes that are all changed by one patch, or all of them as they were.
         match self.last_before(range.end()) {
-            Some((part, content)) if part.covers(range) => return slice(range, part, content).map(Cow::Borrowed),
+            Some((part, content)) if part.covers(range) => {
+                let piece = content.piece(range.start().since(part.start())?, range.len())?;
+                if len64(piece) == range.len() {
+                    return Some(Cow::Borrowed(piece));
+                }
+            }
             Some((part, _)) if part.intersects(range) => {}
             _ => {
                 if let Some(bytes) = range.of(self.base) {
@@ -179,18 +241,15 @@ impl<'a> Image<'a> {
 }
 
 /// Copies the part of some content that lies in a range.
-fn lay(target: &mut [u8], range: FileRange, part: FileRange, content: &[u8]) -> Option<()> {
+fn lay(target: &mut [u8], range: FileRange, part: FileRange, content: Shown<'_>) -> Option<()> {
     let Some(both) = part.intersection(range) else { return Some(()) };
     let to = usize::try_from(both.start().since(range.start())?).ok()?;
-    let bytes = slice(both, part, content)?;
-    target.get_mut(to..to.checked_add(bytes.len())?)?.copy_from_slice(bytes);
+    let target = target.get_mut(to..to.checked_add(usize::try_from(both.len()).ok()?)?)?;
+    match content {
+        Shown::Zeros(_) => target.fill(0),
+        Shown::Bytes(_) => target.copy_from_slice(content.piece(both.start().since(part.start())?, both.len())?),
+    }
     Some(())
-}
-
-/// The bytes of a range inside of the one that some content stands in.
-fn slice(range: FileRange, part: FileRange, content: &[u8]) -> Option<&[u8]> {
-    let from = usize::try_from(range.start().since(part.start())?).ok()?;
-    content.get(from..from.checked_add(usize::try_from(range.len()).ok()?)?)
 }
 
 /// The whole file that a plan makes: for small files and for tests; writers go patch by patch.
@@ -212,10 +271,12 @@ mod tests {
             offset: FileOffset::new(at),
             content: Content::Bytes(vec![byte; len]),
         };
-        let patches = [patch(5, 10, 100), patch(8, 2, 101), patch(30, 20, 102), patch(60, 4, 103)];
+        let zeros = Patch { content: Content::Zero(2), ..patch(12, 0, 0) };
+        let patches = [patch(5, 10, 100), zeros, patch(8, 2, 101), patch(30, 20, 102), patch(60, 4, 103)];
         let image = Image::patched(&base, &patches, 64).unwrap();
+        assert_eq!(image.read(FileRange::between(11, 15).unwrap()).unwrap()[..], [100, 0, 0, 100]);
         // Ends of the pieces: other bytes over them, or a hole that nothing sets.
-        let ends = [5, 8, 10, 15, 30, 50, 60, 64];
+        let ends = [5, 8, 10, 12, 14, 15, 30, 50, 60, 64];
         for from in 0..64 {
             for len in 0..=64 - from {
                 let range = FileRange::new(FileOffset::new(from), len).unwrap();

@@ -28,6 +28,13 @@ pub(super) fn zeros(bytes: &[u8]) -> usize {
     steps.saturating_add(bytes.iter().skip(steps).take_while(|byte| **byte == 0).count())
 }
 
+/// How many bytes up to the end are zero.
+pub(super) fn zeros_at_the_end(bytes: &[u8]) -> usize {
+    let (_, steps) = bytes.as_rchunks::<STEP>();
+    let steps = steps.iter().rev().take_while(|step| **step == [0; STEP]).count().saturating_mul(STEP);
+    steps.saturating_add(bytes.iter().rev().skip(steps).take_while(|byte| **byte == 0).count())
+}
+
 /// Whether there is nothing but zeros.
 pub(super) fn all_zero(bytes: &[u8]) -> bool {
     zeros(bytes) == bytes.len()
@@ -41,7 +48,7 @@ mod tests {
     fn every_length_and_every_place() {
         for len in 0..100 {
             let zero = vec![0_u8; len];
-            assert_eq!((zeros(&zero), all_zero(&zero)), (len, true));
+            assert_eq!((zeros(&zero), zeros_at_the_end(&zero), all_zero(&zero)), (len, len, true));
             assert_eq!(agreeing(&zero, &vec![0; len + 40]), len);
             for at in 0..len {
                 let mut other = zero.clone();
@@ -49,6 +56,7 @@ mod tests {
                 assert_eq!((zeros(&other), all_zero(&other)), (at, false));
                 assert_eq!((agreeing(&other, &zero), agreeing(&zero, &other)), (at, at));
                 let behind = len - at - 1;
+                assert_eq!(zeros_at_the_end(&other), behind);
                 assert_eq!(agreeing_at_the_end(&other, &[&[1; 7][..], &zero].concat()), behind);
                 assert_eq!(agreeing_at_the_end(&zero, &other), behind);
             }

@@ -286,7 +286,7 @@ fn by_type(header: &header::Header) -> Option<NotApplicable> {
     }
 }
 
-pub(super) fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), ParseError> {
+pub(crate) fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), ParseError> {
     let past =
         |bound_field, value| ParseError::PastEnd { field: Field::single(bound_field), value, bound: len64(bytes) };
     let ident = |index: usize| bytes.get(index).copied().ok_or_else(|| past("e_ident", 16));
@@ -309,7 +309,7 @@ pub(super) fn parse_header(bytes: &[u8]) -> Result<(Encoding, header::Header), P
     Ok((encoding, header))
 }
 
-pub(super) fn parse_segments(
+pub(crate) fn parse_segments(
     bytes: &[u8],
     encoding: Encoding,
     header: &header::Header,

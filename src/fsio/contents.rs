@@ -25,11 +25,11 @@ pub(super) fn copy_contents(source: &File, target: &File, len: u64) -> io::Resul
             Err(_) => at,
         };
         if !is_believed && !is_zero(source, at, start)? {
-            copy_part(source, target, at, start)?;
+            copy_part(source, at, target, at, start.saturating_sub(at))?;
         }
         let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(len).min(len);
         if start < end {
-            copy_part(source, target, start, end)?;
+            copy_part(source, start, target, start, end.saturating_sub(start))?;
         }
         at = end.max(start);
     }
@@ -91,15 +91,16 @@ fn is_zero(source: &File, start: u64, end: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-fn copy_part(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let (mut from, mut to) = (start, start);
+/// Copies a part of a file to a place in another one.
+pub(super) fn copy_part(source: &File, start: u64, target: &File, to: u64, len: u64) -> io::Result<()> {
+    let (mut from, mut to, end) = (start, to, start.saturating_add(len));
     while from < end {
         let len = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(1 << 30);
         match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), len) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
-                return copy_by_hand(source, target, from, end);
+                return copy_by_hand(source, from, target, to, end);
             }
             Err(error) => return Err(error.into()),
         }
@@ -107,17 +108,18 @@ fn copy_part(source: &File, target: &File, start: u64, end: u64) -> io::Result<(
     Ok(())
 }
 
-fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_by_hand(source: &File, start: u64, target: &File, to: u64, end: u64) -> io::Result<()> {
     let mut buffer = vec![0_u8; 1 << 16];
-    let mut at = start;
+    let (mut at, mut to) = (start, to);
     while at < end {
         let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
         let read = source.read_at(buffer.get_mut(..len).unwrap_or_default(), at)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        target.write_all_at(buffer.get(..read).unwrap_or_default(), at)?;
+        target.write_all_at(buffer.get(..read).unwrap_or_default(), to)?;
         at = at.saturating_add(u64::try_from(read).unwrap_or(0));
+        to = to.saturating_add(u64::try_from(read).unwrap_or(0));
     }
     Ok(())
 }

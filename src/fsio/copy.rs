@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::contents::copy_contents;
 use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
 use super::limits::size_limit;
+use super::map::{self, Opened};
 use super::regular::Regular;
 use super::rights::SET_ID;
 use super::store::{Store, StoreRefusal};
@@ -84,6 +86,52 @@ pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> R
 /// Symbolic links of a copy, with what they point to.
 pub(crate) type Links = Vec<(PathBuf, PathBuf)>;
 
+/// Which files of a tree get their contents later, by the path below the tree and their first bytes.
+pub(crate) type IsLater<'l> = &'l dyn Fn(&Path, &[u8]) -> bool;
+
+/// A file of a copy that is there, and has no contents yet.
+#[derive(Debug)]
+pub(crate) struct Later {
+    source: Spot,
+    original: PathBuf,
+    target: Spot,
+    copy: PathBuf,
+}
+
+impl Later {
+    /// The path of the copy, for reports.
+    #[must_use]
+    pub(crate) fn copy(&self) -> &Path {
+        &self.copy
+    }
+
+    /// Gives it contents, mode and times.
+    ///
+    /// # Errors
+    /// [`FileError`] names the side that failed, or what `fill` says.
+    pub(crate) fn fill<T, E: From<FileError>>(self, fill: impl FnOnce(&Opened, &File) -> Result<T, E>) -> Result<T, E> {
+        let opened = map::open(self.source, &self.original)?;
+        let meta = opened.file.metadata().map_err(|e| FileError::new(&self.original, "read its attributes", e))?;
+        let wrote = |action, e: io::Error| FileError::new(&self.copy, action, e);
+        let to = self.target.open(OFlags::RDWR, Mode::empty()).map_err(|e| wrote("open it", e.into()))?;
+        let filled = fill(&opened, &to)?;
+        give_attributes((&opened.file, &meta, &self.original), (&to, &self.copy))?;
+        Ok(filled)
+    }
+}
+
+/// Gives a file of a copy all that the original has.
+///
+/// # Errors
+/// [`FileError`] names what failed.
+pub(crate) fn fill_whole(source: &Opened, target: &File) -> Result<(), FileError> {
+    let len = source.identity.len;
+    if size_limit().is_some_and(|limit| len > limit) {
+        return Err(FileError::new(&source.path, "copy it", Errno::FBIG));
+    }
+    copy_contents(&source.file, target, len).map_err(|e| FileError::new(&source.path, "copy it", e))
+}
+
 /// Copies what is held into a directory, both by their descriptors: symbolic links as links, hard links as hard links,
 /// modes and times kept; directories of the copy are writable by their owner, as edits need. Sockets, devices and FIFOs
 /// are left out. The paths are for reports.
@@ -93,20 +141,29 @@ pub(crate) type Links = Vec<(PathBuf, PathBuf)>;
 pub(crate) fn copy_held(
     (source, original): (&Anchor, &Path),
     (target, copy): (Arc<Dir>, &Path),
-) -> Result<(Anchor, Links), FileError> {
+    is_later: IsLater<'_>,
+) -> Result<(Anchor, Links, Vec<Later>), FileError> {
     match source.held() {
         Some((from, None)) => {
-            let mut copier =
-                Copier { original, copy, first_names: HashMap::new(), left: vec![PathBuf::new()], links: Vec::new() };
+            let mut copier = Copier {
+                original,
+                copy,
+                is_later,
+                first_names: HashMap::new(),
+                left: vec![PathBuf::new()],
+                links: Vec::new(),
+                later: Vec::new(),
+            };
             while let Some(below) = copier.left.pop() {
                 copier.copy_directory(from, &target, &below)?;
             }
-            Ok((Anchor::directory(target), copier.links))
+            Ok((Anchor::directory(target), copier.links, copier.later))
         }
         Some((_, Some(spot))) => {
             let to = Spot::new(target, spot.name());
-            copy_file((spot, original), (&to, copy))?;
-            Ok((Anchor::file(to), Vec::new()))
+            let name = Path::new(spot.name());
+            let later = copy_file((spot, original), (&to, copy), &|start| is_later(name, start))?;
+            Ok((Anchor::file(to), Vec::new(), later.into_iter().collect()))
         }
         None => Err(FileError::new(original, "copy it", io::Error::other("neither a regular file nor a directory"))),
     }
@@ -116,11 +173,13 @@ pub(crate) fn copy_held(
 struct Copier<'c> {
     original: &'c Path,
     copy: &'c Path,
+    is_later: IsLater<'c>,
     /// The names that were copied already, by inode, so that hard links stay hard links.
     first_names: HashMap<(u64, u64), PathBuf>,
     /// Directories that are made and empty.
     left: Vec<PathBuf>,
     links: Links,
+    later: Vec<Later>,
 }
 
 impl Copier<'_> {
@@ -164,7 +223,10 @@ impl Copier<'_> {
                         let made = first.and_then(|first| first.link_to(target));
                         made.map_err(|e| wrote("make the link", e))?;
                     }
-                    None => copy_file((source, &original), (target, &copy))?,
+                    None => {
+                        let is_later = |start: &[u8]| (self.is_later)(&below, start);
+                        self.later.extend(copy_file((source, &original), (target, &copy), &is_later)?);
+                    }
                 }
                 if found.links > 1 {
                     self.first_names.entry(found.inode).or_insert(below);
@@ -176,31 +238,54 @@ impl Copier<'_> {
     }
 }
 
-/// Copies one file with its mode and times. The copy is the running user's: set-user-ID and set-group-ID stay where they
-/// give what they gave, and give it for what was read.
-fn copy_file((source, original): (&Spot, &Path), (target, copy): (&Spot, &Path)) -> Result<(), FileError> {
+/// Copies one file with its mode and times, or makes it, to be filled later.
+fn copy_file(
+    (source, original): (&Spot, &Path),
+    (target, copy): (&Spot, &Path),
+    is_later: &dyn Fn(&[u8]) -> bool,
+) -> Result<Option<Later>, FileError> {
     let from = Regular::at(source).and_then(|node| node.read()).map_err(|e| FileError::new(original, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
+    // No other user opens it before it has everything.
+    let make = || {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        target.open(flags, Mode::RUSR | Mode::WUSR).map_err(|e| wrote("make it", e.into()))
+    };
+    let mut start = [0_u8; 4];
+    let has_start = meta.len() >= 4 && from.read_exact_at(&mut start, 0).is_ok();
+    if has_start && is_later(&start) {
+        make()?;
+        let [original, copy] = [original, copy].map(Path::to_owned);
+        return Ok(Some(Later { source: source.clone(), original, target: target.clone(), copy }));
+    }
     if size_limit().is_some_and(|limit| meta.len() > limit) {
         // The write would kill the process with SIGXFSZ.
         return Err(wrote("write it", Errno::FBIG.into()));
     }
-    // No other user opens it before it has everything.
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let to = target.open(flags, Mode::RUSR | Mode::WUSR).map_err(|e| wrote("make it", e.into()))?;
+    let to = make()?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
+    give_attributes((&from, &meta, original), (&to, copy)).map(|()| None)
+}
+
+/// The copy is the running user's: set-user-ID and set-group-ID stay where they give what they gave, and give it for what
+/// was read.
+fn give_attributes(
+    (from, meta, original): (&File, &Metadata, &Path),
+    (to, copy): (&File, &Path),
+) -> Result<(), FileError> {
+    let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     let made = to.metadata().map_err(|e| wrote("read its attributes", e))?;
     let read = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let is_as_it_was = (read.ctime(), read.ctime_nsec()) == (meta.ctime(), meta.ctime_nsec());
     let gives = |bit, is_same| if is_as_it_was && is_same { bit } else { 0 };
     let kept = gives(0o4000, read.uid() == made.uid()) | gives(0o2000, read.gid() == made.gid());
     let mode = Mode::from_raw_mode(read.mode() & 0o7777 & (kept | !SET_ID));
-    rustix::fs::fchmod(&to, mode).map_err(|e| wrote("set its mode", e.into()))?;
+    rustix::fs::fchmod(to, mode).map_err(|e| wrote("set its mode", e.into()))?;
     let at = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     let times = Timestamps {
         last_access: at(meta.atime(), meta.atime_nsec()),
         last_modification: at(meta.mtime(), meta.mtime_nsec()),
     };
-    rustix::fs::futimens(&to, &times).map_err(|e| wrote("set its times", e.into()))
+    rustix::fs::futimens(to, &times).map_err(|e| wrote("set its times", e.into()))
 }

@@ -30,9 +30,14 @@ pub(crate) struct Identity {
     pub(crate) owner: (u32, u32),
     /// Names of the inode.
     pub(crate) links: u64,
+    /// Bytes that it takes on the disk.
+    pub(crate) blocks: u64,
     /// What the kernel calls the mount that it was reached through; `None` before Linux 5.8.
     pub(super) mount: Option<u64>,
 }
+
+/// Bytes of a block, whatever the file system has.
+const BLOCK: u64 = 512;
 
 /// All of that.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
@@ -79,6 +84,7 @@ impl From<Metadata> for Identity {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
             links: meta.nlink(),
+            blocks: meta.blocks().saturating_mul(BLOCK),
             mount: None,
         }
     }
@@ -99,6 +105,7 @@ impl From<Statx> for Identity {
             mode: u32::from(stat.stx_mode),
             owner: (stat.stx_uid, stat.stx_gid),
             links: u64::from(stat.stx_nlink),
+            blocks: stat.stx_blocks.saturating_mul(BLOCK),
             mount: tells(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
         }
     }

@@ -230,14 +230,14 @@ impl Edit<'_> {
 
 /// Two runs at once would take each other's journal for that of a killed one. Where a file system has no locks, they are
 /// told apart by what they write.
-fn lock(file: &File) -> Result<(), EditError> {
+pub(super) fn lock(file: &File) -> Result<(), EditError> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(EditError::Busy),
         _ => Ok(()),
     }
 }
 
-fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
+pub(super) fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
     let open = || again(&opened.file, &opened.identity, &opened.spot, OFlags::RDWR);
     let error = match open() {
         Ok(file) => return Ok(file),

@@ -295,6 +295,7 @@ mod tests {
         mode: 0o100_4755,
         owner: (7, 8),
         links: 1,
+        blocks: 8,
         mount: None,
     };
 

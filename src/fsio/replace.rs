@@ -13,14 +13,16 @@ use super::contents::copy_contents;
 use super::dir::Spot;
 use super::edit::{Committed, Durability, EditError, How, Remark};
 use super::error::FileError;
+use super::fresh::write_all;
 use super::identity::Identity;
 use super::in_place::times;
 use super::journal::Finished;
 use super::map::Opened;
 use super::rights::{CAPABILITY, Rights};
 use super::temporary::{Temporary, Uninterrupted};
-use super::writes::{Writes, read_back, write_patch};
+use super::writes::{Taken, Writes, read_back, write_patch};
 use crate::elf::image::Saved;
+use crate::elf::slim::SlimPlan;
 
 /// Why the file could not be replaced.
 pub(super) enum NotReplaced {
@@ -55,12 +57,31 @@ impl NotReplaced {
 
 /// Makes the writes to a copy and gives it the name.
 pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability) -> Result<Committed, NotReplaced> {
-    let (path, spot) = (opened.path.as_path(), &opened.spot);
     let prepared = writes.prepare(opened)?;
+    let contents = |copy: &File| edited(opened, writes, &prepared.expected, copy);
+    let Made { notes, modified } = replace(opened, &contents, writes.taken(), durability)?;
+    let finished = Finished { journal: prepared.journal, new_len: writes.new_len(), modified };
+    Ok(Committed { how: How::Replaced, notes, finished })
+}
+
+/// What is told of a file whose every byte a plan sets, once it has the name of the old one.
+pub(super) fn write_anew(opened: &Opened, plan: &SlimPlan, durability: Durability) -> Result<Vec<Remark>, NotReplaced> {
+    let contents = |copy: &File| Ok(write_all(&opened.path, opened, plan, copy)?);
+    Ok(replace(opened, &contents, Taken::default(), durability)?.notes)
+}
+
+/// Gives a file with other contents the name.
+fn replace(
+    opened: &Opened,
+    contents: &dyn Fn(&File) -> Result<(), NotReplaced>,
+    taken: Taken,
+    durability: Durability,
+) -> Result<Made, NotReplaced> {
+    let (path, spot) = (opened.path.as_path(), &opened.spot);
     let mut rights = Rights::of(&opened.file, &opened.identity);
-    rights.set_id |= writes.taken().set_id;
+    rights.set_id |= taken.set_id;
     let mut copy = copy_beside(opened, !rights.is_empty())?;
-    let made = make(opened, writes, &prepared.expected, &rights, durability, &copy.file);
+    let made = make(opened, contents, taken, &rights, durability, &copy.file);
     // As long as the old file has the temporary name, a signal waits.
     let uninterrupted = Uninterrupted::begin();
     let named = made.and_then(|made| {
@@ -81,8 +102,7 @@ pub(super) fn write(opened: &Opened, writes: Writes<'_>, durability: Durability)
     if durability == Durability::Synced && spot.directory().sync().is_err() {
         notes.push(Remark::NotSynced);
     }
-    let finished = Finished { journal: prepared.journal, new_len: writes.new_len(), modified };
-    Ok(Committed { how: How::Replaced, notes, finished })
+    Ok(Made { notes, modified })
 }
 
 /// An empty file beside another one, that only this user may read or write.
@@ -114,14 +134,7 @@ struct Made {
 }
 
 /// The file again, with the writes made.
-fn make(
-    opened: &Opened,
-    writes: Writes<'_>,
-    expected: &[Saved],
-    rights: &Rights,
-    durability: Durability,
-    copy: &File,
-) -> Result<Made, NotReplaced> {
+fn edited(opened: &Opened, writes: Writes<'_>, expected: &[Saved], copy: &File) -> Result<(), NotReplaced> {
     let path = opened.path.as_path();
     let failed = |action| move |error: io::Error| FileError::new(path, action, error);
     copy_contents(&opened.file, copy, opened.identity.len).map_err(failed("copy it"))?;
@@ -131,10 +144,24 @@ fn make(
     if opened.identity.len != writes.new_len() {
         copy.set_len(writes.new_len()).map_err(failed("set its copy's size"))?;
     }
-    read_back(path, copy, expected, &mut Vec::new())?;
+    Ok(read_back(path, copy, expected, &mut Vec::new())?)
+}
+
+/// Contents, and all that the file has beside them.
+fn make(
+    opened: &Opened,
+    contents: &dyn Fn(&File) -> Result<(), NotReplaced>,
+    taken: Taken,
+    rights: &Rights,
+    durability: Durability,
+    copy: &File,
+) -> Result<Made, NotReplaced> {
+    let path = opened.path.as_path();
+    let failed = |action| move |error: io::Error| FileError::new(path, action, error);
+    contents(copy)?;
     own(opened, copy)?;
     let notes = keep_attributes(opened, copy, rights)?;
-    if let Some(modified) = writes.taken().modified {
+    if let Some(modified) = taken.modified {
         rustix::fs::futimens(copy, &times(modified)).map_err(|e| FileError::new(path, "set its time", e))?;
     }
     let modified = Identity::of(copy).map_err(failed("read its attributes"))?.modified;

@@ -128,7 +128,41 @@ pub(super) fn write_patch(
             let is_same = copy_range(source, target, *range, patch.offset).map_err(failed)?;
             if is_same { Ok(()) } else { Err(EditError::ChangedMeanwhile) }
         }
+        Content::Zero(len) => Ok(write_zeros(target, patch.offset.get(), *len).map_err(failed)?),
     }
+}
+
+/// Shorter zeros are written like other bytes: a hole that short is hardly worth a call.
+const SHORTEST_HOLE: u64 = 1 << 15;
+
+/// What no file system has smaller holes than.
+const PAGE: u64 = 4096;
+
+/// Makes a part of a file zero: a hole where that is worth it and the file system has holes. Only whole pages become one:
+/// what the pages at the ends just got would have to reach the disk first.
+fn write_zeros(target: &File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
+    let end = offset.saturating_add(len);
+    let (first, last) =
+        (offset.saturating_add(PAGE.wrapping_sub(1)) & !PAGE.wrapping_sub(1), end & !PAGE.wrapping_sub(1));
+    let inner = last.saturating_sub(first);
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if len < SHORTEST_HOLE || rustix::fs::fallocate(target, hole, first, inner).is_err() {
+        return fill_zeros(target, offset, end);
+    }
+    fill_zeros(target, offset, first)?;
+    fill_zeros(target, last, end)
+}
+
+fn fill_zeros(target: &File, start: u64, end: u64) -> io::Result<()> {
+    let zeros = [0_u8; 1 << 16];
+    let mut at = start;
+    while at < end {
+        let piece = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(zeros.len());
+        target.write_all_at(zeros.get(..piece).unwrap_or_default(), at)?;
+        at = at.saturating_add(u64::try_from(piece).unwrap_or(u64::MAX));
+    }
+    Ok(())
 }
 
 /// Copies a part of a file in pieces of bounded size, and says whether each reads back as it was written.

@@ -113,9 +113,12 @@ impl<'a> Skipped<'a> {
         let (same_as, signature) = match skip {
             Skip::SameFile(first) => (Some(Text::of_path(first)), None),
             Skip::Signed(signature) => (None, Some(Text::of_path(signature))),
-            Skip::NotApplicable(_) | Skip::OtherMachine | Skip::NoConsumer | Skip::DriverLibrary | Skip::Temporary => {
-                (None, None)
-            }
+            Skip::NotApplicable(_)
+            | Skip::OtherMachine
+            | Skip::NoConsumer
+            | Skip::DriverLibrary
+            | Skip::Payload
+            | Skip::Temporary => (None, None),
         };
         Self { reason: skip.name(), same_as, signature }
     }

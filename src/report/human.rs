@@ -116,7 +116,7 @@ impl Human {
             // The user named the machines: what that leaves out should not come as a surprise. A hidden file that a
             // killed run left would never be looked for.
             // What is left out for its own sake may have been meant.
-            Skip::DriverLibrary | Skip::Signed(_) => Detail::Normal,
+            Skip::DriverLibrary | Skip::Signed(_) | Skip::Payload => Detail::Normal,
             Skip::OtherMachine | Skip::Temporary => Detail::Normal,
             _ => Detail::Verbose,
         };
@@ -139,6 +139,9 @@ impl Human {
             Skip::Signed(signature) => {
                 out.write_all(b"an edit would break its signature ")?;
                 self.path(out, signature)
+            }
+            Skip::Payload => {
+                out.write_all(b"something stands behind the object, which may be for its bytes as they are")
             }
             Skip::NoConsumer => out.write_all(b"asks for no driver library"),
             Skip::Temporary => out.write_all(

@@ -13,6 +13,7 @@ pub(crate) mod rules;
 #[cfg(test)]
 mod schema;
 pub(crate) mod show;
+pub(crate) mod slim;
 mod text;
 
 pub(crate) use human::{Detail, Human, Palette};

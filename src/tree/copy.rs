@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::discover::Root;
 use super::run::Workers;
-use crate::fsio::{self, CopyError, FileError, ImagePath, Links, Store};
+use crate::fsio::{self, CopyError, FileError, ImagePath, IsLater, Later, Links, Store};
 
 /// A copied tree.
 #[derive(Debug)]
@@ -13,25 +13,32 @@ pub(crate) struct CopyOfTree {
     pub(crate) root: Root,
     /// Symbolic links in the copy, with what they point to.
     pub(crate) links: Links,
+    /// Files that have no contents yet.
+    pub(crate) later: Vec<Later>,
 }
 
-/// Copies the tree or file that a root names into a directory that is new or empty.
+/// Copies the tree or file that a root names into a directory that is new or empty; some files are made and filled later.
 ///
 /// # Errors
 /// [`CopyError`]; what was copied until then stays for a look.
-pub(crate) fn copy_tree(source: &Root, target: &Path, store: &Store) -> Result<CopyOfTree, CopyError> {
+pub(crate) fn copy_tree(
+    source: &Root,
+    target: &Path,
+    store: &Store,
+    is_later: IsLater<'_>,
+) -> Result<CopyOfTree, CopyError> {
     let original = source.real.as_path();
     let directory = fsio::prepare_target(&source.anchor, target, store)?;
     let mut copy = target.to_owned();
     if source.anchor.is_directory() != Some(true) {
         copy.push(original.file_name().unwrap_or_default());
     }
-    let (anchor, links) = fsio::copy_held((&source.anchor, original), (directory, &copy))?;
+    let (anchor, links, later) = fsio::copy_held((&source.anchor, original), (directory, &copy), is_later)?;
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
     let root =
         Root { given: ImagePath::new(copy), real: ImagePath::new(real), stands_for: source.real.clone(), anchor };
-    Ok(CopyOfTree { root, links })
+    Ok(CopyOfTree { root, links, later })
 }
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.

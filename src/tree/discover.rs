@@ -11,7 +11,7 @@ use globset::GlobSet;
 use super::run::Workers;
 use super::source::{EntryKind, Source};
 use super::walk::{Failure, files_below};
-use crate::fsio::{self, Anchor, ImagePath, Site};
+use crate::fsio::{self, Anchor, FileError, ImagePath, Site, Spot, Sysroot};
 
 /// One argument, resolved.
 #[derive(Clone, Debug)]
@@ -73,6 +73,14 @@ impl Found {
             None => Site::of(&self.root.anchor, &self.root.real),
             Some(below) => Site::below(&self.root.anchor, below, &self.shown),
         }
+    }
+
+    /// Opens it in the directory that it was found in.
+    pub(super) fn open_with<T>(&self, how: impl Fn(Spot, &Path) -> Result<T, FileError>) -> Result<T, FileError> {
+        let site = self.site();
+        let path = site.path().as_path();
+        let spot = Sysroot::host().spot_of(site);
+        how(spot.map_err(|source| FileError { path: path.to_owned(), action: "open it", source })?, path)
     }
 
     /// The canonical path. Only files that change need it, so it is not kept.

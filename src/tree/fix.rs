@@ -23,7 +23,7 @@ use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, FileError, Opened, Secret, Spot, Store, Sysroot, WriteMode};
+use crate::fsio::{self, Opened, Secret, Store, WriteMode};
 use crate::loader;
 use crate::runpath::{
     Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
@@ -98,12 +98,12 @@ pub(crate) fn fix(
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 let name = found.clone();
-                let mut finished = match open(&found, fsio::open) {
+                let mut finished = match found.open_with(fsio::open) {
                     Ok(opened) => fix_opened(found, opened, settings),
                     Err(error) => report(found.shown.into_path(), None, failed(error)),
                 };
                 // On overlayfs a name leaves the others when the file is written to: they are still to be done.
-                if open(&name, |spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
+                if name.open_with(|spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
                     first_names.insert(inode, name.shown.into_path());
                 }
                 done(&finished);
@@ -119,7 +119,7 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     if found.is_temporary() {
         return FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(Skip::Temporary)));
     }
-    match open(&found, fsio::sniff) {
+    match found.open_with(fsio::sniff) {
         Err(error) => FirstLook::Done(report(found.shown.into_path(), None, failed(error))),
         Ok(None) => {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
@@ -128,14 +128,6 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
         Ok(Some(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
         Ok(Some(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
     }
-}
-
-/// Opens a file in the directory that it was found in.
-fn open<T>(found: &Found, how: impl Fn(Spot, &Path) -> Result<T, FileError>) -> Result<T, FileError> {
-    let site = found.site();
-    let path = site.path().as_path();
-    let spot = Sysroot::host().spot_of(site);
-    how(spot.map_err(|source| FileError { path: path.to_owned(), action: "open it", source })?, path)
 }
 
 fn report(path: PathBuf, object: Option<ObjectBrief>, outcome: Outcome) -> FileReport {

@@ -112,6 +112,8 @@ pub enum Skip {
     DriverLibrary,
     /// A signature of the whole file stands beside it, which an edit would break.
     Signed(PathBuf),
+    /// Something stands behind the object that may belong to its bytes as they are.
+    Payload,
     /// A temporary file of this program: of a run that is at work, or of one that was killed.
     Temporary,
 }
@@ -154,6 +156,9 @@ pub enum FixError {
     /// The edit failed and was taken back.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// Its containers contradict each other.
+    #[error("the containers of its GPU code share bytes, or are longer than they are")]
+    Containers,
     /// It is in the Nix store.
     #[error(transparent)]
     Store(#[from] StoreRefusal),

@@ -47,7 +47,7 @@ fn is_name(name: &[u8]) -> bool {
 
 /// The name of a file's signature beside it, where there is one: `libsoftokn3.chk` of NSS, which it verifies at every start
 /// in FIPS mode, and `.libgnutls.so.30.hmac` as Fedora has them, also in `fipscheck`.
-fn signature_of(file: &Opened) -> Option<PathBuf> {
+pub(super) fn signature_of(file: &Opened) -> Option<PathBuf> {
     if !is_any_beside(file) {
         return None;
     }

@@ -12,11 +12,13 @@ mod fatbin;
 mod fatgen;
 mod harness;
 mod image;
+mod slim;
 mod spec;
 
 pub use fatbin::fatbin;
 pub use harness::{fix, read, runpath_list, symbols};
 pub use image::{image, image_seeds};
+pub use slim::slim;
 pub use spec::spec;
 
 /// Writes one image per interesting layout into the folder that `SEEDS` names, before the fuzzer looks there: those that a
@@ -36,6 +38,18 @@ pub fn write_seeds() {
 pub fn write_fatbins() {
     for (name, bytes) in fatgen::presets() {
         write_seed(name, &bytes);
+    }
+}
+
+/// The same, each as a file and in a library.
+pub fn write_slims() {
+    for (name, mut bytes) in fatgen::presets() {
+        bytes.extend([0, 0]);
+        for how in [0, 2, 5, 6, 13] {
+            let end = bytes.len() - 2;
+            bytes[end] = how;
+            write_seed(&format!("{name}-{how}"), &bytes);
+        }
     }
 }
 

@@ -522,6 +522,51 @@ let
       };
       ours = app "C:D:L" 11;
     };
+    slim-archs = {
+      use = h: {
+        nativeBuildInputs = [ h.cudaRunpathHook ];
+        contents = [ "Kernels" ];
+        cudaRunpathSlimArchs = [ "9.0" ];
+      };
+      ours = {
+        log = [ "^slimmed .*/lib/libkernels.so: GPU code 9408 -> 4160 bytes" ];
+        count."^called: cuda-runpath slim " = 1;
+        paths."out/lib/libkernels.so" = "C:D";
+      }
+      // plainLog;
+    };
+    slim-archs-structured = {
+      use = h: {
+        nativeBuildInputs = [ h.cudaRunpathHook ];
+        contents = [ "Kernels" ];
+        cudaRunpathSlimArchs = [
+          "sm_80"
+          "9.0a"
+        ];
+        cudaRunpathSlimFlags = [
+          "--keep-ptx"
+          "-v"
+        ];
+        __structuredAttrs = true;
+      };
+      ours.log = [ "^already slim .*/lib/libkernels.so: 9408 bytes of GPU code" ];
+    };
+    slim-archs-none = {
+      use = h: {
+        nativeBuildInputs = [ h.cudaRunpathHook ];
+        contents = [ "Kernels" ];
+        cudaRunpathSlimArchs = [ "7.5" ];
+      };
+      ours.log = [ "libkernels.so: left as it is, no code in it runs on 7.5 \\(CRP500\\)" ];
+    };
+    slim-archs-wrong = {
+      use = h: {
+        nativeBuildInputs = [ h.cudaRunpathHook ];
+        contents = [ "Kernels" ];
+        cudaRunpathSlimArchs = [ "9.1" ];
+      };
+      ours.fails = true;
+    };
     text-before-hooks = {
       use = h: {
         nativeBuildInputs = [ h.autoAddDriverRunpath ];

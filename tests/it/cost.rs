@@ -213,7 +213,7 @@ fn a_plan_does_not_hold_what_moves() {
     assert_eq!(plan.strategy, Strategy::MakeRoom);
     let held = |patch: &Patch| match &patch.content {
         Content::Bytes(bytes) => bytes.len(),
-        Content::CopyOf(_) => 0,
+        Content::CopyOf(_) | Content::Zero(_) => 0,
     };
     assert!(plan.patches.iter().any(|patch| matches!(patch.content, Content::CopyOf(_))));
     assert!(plan.patches.iter().all(|patch| held(patch) <= 1 << 16), "{:?}", plan.patches.iter().map(held).max());

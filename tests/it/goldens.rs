@@ -103,6 +103,7 @@ fn help_and_version() {
         "--help",
         "fix --help",
         "fix -h",
+        "slim --help",
         "show --help",
         "check --help",
         "archs --help",

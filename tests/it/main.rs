@@ -10,6 +10,7 @@
 //! - `files`: names, modes, links, the Nix store; `fleet`: the tool for whole trees.
 //! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
 //! - `cost`: hostile input takes steps and memory by its size.
+//! - `slim`: GPU code leaves files, which load and have what stays, byte for byte.
 //! - `saved`: images of containers in every form, layer by layer, damaged and hostile.
 //! - `memory`: a source without a disk, through every command that reads.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
@@ -57,6 +58,7 @@ mod regressions;
 mod repeated;
 mod replay;
 mod saved;
+mod slim;
 mod tasks;
 mod toolchains;
 mod verifier;

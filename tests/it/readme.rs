@@ -17,8 +17,9 @@ const NOT_RUN: [&str; 4] = ["is for the target", "needs a GPU", "needs Nix", "ta
 const OF_OTHERS: [&str; 5] = ["--force-rpath", "--path", "--print-rpath", "--release", "--set-rpath"];
 
 /// The page that has all options of a subcommand; those of every command are in the first one.
-const HOMES: [(&str, &str); 9] = [
+const HOMES: [(&str, &str); 10] = [
     ("fix", "docs/fix.md"),
+    ("slim", "docs/slim.md"),
     ("show", "docs/fix.md"),
     ("check", "docs/check.md"),
     ("archs", "docs/check.md"),

@@ -10,6 +10,9 @@ mod harness;
 #[path = "../fuzz/image.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 mod image;
+#[path = "../fuzz/slim.rs"]
+#[expect(unreachable_pub, reason = "public for the fuzz targets")]
+mod slim;
 #[path = "../fuzz/spec.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 mod spec;
@@ -139,6 +142,16 @@ fn whatever_can_be_planned_reads_back() {
 fn any_bytes_are_fat_binaries() {
     let presets = fatgen::presets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
     replay("fatbin", fatbin::fatbin, &corpus("fatbin").into_iter().chain(presets).collect::<Vec<_>>(), 100);
+}
+
+#[test]
+fn whatever_can_be_slimmed_is_proven() {
+    let with = |(name, bytes): (String, Vec<u8>)| {
+        [[0, 0], [2, 0], [5, 1], [6, 2], [13, 3]].map(|end| (name.clone(), [&bytes[..], &end].concat()))
+    };
+    let presets = fatgen::presets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+    let inputs: Vec<_> = corpus("fatbin").into_iter().chain(presets).flat_map(with).collect();
+    replay("slim", slim::slim, &inputs, 20);
 }
 
 #[test]

@@ -267,6 +267,7 @@ impl<'g> Draft<'g> {
             table_offset: self.table_offset.get(),
             section_table_offset: self.section_table_offset.get(),
             segments: count,
+            sections: view.header.e_shnum,
         };
         let header = encode::patch_header(encoding, old_header, counts).fits()?;
         let table = encode_segments(encoding, &self.segments).fits()?;

@@ -40,6 +40,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// A copy of these bytes of the original file; never overlaps what the plan changes before it.
     CopyOf(FileRange),
+    /// So many zeros, which need no room in memory, and none on a disk that knows holes.
+    Zero(u64),
 }
 
 /// One positional write.
@@ -66,6 +68,7 @@ impl Patch {
         match &self.content {
             Content::Bytes(bytes) => FileRange::new(self.offset, len64(bytes)),
             Content::CopyOf(range) => FileRange::new(self.offset, range.len()),
+            Content::Zero(len) => FileRange::new(self.offset, *len),
         }
     }
 }

@@ -4,13 +4,16 @@
 //! Cost follows the plan, not the file: bytes that no write touched are the same bytes.
 
 mod cache_note;
+mod compacted;
 mod dynamic;
 mod error;
 mod sections;
 mod segments;
 mod shape;
+mod slimmed;
 
 pub use self::error::VerifyError;
+pub(crate) use self::slimmed::{Became, ProvenSlim, SecondReading, verify_slim};
 
 use bstr::ByteSlice;
 

@@ -53,6 +53,32 @@ putText() {
     echo '#!/bin/sh' >"$out/bin/script"
     chmod +x "$out/bin/script"
 }
+# A fat binary with machine code for 8.0 and 9.0, and PTX: 4160 bytes of each kind of machine code, with headers.
+putKernels() {
+    mkdir -p "$out/lib"
+    gcc -shared -nostdlib -o "$out/lib/libkernels.so" -x assembler - <<'END'
+        .section .nv_fatbin, "a"
+        .balign 8
+        .4byte 0xba55ed50
+        .2byte 1, 16
+        .8byte end - first
+        .macro entry kind, architecture, size
+        .2byte \kind, 0x101
+        .4byte 64
+        .8byte \size
+        .4byte 0, 0
+        .2byte 0, 0
+        .4byte \architecture
+        .4byte 0, 0
+        .8byte 0x11, 0, 0
+        .fill \size, 1, 0x11
+        .endm
+first:  entry 2, 80, 4096
+        entry 2, 90, 4096
+        entry 1, 80, 1024
+end:    .section .note.GNU-stack, "", %progbits
+END
+}
 putWrapped() {
     link "$out/bin/.foo-wrapped" "$fixtures/app.o" "$lib/lib/libowned.so" "$stubs/libcuda.so.1"
     # shellcheck disable=SC2016 # For the script.

@@ -11,5 +11,6 @@ mod receipts;
 mod rights;
 mod signals;
 mod site;
+mod slim;
 mod strace;
 mod swapped;
