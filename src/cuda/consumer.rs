@@ -77,6 +77,31 @@ impl Consumer {
     }
 }
 
+/// Names of any libraries, prepared to find out which of them objects open.
+#[derive(Debug)]
+pub(crate) struct LibraryNames(Option<DriverLibraries>);
+
+impl LibraryNames {
+    /// Of the files in some directories, those that are called as libraries are.
+    #[must_use]
+    pub(crate) fn of_files<'n>(files: impl Iterator<Item = &'n BString>) -> Self {
+        let libraries = files.filter(|name| name.contains_str(".so")).filter_map(|name| name.to_str().ok());
+        let mut names: Vec<String> = libraries.map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(DriverLibraries::only(names).ok().filter(|libraries| !libraries.names().is_empty()))
+    }
+
+    /// Those that an object hands to dlopen, however it says so, in their order; none where it cannot call that.
+    #[must_use]
+    pub(crate) fn opened_by(&self, view: &ElfView<'_>) -> Vec<BString> {
+        let Some(libraries) = self.0.as_ref().filter(|_| imports_dlopen(view)) else { return Vec::new() };
+        let requests = Consumer::of(view, libraries).requests.into_iter();
+        let opened = requests.filter(|request| request.kind != RequestKind::Needed);
+        opened.map(|request| BString::from(request.soname)).collect()
+    }
+}
+
 /// Driver libraries that are named in any bytes, for files that have no dynamic section to say more.
 #[must_use]
 pub(crate) fn names_in<'b>(parts: impl Iterator<Item = &'b [u8]>, libraries: &DriverLibraries) -> Vec<String> {

@@ -177,6 +177,14 @@ impl DriverLibraries {
                 names.push(name.clone());
             }
         }
+        Self::only(names)
+    }
+
+    /// Other names by themselves, to see who asks for these.
+    ///
+    /// # Errors
+    /// As [`DriverLibraries::with`].
+    pub(super) fn only(names: Vec<String>) -> Result<Self, aho_corasick::BuildError> {
         let searches = Searches::new(&names);
         let in_json = AhoCorasick::new(names.iter().map(|name| format!("\"{name}\"")))?;
         Ok(Self { names, searches, in_json })

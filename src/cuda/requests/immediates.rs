@@ -82,10 +82,12 @@ impl Immediates {
     }
 }
 
-/// The names that begin with these bytes and go on, longest first.
+/// The names that begin with these bytes and go on, longest first; and one that is all of them, with zeros behind it.
 fn names_from<'n>(names: &'n [String], first: &[u8]) -> Option<Vec<(usize, &'n [u8])>> {
     let names = names.iter().map(String::as_bytes).enumerate();
-    let mut longest: Vec<_> = names.filter(|(_, name)| name.len() > FIRST && name.starts_with(first)).collect();
+    let is_all = |name: &[u8]| first.strip_prefix(name).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    let begins = |name: &[u8]| if name.len() > FIRST { name.starts_with(first) } else { is_all(name) };
+    let mut longest: Vec<_> = names.filter(|(_, name)| begins(name)).collect();
     longest.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
     (!longest.is_empty()).then_some(longest)
 }

@@ -88,6 +88,28 @@ fn unreachable() -> Vec<Case> {
         near("CRP100", "the driver's library by its whole path").finds("CRP105").in_image(|image| {
             one(image, &dlopens(&["/run/opengl-driver/lib/libcuda.so.1"]));
         }),
+        near("CRP100", "a link to the driver directory, which is not here").in_image(|image| {
+            image.link("/opt/gpu", "/run/opengl-driver/lib");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        near("CRP100", "links to a link to the driver directory").in_image(|image| {
+            image.folder("/run", 0o755).link("/opt/a/gpu", "../b").link("/opt/b", "/var/run/../run/opengl-driver/lib");
+            image.link("/var/run", "../run");
+            one(image, &linked().runpath("$ORIGIN/../opt/a/gpu"));
+        }),
+        near("CRP100", "a link to the driver's libcuda").in_image(|image| {
+            image.put("/run/opengl-driver/lib/libcuda.so.1", &driver("libcuda.so.1"));
+            image.link("/opt/gpu/libcuda.so.1", "/run/opengl-driver/lib/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        near("CRP100", "a link to the driver's libcuda, which is not here").in_image(|image| {
+            image.link("/opt/gpu/libcuda.so.1", "../../run/opengl-driver/lib/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        raises("CRP100", "a link to another libcuda, which is not here", (LIB, "libcuda.so.1")).in_image(|image| {
+            image.link("/opt/gpu/libcuda.so.1", "/opt/other/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
         near("CRP100", "a note about another library").in_image(|image| {
             let note = dlopen_note(br#"[{"feature":"x","soname":["libxcuda.so.1"]}]"#);
             one(image, &library().imports("dlopen").note(note));
@@ -148,6 +170,10 @@ fn at_runtime_and_inherited() -> Vec<Case> {
         raises("CRP102", "the driver directory here has no NVML", (LIB, "libnvidia-ml.so.1")).in_image(|image| {
             image.put("/run/opengl-driver/lib/libcuda.so.1", &driver("libcuda.so.1"));
             one(image, &dlopens(&["libcuda.so.1", "libnvidia-ml.so.1"]).runpath(DRIVER));
+        }),
+        raises("CRP102", "NVML through a link to the driver directory", (LIB, "libnvidia-ml.so.1")).in_image(|image| {
+            image.link("/opt/gpu", "/run/opengl-driver/lib");
+            one(image, &dlopens(&["libnvidia-ml.so.1"]).runpath("/opt/gpu"));
         }),
         near("CRP102", "libcuda is in every driver directory").in_image(|image| one(image, &linked().runpath(DRIVER))),
         near("CRP102", "the driver directory here has NVML").in_image(|image| {
