@@ -42,7 +42,7 @@ impl Consumer {
         let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
         let mut found = FoundNames { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
         for name in view.needed().chain(view.filters()) {
-            found.note(libraries.position(name), RequestKind::Needed);
+            found.note(libraries.asked_for_as(name), RequestKind::Needed);
         }
         // The loader needs no sections, and a tool that strips their headers leaves the segment.
         let notes = notes::of_sections(view).chain(notes::of_segments(view));
@@ -78,7 +78,7 @@ impl Consumer {
 }
 
 /// Names of any libraries, prepared to find out which of them objects open.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LibraryNames(Option<DriverLibraries>);
 
 impl LibraryNames {

@@ -26,8 +26,16 @@ fn unreachable() -> Vec<Case> {
         raises("CRP100", "DT_NEEDED", (LIB, "libcuda.so.1")).in_image(|image| one(image, &linked())),
         raises("CRP100", "a name for dlopen", (LIB, "libcuda.so.1"))
             .in_image(|image| one(image, &dlopens(&["libcuda.so.1"]))),
-        raises("CRP100", "the name is the tail of another string", (LIB, "libcuda.so.1"))
-            .in_image(|image| one(image, &dlopens(&["a longer text that ends in libcuda.so.1"]))),
+        raises("CRP100", "a name with a driver's release", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &dlopens(&["libcuda.so.570.133.07"]))),
+        raises("CRP100", "a name with a driver's release of a library that has no other", (LIB, "libnvidia-nvvm.so.4"))
+            .in_image(|image| one(image, &dlopens(&["libnvidia-nvvm.so.570.133.07"]))),
+        raises("CRP100", "DT_NEEDED with a Jetson's release", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &library().needs("libcuda.so.1.1"))),
+        raises("CRP100", "on a machine whose code is not read, the tail of a text", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &dlopens_for(Machine::Ppc64Le, &["a text that ends in libcuda.so.1"]))),
+        near("CRP100", "a text that ends in the name")
+            .in_image(|image| one(image, &dlopens(&["a text that ends in libcuda.so.1"]))),
         raises("CRP100", ".note.dlopen", (LIB, "libcuda.so.1")).in_image(|image| {
             let note = dlopen_note(br#"[{"feature":"gpu","soname":["libcuda.so.1"],"priority":"recommended"}]"#);
             one(image, &library().imports("dlopen").note(note));
