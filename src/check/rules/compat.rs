@@ -211,7 +211,7 @@ fn is_told_here(context: &Context<'_>, library: &LinkMap, hit: &Step) -> bool {
     };
     let is_driver = context.roles.role(object.directory(), object.class) == EntryClass::Driver
         || context.world.facts(object).is_some_and(|facts| facts.driver.is_some());
-    !is_driver && !(is_own && context.checked.contains(&object.path))
+    !(is_driver || is_own && context.checked.contains(&object.path))
 }
 
 /// CRP409 of a directory by itself, and what is said of it.
