@@ -10,6 +10,7 @@ mod literals;
 mod pieces;
 mod places;
 pub(crate) mod python;
+mod python_text;
 pub(super) mod release;
 mod search;
 

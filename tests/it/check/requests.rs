@@ -236,6 +236,28 @@ fn other_ways() -> Vec<Case> {
                 image.file("/lib/names.py", b"NAMES = ('libnvidia-ml.so.1',)\n");
                 image.file("/lib/opens.py", b"def load(name):\n    return ctypes.CDLL(name)\n");
             }),
+        raises("CRP104", "a script that puts the name together", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(f'libcuda.so.{1}')\n");
+        }),
+        raises("CRP104", "a program in Python", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/bin/tool", b"#!/usr/bin/env python3\nimport ctypes\nctypes.CDLL('libcuda.so.1')\n");
+        }),
+        raises("CRP104", "a compiled script without its source", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.pyc", b"\xa7\r\r\n\0\0\xda\x06ctypes\xda\x04CDLL\xfa\x0clibcuda.so.1");
+        }),
+        near("CRP104", "a compiled script whose source only compares").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(x) if 'libcuda.so.1' == x else 0\n");
+            let compiled = b"\xa7\r\r\n\0\0\xda\x06ctypes\xda\x04CDLL\xfa\x0clibcuda.so.1";
+            image.file("/lib/__pycache__/app.cpython-313.pyc", compiled);
+        }),
+        near("CRP104", "a program of another language").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/bin/tool", b"#!/usr/bin/env ruby\nCDLL('libcuda.so.1')\n");
+        }),
         near("CRP104", "the module of ctypes searches the driver directory").in_image(|image| {
             image.put(CTYPES, &library().imports("dlopen").runpath(DRIVER));
             image.file("/lib/app.py", b"import ctypes\nctypes.CDLL('libcuda.so.1')\n");
