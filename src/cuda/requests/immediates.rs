@@ -16,6 +16,9 @@ const FIRST: usize = 8;
 /// How all names of the driver's libraries begin.
 const STEM: &[u8] = b"lib";
 
+/// The first eight bytes of names without `lib`, which a program puts in front by itself.
+const BARE: [&[u8]; 2] = [b"cuda.so.", b"nvidia-m"];
+
 /// aarch64 `movz x, #"li"`, without the byte that names the register: the low 16 bits always come first.
 const MOVZ_LI: &[u8] = &[0x2d, 0x8d, 0xd2];
 
@@ -29,12 +32,13 @@ const MOST_LOOKS: usize = 4096;
 #[derive(Clone, Debug)]
 pub(in crate::cuda) struct Immediates {
     stem: Finder<'static>,
+    bare: [Finder<'static>; 2],
     movz: Finder<'static>,
 }
 
 impl Immediates {
     pub(in crate::cuda) fn new() -> Self {
-        Self { stem: Finder::new(STEM), movz: Finder::new(MOVZ_LI) }
+        Self { stem: Finder::new(STEM), bare: BARE.map(Finder::new), movz: Finder::new(MOVZ_LI) }
     }
 
     /// Hands over the place of each name in the list that x86-64 code puts together.
@@ -58,6 +62,31 @@ impl Immediates {
             }
             let is_here = |name: &[u8]| is_whole(behind, name, FIRST) || is_whole(before, name, FIRST);
             longest.into_iter().find(|(_, name)| is_here(name)).into_iter().for_each(|(index, _)| found(index));
+        }
+    }
+
+    /// Hands over the place of each name that x86-64 code puts together without its `lib`: `strcat(name, "cuda.so.1")`.
+    pub(super) fn bare_x86_64(&self, code: &[u8], names: &[String], mut found: impl FnMut(usize)) {
+        for (finder, first) in self.bare.iter().zip(BARE) {
+            for at in finder.find_iter(code).take(MOST_LOOKS) {
+                let end = at.saturating_add(first.len());
+                let (Some(&[.., rex @ (0x48 | 0x49), opcode @ 0xb8..=0xbf]), Some(behind)) =
+                    (code.get(..at), code.get(end..))
+                else {
+                    continue;
+                };
+                let behind = behind.get(..NEAR).unwrap_or(behind);
+                if !is_stored_x86_64(behind, (rex & 1) << 3 | opcode & 7) {
+                    continue;
+                }
+                let bare =
+                    names.iter().enumerate().filter_map(|(index, name)| Some((index, name.strip_prefix("lib")?)));
+                let begins = |name: &str| name.as_bytes().starts_with(first) && name.len() > first.len();
+                let mut whole: Vec<_> =
+                    bare.filter(|(_, name)| begins(name) && is_whole(behind, name.as_bytes(), first.len())).collect();
+                whole.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
+                whole.first().into_iter().for_each(|(index, _)| found(*index));
+            }
         }
     }
 

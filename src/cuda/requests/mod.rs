@@ -13,6 +13,7 @@ pub(crate) mod python;
 mod python_text;
 pub(super) mod release;
 mod search;
+mod wide;
 
 use bstr::BString;
 
@@ -20,6 +21,7 @@ use self::immediates::Immediates;
 use self::literals::{Literals, SIXTEEN};
 use self::release::{is_release, is_version};
 use self::search::{Hit, NameSearch};
+use self::wide::WideNames;
 use crate::elf::view::ElfView;
 
 /// No file name is longer on Linux (`PATH_MAX`).
@@ -62,7 +64,10 @@ pub(super) struct Searches {
     sixteen: Vec<usize>,
     /// Of the names behind those, which are the beginning of one in the list up to its `.so`, the place of that one.
     stems: Vec<usize>,
+    /// Of the names behind those, which are all of one in the list but its `lib`, the place of that one.
+    bare: Vec<usize>,
     immediates: Immediates,
+    wide: WideNames,
 }
 
 impl Searches {
@@ -84,15 +89,27 @@ impl Searches {
                 stems.push(index);
             }
         }
-        Self { search: NameSearch::new(&all), sixteen, stems, immediates: Immediates::new() }
+        let mut bare = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Some(rest) = name.strip_prefix("lib").filter(|rest| BARE.iter().any(|start| rest.starts_with(start)))
+            {
+                all.push(rest.to_owned());
+                bare.push(index);
+            }
+        }
+        let search = NameSearch::new(&all);
+        Self { search, sixteen, stems, bare, immediates: Immediates::new(), wide: WideNames::new() }
     }
 
     /// The library of the list that is meant by a hit that is no whole name of it, but the beginning of one.
     fn part(&self, names: &[String], hit: Hit) -> Option<NamePart> {
         let behind = hit.name.checked_sub(names.len())?;
-        match behind.checked_sub(self.sixteen.len()) {
-            None => self.sixteen.get(behind).copied().map(NamePart::Sixteen),
-            Some(stem) => self.stems.get(stem).copied().map(NamePart::Stem),
+        let Some(behind) = behind.checked_sub(self.sixteen.len()) else {
+            return self.sixteen.get(behind).copied().map(NamePart::Sixteen);
+        };
+        match behind.checked_sub(self.stems.len()) {
+            None => self.stems.get(behind).copied().map(NamePart::Stem),
+            Some(bare) => self.bare.get(bare).copied().map(NamePart::Bare),
         }
     }
 }
@@ -104,7 +121,12 @@ enum NamePart {
     Sixteen(usize),
     /// Up to `.so`.
     Stem(usize),
+    /// All but its `lib`.
+    Bare(usize),
 }
+
+/// Of these libraries the name without `lib` counts: a program puts that in front, or a directory and that.
+const BARE: [&str; 2] = ["cuda.so", "nvidia-ml.so"];
 
 /// How much stands behind the `.so` of a whole name with a driver's release at most.
 const LONGEST_RELEASE: usize = 16;
@@ -153,6 +175,11 @@ impl FoundNames {
                     if is_of_release(bytes, hit) {
                         self.note(Some(library), RequestKind::String);
                     }
+                } else if let Some(NamePart::Bare(library)) = part {
+                    let front = hit.start.checked_sub(1).and_then(|front| bytes.get(front));
+                    if can_open && front.is_none_or(|byte| *byte == 0) && bytes.get(hit.end) == Some(&0) {
+                        self.note(Some(library), RequestKind::Built);
+                    }
                 } else if is_name && bytes.get(hit.end) == Some(&0) && is_tail_of_text(bytes, hit) {
                     // Linkers keep a name in the tail of a text that ends in it, and a text may end in a name by itself.
                     literals.consider_tail(place, index, hit);
@@ -168,6 +195,9 @@ impl FoundNames {
                     literals.consider_sixteen(place, index, Hit { name: whole, ..hit }, names);
                 }
             });
+        }
+        for place in data.iter().filter(|_| can_open) {
+            searches.wide.each(place.bytes, names, |name| self.note(Some(name), RequestKind::String));
         }
         let code = places::of_code(view);
         literals.forget(|name| self.kinds.get(name).is_some_and(Option::is_some));
@@ -186,7 +216,13 @@ impl FoundNames {
         for place in &code {
             let found = |name| self.note(Some(name), RequestKind::Code);
             match view.header.e_machine {
-                literals::X86_64 => searches.immediates.x86_64(place.bytes, names, found),
+                literals::X86_64 => {
+                    searches.immediates.x86_64(place.bytes, names, found);
+                    if can_open {
+                        let built = |name| self.note(Some(name), RequestKind::Built);
+                        searches.immediates.bare_x86_64(place.bytes, names, built);
+                    }
+                }
                 literals::AARCH64 => searches.immediates.aarch64(place.bytes, names, found),
                 _ => {}
             }
