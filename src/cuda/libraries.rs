@@ -47,7 +47,7 @@ const fn optional(soname: &'static str) -> DriverLibrary {
 }
 
 /// All of them, in the order of reports.
-pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 41] = [
+pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 40] = [
     DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
     library("libcuda.so", Role::Cuda),
     DriverLibrary {
@@ -84,8 +84,6 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 41] = [
     // For switches between GPUs, and packages of their own.
     DriverLibrary { is_optional: true, ..library("libnvidia-nscq.so.2", Role::Separate) },
     DriverLibrary { is_optional: true, ..library("libnvsdm.so.1", Role::Separate) },
-    // WSL's way to the host's driver.
-    DriverLibrary { is_optional: true, ..library("libdxcore.so", Role::Separate) },
     library("libEGL_nvidia.so.0", Role::Other),
     library("libGLX_nvidia.so.0", Role::Other),
     library("libnvrm_gpu.so", Role::Board),
