@@ -196,9 +196,6 @@ impl FoundNames {
                 }
             });
         }
-        for place in data.iter().filter(|_| can_open) {
-            searches.wide.each(place.bytes, names, |name| self.note(Some(name), RequestKind::String));
-        }
         let code = places::of_code(view);
         literals.forget(|name| self.kinds.get(name).is_some_and(Option::is_some));
         for literal in literals.confirmed(view, names, &data, &code) {
@@ -216,18 +213,22 @@ impl FoundNames {
         for place in &code {
             let found = |name| self.note(Some(name), RequestKind::Code);
             match view.header.e_machine {
-                literals::X86_64 => {
-                    searches.immediates.x86_64(place.bytes, names, found);
-                    if can_open {
-                        let built = |name| self.note(Some(name), RequestKind::Built);
-                        searches.immediates.bare_x86_64(place.bytes, names, built);
-                    }
-                }
+                literals::X86_64 => searches.immediates.x86_64(place.bytes, names, found),
                 literals::AARCH64 => searches.immediates.aarch64(place.bytes, names, found),
                 _ => {}
             }
         }
-        if self.kinds.iter().all(Option::is_none) {
+        // What is rare costs a pass of its own: only an object that names nothing else is looked through for it.
+        let names_nothing = |found: &Self| found.kinds.iter().all(Option::is_none);
+        if can_open && names_nothing(self) {
+            for place in &data {
+                searches.wide.each(place.bytes, names, |name| self.note(Some(name), RequestKind::String));
+            }
+            for place in code.iter().filter(|_| view.header.e_machine == literals::X86_64) {
+                searches.immediates.bare_x86_64(place.bytes, names, |name| self.note(Some(name), RequestKind::Built));
+            }
+        }
+        if names_nothing(self) {
             for soname in built::sonames(view, &data, &code) {
                 self.note(names.iter().position(|name| name == soname), RequestKind::Built);
             }
