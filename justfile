@@ -121,6 +121,16 @@ bench-archs cuobjdump +folders:
     cargo build --release
     ./benches/archs.py {{cuobjdump}} {{folders}}
 
+# check and archs of a tree beside an older build, in turn, and their peak memory
+bench-truth OLD tree:
+    cargo build --release
+    ./benches/truth.sh {{OLD}} {{tree}}
+
+# Who asks for the driver in trees, by how that is known
+bench-requests +trees:
+    cargo build --release
+    ./benches/requests.py {{trees}}
+
 # Which libcuda PyTorch loads on a real GPU, before and after
 bench-gpu python driver compat="" cuda="":
     cargo build --release

@@ -52,6 +52,10 @@ impl Answer {
     }
 }
 
+fn is_managed(class: EntryClass) -> bool {
+    matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub)
+}
+
 /// What a search comes to: the first place that answers, or that will on the target.
 pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, facts: &Facts) -> Answer {
     let class = facts.object.class;
@@ -65,6 +69,11 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
                     End::Interpreter | End::NotFound | End::Fatal => None,
                 };
                 let place = step.place.clone();
+                // A link to the library itself: what it leads to decides.
+                let class = match found.as_ref().map(|found| &found.object) {
+                    Some(object) if !is_managed(class) => context.roles.role(object.directory(), object.class),
+                    _ => class,
+                };
                 return match (found.is_some_and(|found| found.stands_in(class)), class) {
                     (true, _) => Answer::Stub(place),
                     (false, EntryClass::Compat) => Answer::Compat(place),
@@ -74,6 +83,13 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
             }
             (StepOutcome::Fatal(reason), _) => return Answer::Interrupted(step.place.clone(), Arc::clone(reason)),
             (StepOutcome::NoDirectory, EntryClass::Driver) => return Answer::DriverAtRuntime(step.place.clone()),
+            (StepOutcome::Miss, _) => {
+                let led = context.world.dangles(step.directory(), search.expanded.as_bstr());
+                let (directory, _) = led.as_ref().and_then(|led| led.rsplit_once_str("/")).unwrap_or_default();
+                if context.roles.role(directory.as_bstr(), facts.object.class) == EntryClass::Driver {
+                    return Answer::DriverAtRuntime(step.place.clone());
+                }
+            }
             // A compat directory that is not on this machine has libcuda; of a closure it would be a part.
             (StepOutcome::NoDirectory, EntryClass::Compat)
                 if !context.policy.scope.is_closed() && is_libcuda(&search.name.to_str_lossy()) =>

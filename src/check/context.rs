@@ -1,6 +1,6 @@
 //! What judging an object needs beside the object: the world, what is wanted of it, the loaders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
@@ -13,8 +13,8 @@ use super::wanted::{CompatWanted, wanted};
 use super::world::World;
 use crate::elf::class::Class;
 use crate::loader::{
-    Ask, Cpu, End, Environment, Hardware, Loader, Look, MOST_PLACES, Object, Patience, Process, Search, StepSource,
-    System, SystemFiles, interpreter_of, is_of_musl,
+    Ask, Cpu, End, Environment, Hardware, Libc, Loader, Look, MOST_PLACES, Object, Patience, Process, Search,
+    StepSource, System, SystemFiles, interpreter_of, is_of_musl,
 };
 use crate::runpath::EntryClass;
 
@@ -24,7 +24,9 @@ pub(crate) struct Context<'a> {
     pub(super) policy: &'a CheckPolicy,
     pub(super) roles: Roles<'a>,
     pub(super) wanted: CompatWanted,
-    environment: Environment,
+    /// The canonical paths of all objects that are judged by themselves.
+    pub(super) checked: HashSet<BString>,
+    pub(super) environment: Environment,
     systems: BTreeMap<BString, System>,
     /// What libraries by themselves leave open, by path.
     settled: RwLock<HashMap<BString, Arc<Settled>>>,
@@ -67,7 +69,13 @@ impl<'a> Context<'a> {
         let usual = usual.into_iter().map(|(machine, (_, interpreter))| (machine, interpreter)).collect();
         let roles = Roles::of(world, &policy.paths);
         let wanted = wanted(world, policy, &roles, objects);
-        Self { world, policy, roles, wanted, environment, systems, settled: RwLock::default(), usual }
+        let checked = objects.iter().map(|facts| facts.object.path.clone()).collect();
+        Self { world, policy, roles, wanted, checked, environment, systems, settled: RwLock::default(), usual }
+    }
+
+    /// Whether any object is for glibc's loader.
+    pub(super) fn has_glibc(&self) -> bool {
+        self.systems.values().any(|system| system.libc == Libc::Glibc)
     }
 
     /// The same with the loader that a library brings itself: that beside the libc.so.6 that its own path leads to. A program
@@ -117,7 +125,7 @@ impl<'a> Context<'a> {
             *by == 0 && search.ask.must_find() && matches!(search.end, End::NotFound | End::Fatal)
         });
         let names = failed.map(|(_, search)| search.name.clone());
-        names.filter(|name| self.policy.libraries.position(name).is_none()).collect()
+        names.filter(|name| self.policy.libraries.asked_for_as(name).is_none()).collect()
     }
 
     /// Whether what a search does not find can be said to be missing.

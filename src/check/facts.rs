@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bstr::BString;
+
 use super::policy::CheckPolicy;
 use crate::cuda::{
-    self, Companion, CompatNote, CompatNoteError, Consumer, Counting, DriverLibraries, DriverLibrary, GpuCode, Request,
-    RequestKind,
+    self, Companion, CompatNote, CompatNoteError, Consumer, Counting, DriverLibraries, DriverLibrary, GpuCode,
+    LibraryNames, Request, RequestKind,
 };
 use crate::elf::data::DataMap;
 use crate::elf::journal_mark::carries_journal;
@@ -21,6 +23,8 @@ use crate::runpath::EntryClass;
 pub(crate) struct Reading<'a> {
     /// Which names are those of driver libraries.
     pub(crate) libraries: &'a DriverLibraries,
+    /// Names of other libraries, of which it is asked whether it opens them.
+    pub(crate) beside: Option<&'a LibraryNames>,
     /// Its GPU code too.
     pub(crate) gpu_code: bool,
 }
@@ -29,7 +33,13 @@ impl<'a> Reading<'a> {
     /// What a policy needs to know.
     #[must_use]
     pub(crate) fn of(policy: &'a CheckPolicy) -> Self {
-        Self { libraries: &policy.libraries, gpu_code: !policy.gpus.is_empty() }
+        Self { libraries: &policy.libraries, beside: None, gpu_code: !policy.gpus.is_empty() }
+    }
+
+    /// The same, and whether it opens these.
+    #[must_use]
+    pub(crate) fn with(self, beside: &'a LibraryNames) -> Self {
+        Self { beside: Some(beside), ..self }
     }
 
     /// A file's GPU code, if that is asked for.
@@ -84,6 +94,8 @@ pub struct Facts {
     pub(crate) consumer: Consumer,
     /// The Python script for which it opens libraries: it is the module `_ctypes`.
     pub(crate) script: Option<PathBuf>,
+    /// What it opens by name of all that lies in the driver directory and is not the driver's.
+    pub(crate) opens: Vec<BString>,
     /// It only stands in for a driver library.
     pub(crate) is_stub: bool,
     /// What a libcuda opens for itself.
@@ -107,6 +119,7 @@ impl Facts {
         Self {
             consumer: Consumer::of(view, reading.libraries),
             gpu_code: reading.gpu_code(view.bytes, view.data),
+            opens: reading.beside.map(|beside| beside.opened_by(view)).unwrap_or_default(),
             ..Self::of_found(view, shown, object)
         }
     }
@@ -138,6 +151,7 @@ impl Facts {
             object: Arc::new(object),
             consumer: Consumer::without_data(view),
             script: None,
+            opens: Vec::new(),
             is_stub: cuda::is_stub(view),
             companions: cuda::companions_of(view),
             does_nothing: cuda::does_nothing(view),

@@ -34,7 +34,7 @@ impl fmt::Display for Circumstance {
 pub(crate) struct Finding {
     /// What was found.
     pub(crate) rule: &'static Rule,
-    /// How bad it is here: never worse than the rule says.
+    /// How bad it is here.
     pub(crate) severity: Severity,
     /// The file as it was given; empty for a finding about the whole closure.
     pub(crate) path: PathBuf,
@@ -84,6 +84,12 @@ impl Finding {
     /// The same, but less bad.
     pub(super) fn no_worse_than(mut self, severity: Severity) -> Self {
         self.severity = self.severity.min(severity);
+        self
+    }
+
+    /// The same, and at least as bad.
+    pub(super) fn no_better_than(mut self, severity: Severity) -> Self {
+        self.severity = self.severity.max(severity);
         self
     }
 

@@ -11,7 +11,7 @@ use super::misfits::Misfits;
 use super::report::{Failing, InOneProgram, InProgram, ObjectReport, RequestReport};
 use super::rules::{compat, files, requests, search_path};
 use crate::cuda::RequestKind;
-use crate::loader::{Depth, End, Loader, MOST_PLACES, Object, Patience, Process, StartUp, start};
+use crate::loader::{Depth, End, Libc, Loader, MOST_PLACES, Object, Patience, Process, StartUp, start};
 
 /// Judges one object by itself; a program together with what it loads at start.
 #[must_use]
@@ -33,6 +33,12 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
     let patience = Patience::of(MOST_PLACES);
     let loader = Loader { files: context.world, system, environment: &environment, patience: &patience };
     search_path::judge(context, &loader, facts, &mut report.findings);
+    if let Some(list) = wrapper.and_then(|wrapper| wrapper.library_path.as_ref())
+        && context.environment.library_path.is_none()
+        && system.libc == Libc::Glibc
+    {
+        report.findings.extend(search_path::library_path(&facts.shown, list.as_ref()));
+    }
     // A library's own requests need no more than the library, unless it leaves dlopen to what it loads.
     let is_by_dlopen = facts.consumer.requests.iter().any(|request| request.kind != RequestKind::Needed);
     let leaves_dlopen = is_by_dlopen && !facts.consumer.imports_dlopen;

@@ -234,13 +234,11 @@ pub struct CheckPolicy {
 }
 
 impl CheckPolicy {
-    /// The CUDA release that the target's own driver brings: as the command line says, or as the platform has it. A
-    /// Jetson's newer driver brings more than the first one of its L4T release.
+    /// The CUDA release that the target's own driver brings: as the command line says, or as the platform has it, or its
+    /// driver's branch. A Jetson's newer driver brings more than the first one of its L4T release.
     #[must_use]
     pub(crate) fn native_cuda(&self) -> Option<Version> {
-        let is_jetson = self.platform.is_some_and(Platform::is_jetson);
-        let of_driver = self.host_driver.as_ref().filter(|_| is_jetson);
-        let of_driver = of_driver.and_then(|driver| release_of_branch(driver.branch()));
+        let of_driver = self.host_driver.as_ref().and_then(|driver| release_of_branch(driver.branch()));
         self.host_cuda.or_else(|| self.platform.and_then(Platform::native_cuda).max(of_driver))
     }
 

@@ -59,8 +59,14 @@ impl<'a> Roles<'a> {
         if is_managed(by_text) || !directory.starts_with(b"/") {
             return by_text;
         }
-        let Some(place) = self.world.whereabouts(directory) else { return by_text };
-        let by_place = self.given.get(class).role(&place).unwrap_or_else(|| policy.classify(place.real.as_bstr()));
+        let by_place = match self.world.whereabouts(directory) {
+            Some(place) => self.given.get(class).role(&place).unwrap_or_else(|| policy.classify(place.real.as_bstr())),
+            // A link of an image to what only the target has.
+            None => match self.world.leads_to(directory) {
+                Some(real) => policy.classify(real.as_bstr()),
+                None => return by_text,
+            },
+        };
         if is_managed(by_place) { by_place } else { by_text }
     }
 }

@@ -110,8 +110,8 @@ impl Context<'_> {
                     }
                 },
             };
-            let open = imports.list.iter().filter(|import| !import.is_weak);
             let files = scope.named_files(imports);
+            let open = imports.list.iter().filter(|import| !import.is_weak || stops(&scope, (imports, &files), import));
             all.extend(open.filter_map(|import| missing_symbol(&scope, object, (imports, &files), import)));
         }
         misfits.take_from(&scope);
@@ -128,10 +128,19 @@ fn is_open(
     place: usize,
     providers: &mut HashSet<(u64, u64)>,
 ) -> bool {
-    let Some(import) = imports.list.get(place).filter(|import| !import.is_weak) else { return false };
+    let Some(import) = imports.list.get(place) else { return false };
+    if import.is_weak {
+        return stops(scope, (imports, files), import);
+    }
     let Bound::To(index, _) = scope.has((imports, files), import) else { return true };
     providers.extend(process.maps.get(index).map(|map| map.object.identity));
     false
+}
+
+/// Whether a reference that may stay undefined ends the process all the same: glibc stops at a library without any version
+/// that should define one.
+fn stops(scope: &SymbolScope<'_>, (imports, files): (&Imports, &NamedFiles), import: &Import) -> bool {
+    files.of(import).is_some() && matches!(scope.has((imports, files), import), Bound::Unversioned(_))
 }
 
 /// What is said of a symbol that nothing in a scope has; `None` for one that something has.

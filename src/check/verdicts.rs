@@ -97,6 +97,9 @@ pub(crate) fn sum_up(
         _ => None,
     });
     findings.extend(gpu::judge_files(context.policy, code));
+    if let Some(list) = context.environment.library_path.as_ref().filter(|_| context.has_glibc()) {
+        findings.extend(search_path::library_path("".as_ref(), list.as_ref()));
+    }
     fit::findings(&reports, &mut findings);
     findings.extend(compat::judge_closure(context, &objects));
     findings.extend(closure::judge(context, &objects));

@@ -182,7 +182,7 @@ pub(super) struct FixArgs {
     #[arg(long, value_name = "ACTIONS", help_heading = "Policy")]
     pub actions: Option<String>,
     /// Which dynamic tag holds the path afterwards
-    #[arg(long, value_enum, default_value_t = Tag::Runpath, value_name = "TAG", help_heading = "Policy")]
+    #[arg(long, value_enum, default_value_t = Tag::Auto, value_name = "TAG", help_heading = "Policy")]
     pub tag: Tag,
     /// Only objects that ask for a driver library (DT_NEEDED, dlopen strings, .note.dlopen)
     #[arg(long, help_heading = "Policy")]
@@ -278,9 +278,11 @@ Exit codes:
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Tag {
+    /// DT_RUNPATH, but DT_RPATH where something finds libraries only because that is inherited
+    Auto,
     /// DT_RUNPATH, whatever was there
     Runpath,
-    /// The tag that is there; DT_RUNPATH where there is none
+    /// The tag that is there; where there is none as auto
     Keep,
     /// DT_RPATH, which dependencies inherit
     Rpath,

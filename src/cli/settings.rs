@@ -15,7 +15,7 @@ use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
 use crate::fsio::{Secret, Store, WriteMode};
 use crate::runpath::{Actions, Directory, Hygiene, Policy, TagPolicy};
-use crate::tree::{Clean, FixSettings, Scripts, Signatures, SlimSettings, Writing};
+use crate::tree::{FixSettings, Scripts, Signatures, SlimSettings, Surroundings, Writing};
 
 const DRIVER_64: &str = "/run/opengl-driver/lib";
 const DRIVER_32: &str = "/run/opengl-driver-32/lib";
@@ -59,6 +59,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
     Ok(FixSettings {
         policy,
         tag: match args.tag {
+            Tag::Auto => TagPolicy::Auto,
             Tag::Runpath => TagPolicy::Runpath,
             Tag::Keep => TagPolicy::Keep,
             Tag::Rpath => TagPolicy::Rpath,
@@ -68,7 +69,8 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         scripts: Scripts::default(),
         signatures: Signatures::default(),
         libraries: DriverLibraries::with(&args.driver_library)?,
-        clean: if args.clean { Some(Clean::new(paths::sysroot(args.root.as_deref())?)) } else { None },
+        surroundings: Surroundings::new(paths::sysroot(args.root.as_deref())?),
+        is_cleaning: args.clean,
         machines: args.machine.iter().map(|name| machine(name)).collect::<Result<_, _>>()?,
         writing: if args.dry_run || args.check || args.diff {
             Writing::Nothing

@@ -42,7 +42,7 @@ impl Consumer {
         let mut consumer = Self { imports_dlopen: imports_dlopen(view), ..Self::default() };
         let mut found = FoundNames { kinds: vec![None; libraries.names().len()], hardcoded: Vec::new() };
         for name in view.needed().chain(view.filters()) {
-            found.note(libraries.position(name), RequestKind::Needed);
+            found.note(libraries.asked_for_as(name), RequestKind::Needed);
         }
         // The loader needs no sections, and a tool that strips their headers leaves the segment.
         let notes = notes::of_sections(view).chain(notes::of_segments(view));
@@ -74,6 +74,31 @@ impl Consumer {
     #[must_use]
     pub(crate) fn asks(&self) -> bool {
         !self.requests.is_empty()
+    }
+}
+
+/// Names of any libraries, prepared to find out which of them objects open.
+#[derive(Debug, Default)]
+pub(crate) struct LibraryNames(Option<DriverLibraries>);
+
+impl LibraryNames {
+    /// Of the files in some directories, those that are called as libraries are.
+    #[must_use]
+    pub(crate) fn of_files<'n>(files: impl Iterator<Item = &'n BString>) -> Self {
+        let libraries = files.filter(|name| name.contains_str(".so")).filter_map(|name| name.to_str().ok());
+        let mut names: Vec<String> = libraries.map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(DriverLibraries::only(names).ok().filter(|libraries| !libraries.names().is_empty()))
+    }
+
+    /// Those that an object hands to dlopen, however it says so, in their order; none where it cannot call that.
+    #[must_use]
+    pub(crate) fn opened_by(&self, view: &ElfView<'_>) -> Vec<BString> {
+        let Some(libraries) = self.0.as_ref().filter(|_| imports_dlopen(view)) else { return Vec::new() };
+        let requests = Consumer::of(view, libraries).requests.into_iter();
+        let opened = requests.filter(|request| request.kind != RequestKind::Needed);
+        opened.map(|request| BString::from(request.soname)).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::elf::view::ElfView;
 /// Functions that a library exports, and no other does without asking for that one.
 const EXPORTS: [(&str, &[&str]); 4] = [
     ("libcuda.so.1", &["cuInit", "cuDriverGetVersion", "cuDeviceGetCount"]),
-    ("libnvidia-ml.so.1", &["nvmlInit_v2", "nvmlShutdown", "nvmlSystemGetDriverVersion"]),
+    ("libnvidia-ml.so.1", &["nvmlInit_v2", "nvmlShutdown"]),
     ("libnvcuvid.so.1", &["cuvidCreateDecoder", "cuvidDecodePicture", "cuvidDestroyDecoder"]),
     ("libnvidia-encode.so.1", &["NvEncodeAPICreateInstance", "NvEncodeAPIGetMaxSupportedVersion"]),
 ];

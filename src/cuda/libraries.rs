@@ -4,6 +4,7 @@ use aho_corasick::AhoCorasick;
 use bstr::{BStr, ByteSlice};
 
 use super::requests::Searches;
+use super::requests::release::{is_release, is_version};
 
 /// What a library of the driver is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,8 @@ pub(crate) enum Role {
     Board,
     /// The same, and nothing of compat needs it.
     BoardExtra,
+    /// Comes by itself, with a kernel module of its own.
+    Separate,
 }
 
 /// A library that comes with the driver (and on a Jetson with its board support), not with the toolkit.
@@ -44,7 +47,7 @@ const fn optional(soname: &'static str) -> DriverLibrary {
 }
 
 /// All of them, in the order of reports.
-pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 29] = [
+pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 40] = [
     DriverLibrary { stub_names: &["libcuda.so.1", "libcuda.so"], ..library("libcuda.so.1", Role::Cuda) },
     library("libcuda.so", Role::Cuda),
     DriverLibrary {
@@ -63,6 +66,7 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 29] = [
     library("libcudadebugger.so.1", Role::KernelModule),
     library("libnvidia-ptxjitcompiler.so.1", Role::Companion),
     library("libnvidia-nvvm.so.4", Role::Companion),
+    library("libnvidia-nvvm70.so.4", Role::Other),
     library("libnvidia-tileiras.so.1", Role::Other),
     // Reached through libOpenCL.so.1 and its list of vendors.
     optional("libnvidia-opencl.so.1"),
@@ -71,16 +75,26 @@ pub(crate) const DRIVER_LIBRARIES: [DriverLibrary; 29] = [
     // In the drivers for vehicles only.
     optional("libnvidia-vksc-core.so.1"),
     library("libnvidia-fbc.so.1", Role::Other),
+    library("libnvidia-allocator.so.1", Role::Other),
+    library("libnvidia-ngx.so.1", Role::Other),
+    library("libnvidia-sandboxutils.so.1", Role::Other),
+    library("libnvidia-api.so.1", Role::Other),
+    optional("libnvidia-egl-gbm.so.1"),
+    optional("libvdpau_nvidia.so"),
+    // For switches between GPUs, and packages of their own.
+    DriverLibrary { is_optional: true, ..library("libnvidia-nscq.so.2", Role::Separate) },
+    DriverLibrary { is_optional: true, ..library("libnvsdm.so.1", Role::Separate) },
     library("libEGL_nvidia.so.0", Role::Other),
     library("libGLX_nvidia.so.0", Role::Other),
     library("libnvrm_gpu.so", Role::Board),
     library("libnvrm_mem.so", Role::Board),
     library("libnvdla_runtime.so", Role::Board),
     library("libnvcudla.so", Role::BoardExtra),
+    library("libcudla.so.1", Role::BoardExtra),
+    library("libcudla.so", Role::BoardExtra),
     library("libnvbufsurface.so", Role::BoardExtra),
-    // Needs a kernel module of its own.
-    optional("libgdrapi.so.2"),
-    optional("libgdrapi.so"),
+    DriverLibrary { is_optional: true, ..library("libgdrapi.so.2", Role::Separate) },
+    DriverLibrary { is_optional: true, ..library("libgdrapi.so", Role::Separate) },
 ];
 
 /// What is known of a name.
@@ -95,9 +109,8 @@ impl DriverLibrary {
     #[must_use]
     pub(crate) fn is_of_the_driver(&self) -> bool {
         match self.role {
-            Role::Cuda | Role::KernelModule | Role::Companion => true,
-            Role::Other => !self.is_optional,
-            Role::Board | Role::BoardExtra => false,
+            Role::Cuda | Role::KernelModule | Role::Companion | Role::Other => true,
+            Role::Board | Role::BoardExtra | Role::Separate => false,
         }
     }
 }
@@ -152,7 +165,7 @@ pub(crate) fn is_libcuda(soname: &str) -> bool {
 /// Whether a library is of a Jetson's board support: its packages have more of these than an object ever asks for.
 #[must_use]
 pub(crate) fn is_board_support(soname: &str) -> bool {
-    ["libnvrm_", "libnvdla_", "libnvcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
+    ["libnvrm_", "libnvdla_", "libnvcudla", "libcudla", "libnvbufsurface"].iter().any(|start| soname.starts_with(start))
 }
 
 /// The table, more names, and the searches that are made for all of them at once.
@@ -177,6 +190,14 @@ impl DriverLibraries {
                 names.push(name.clone());
             }
         }
+        Self::only(names)
+    }
+
+    /// Other names by themselves, to see who asks for these.
+    ///
+    /// # Errors
+    /// As [`DriverLibraries::with`].
+    pub(super) fn only(names: Vec<String>) -> Result<Self, aho_corasick::BuildError> {
         let searches = Searches::new(&names);
         let in_json = AhoCorasick::new(names.iter().map(|name| format!("\"{name}\"")))?;
         Ok(Self { names, searches, in_json })
@@ -186,6 +207,17 @@ impl DriverLibraries {
     #[must_use]
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The place of the library that a name asks for: its own, or, with the release of a driver in it, that of the library.
+    #[must_use]
+    pub(crate) fn asked_for_as(&self, name: &[u8]) -> Option<usize> {
+        let of_release = || {
+            let stem = name.get(..name.find(".so")?.checked_add(3)?)?;
+            let of_library = |known: &String| known.as_bytes().strip_prefix(stem).is_some_and(is_version);
+            is_release(name.get(stem.len()..)?).then(|| self.names.iter().position(of_library))?
+        };
+        self.position(name).or_else(of_release)
     }
 
     /// The name's place in the table.

@@ -5,7 +5,7 @@ use bstr::ByteSlice;
 use super::hollow::is_hollow;
 use super::libraries::{DriverLibrary, Role, of_file_name};
 use crate::elf::load_map;
-use crate::elf::symbols::{defines, exported_functions};
+use crate::elf::symbols::{defines, exported_functions, imported_names};
 use crate::elf::view::ElfView;
 
 /// Machine code of `return 34` (CUDA_ERROR_STUB_LIBRARY), by `e_machine`.
@@ -46,12 +46,79 @@ pub fn is_stub(view: &ElfView<'_>) -> bool {
     library.role == Role::Cuda && all > 0 && is_nearly_all(stubs, all)
 }
 
+/// What ends a process, or throws.
+const ENDING: [&str; 13] = [
+    "abort",
+    "exit",
+    "_exit",
+    "_Exit",
+    "quick_exit",
+    "raise",
+    "__assert_fail",
+    "err",
+    "errx",
+    "verr",
+    "verrx",
+    "_ZSt9terminatev",
+    "__cxa_throw",
+];
+
+/// What says something.
+const SAYING: [&str; 20] = [
+    "printf",
+    "fprintf",
+    "vfprintf",
+    "dprintf",
+    "puts",
+    "putchar",
+    "fputs",
+    "fputc",
+    "putc",
+    "fwrite",
+    "perror",
+    "write",
+    "syslog",
+    "__printf_chk",
+    "__fprintf_chk",
+    "__vfprintf_chk",
+    "__dprintf_chk",
+    "__syslog_chk",
+    "_ZSt4cerr",
+    "_ZSt4cout",
+];
+
+/// What goes with either; and, by how they begin, what a compiler adds.
+const NEUTRAL: [&str; 9] =
+    ["stderr", "stdout", "fflush", "strerror", "strlen", "snprintf", "__snprintf_chk", "__errno_location", "memcpy"];
+const OF_COMPILER: [&str; 9] =
+    ["__gmon_start__", "_ITM_", "__cxa_", "__gxx_", "_Unwind_", "__stack_chk_", "_ZNSt", "_ZNKSt", "_ZT"];
+
+/// Whether an object can do nothing but say something and end the process: it imports functions for that, and none that
+/// reaches a device or another library.
+fn only_complains(view: &ElfView<'_>) -> bool {
+    let mut complains = false;
+    for name in imported_names(view) {
+        let is_one_of = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+        let is_complaint = is_one_of(&ENDING) || is_one_of(&SAYING);
+        let is_of_compiler = || OF_COMPILER.iter().any(|start| name.starts_with(start.as_bytes()));
+        let is_of_streams = || name.starts_with(b"_ZSt");
+        if !is_complaint && !is_one_of(&NEUTRAL) && !is_of_compiler() && !is_of_streams() {
+            return false;
+        }
+        complains |= is_complaint;
+    }
+    complains
+}
+
 /// Whether an object is called as a driver library and does nothing: its functions return a constant or trap, or it has
-/// none. Home-made stubs do that, whatever the constant.
+/// none, or they only complain. Home-made stubs do that, whatever the constant.
 #[must_use]
 pub(crate) fn does_nothing(view: &ElfView<'_>) -> bool {
     if imitated(view).is_none() {
         return false;
+    }
+    if only_complains(view) {
+        return true;
     }
     let (all, hollow) = count(view, |code| is_hollow(code, view.header.e_machine));
     is_nearly_all(hollow, all)

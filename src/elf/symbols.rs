@@ -65,6 +65,21 @@ pub(crate) fn defines(view: &ElfView<'_>, names: &[&str]) -> bool {
     false
 }
 
+/// The names of the symbols that an object has from others; none where the length of the table is not known.
+pub(crate) fn imported_names<'a>(view: &'a ElfView<'a>) -> impl Iterator<Item = &'a [u8]> + 'a {
+    let table = match dynamic_symbols(view) {
+        Symbols::Table(range) => range.of(view.bytes).unwrap_or_default(),
+        Symbols::None | Symbols::UnknownLength | Symbols::Unreadable => &[],
+    };
+    let size = usize::try_from(view.encoding.symbol_size()).unwrap_or(usize::MAX);
+    let section = if view.encoding.is_64 { 6 } else { 14 };
+    table.chunks_exact(size).filter_map(move |symbol| {
+        let is_undefined = view.encoding.u16_at(symbol, section)? == SHN_UNDEF;
+        let at = view.encoding.u32_at(symbol, 0).filter(|at| is_undefined && *at != 0)?;
+        view.strings.bytes.get(usize::try_from(at).ok()?..)?.split(|byte| *byte == 0).next()
+    })
+}
+
 fn exported_function(symbol: &[u8], encoding: Encoding) -> Option<Address> {
     // st_info, st_shndx and st_value: the 32-bit record has them in another order.
     let (info, section, value) = if encoding.is_64 { (4, 6, 8) } else { (12, 14, 4) };

@@ -150,6 +150,15 @@ impl Sysroot {
         self.file_type(path).is_ok_and(|kind| kind == FileType::Symlink)
     }
 
+    /// What a symbolic link says; no link on the way is followed.
+    #[must_use]
+    pub(crate) fn link(&self, path: &ImagePath) -> Option<PathBuf> {
+        let root = self.root().ok()?;
+        let held = root.reach(below_root(&path.0), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC).ok()?;
+        let target = rustix::fs::readlinkat(&held, c"", Vec::new()).ok()?;
+        Some(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
     /// What stands at a path, a link too; no link on the way is followed.
     pub(super) fn file_type(&self, path: &ImagePath) -> io::Result<FileType> {
         let root = self.root()?;

@@ -89,6 +89,14 @@ pub(crate) trait FileSystem: Sync {
     fn inode(&self, _real: &BStr) -> Option<(u64, u64)> {
         None
     }
+    /// The same for a path whose end may be missing: links are followed as far as there is something.
+    fn leads_to(&self, path: &BStr) -> Option<BString> {
+        self.real(path)
+    }
+    /// Where a name in a directory leads, if that has the name and nothing is there: a link whose target is missing.
+    fn dangles(&self, _directory: &BStr, _name: &BStr) -> Option<BString> {
+        None
+    }
     /// A whole small file (`ld.so.cache`, `ld-musl-*.path`, a loader); `None` when it cannot be read.
     fn read(&self, path: &BStr) -> Option<Vec<u8>>;
 }

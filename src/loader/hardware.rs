@@ -27,6 +27,8 @@ pub(super) struct Glibc {
     /// AT_PLATFORM, which glibc overrides for Intel's CPUs with AVX2 (`glibc sysdeps/x86/cpu-features.c`): on others
     /// it is `x86_64`. `None` where the kernel has none, or one for each CPU.
     pub(super) platform: Option<&'static str>,
+    /// AT_PLATFORM where glibc does not override it: what may be there is looked for under either name.
+    pub(super) other_platform: Option<&'static str>,
     /// The values of EI_ABIVERSION that objects may have, from 0 up to before these: with ELFOSABI_SYSV, and with
     /// ELFOSABI_GNU (LIBC_ABI_MAX, `glibc sysdeps/*/libc-abis`). Measured with glibc 2.36 of each machine.
     pub(super) versions: (u8, u8),
@@ -42,6 +44,7 @@ const UNKNOWN: Glibc = Glibc {
     words: &["tls"],
     bits: 0,
     platform: None,
+    other_platform: None,
     versions: (1, 4),
     own_system: None,
     abi: 0,
@@ -57,6 +60,7 @@ const GLIBC: [Glibc; 14] = [
         words: &["tls", "haswell", "avx512_1", "x86_64"],
         bits: (1 << 50) | (1 << 2) | (1 << 1) | (1 << 0),
         platform: Some("haswell"),
+        other_platform: Some("x86_64"),
         abi: 0x0300,
         ..UNKNOWN
     },

@@ -23,7 +23,7 @@ pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look,
 pub(crate) use fit::{Provider, UnmetVersion, unmet_versions};
 pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
-pub(crate) use process::Process;
+pub(crate) use process::{LinkMap, Process};
 pub(crate) use run::Loader;
 pub(crate) use scope::{Bound, NamedFiles, ReadTables, SymbolFiles, SymbolScope};
 pub(crate) use search::{Cpu, End, MOST_PLACES, Patience, Step, StepOutcome, StepSource};

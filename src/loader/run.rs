@@ -43,7 +43,14 @@ impl Loader<'_> {
     #[must_use]
     pub(crate) fn directory_of_entry(&self, process: &Process, of: usize, entry: &BStr) -> BString {
         let Some(map) = process.maps.get(of) else { return entry.to_owned() };
-        let expanded = expand::glibc(entry, self.system.tokens(process, map));
+        let mut expanded = expand::glibc(entry, self.system.tokens(process, map));
+        if let Some(tokens) = self.system.other_tokens(process, map, entry)
+            && !expanded.as_ref().is_some_and(|expanded| self.files.directory(expanded.as_bstr()).exists())
+            && let Some(other) = expand::glibc(entry, tokens)
+            && self.files.directory(other.as_bstr()).exists()
+        {
+            expanded = Some(other);
+        }
         without_slashes(expanded.as_ref().map_or(entry, |expanded| expanded.as_bstr())).to_owned()
     }
 }
@@ -210,9 +217,14 @@ impl<'a> Run<'a> {
 
     /// Each directory once, as `fillin_rpath` lists them.
     fn each<'e>(&mut self, source: &StepSource, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
-        let tokens = self.loader.system.tokens(self.process, of);
+        let system = self.loader.system;
+        let tokens = system.tokens(self.process, of);
         let mut seen: HashSet<BString> = HashSet::new();
-        for entry in entries {
+        let entries = entries.flat_map(|entry| {
+            let other = system.other_tokens(self.process, of, entry).map(|tokens| (entry, tokens));
+            std::iter::once((entry, tokens)).chain(other)
+        });
+        for (entry, tokens) in entries {
             let expanded = match expand::glibc(entry, tokens) {
                 Some(expanded) if entry.is_empty() || !expanded.is_empty() => expanded,
                 _ => {

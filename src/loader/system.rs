@@ -34,6 +34,8 @@ pub(crate) struct System {
     pub(crate) lib: BString,
     /// What `$PLATFORM` stands for, where it stands for something.
     pub(crate) platform: Option<&'static str>,
+    /// What else it may stand for where the CPU is not known.
+    pub(super) other_platform: Option<&'static str>,
     /// Folders below each directory that are searched before it, in order (`glibc-hwcaps/x86-64-v3`).
     pub(crate) subdirectories: Vec<BString>,
     /// The names by which the loader knows itself.
@@ -208,6 +210,7 @@ impl System {
             interpreter: interpreter.to_owned(),
             lib: built_in.lib(),
             platform: hardware.platform.or(glibc.platform),
+            other_platform: glibc.other_platform.filter(|_| hardware.platform.is_none()),
             preloaded: files.preloaded(built_in.preload.as_bstr()),
             glibc: Some(glibc),
             cache: files.cache(built_in.cache.as_bstr(), hardware.is_big_endian),
@@ -232,6 +235,12 @@ impl System {
             (true, true) => Trust::Below(&self.default_directories),
         };
         Tokens { origin: of.origin.as_bstr(), lib: self.lib.as_bstr(), platform: self.platform.map(BStr::new), trust }
+    }
+
+    /// The same where a text has `$PLATFORM` and the CPU may be another one; `None` for any other text.
+    pub(super) fn other_tokens<'t>(&'t self, process: &Process, of: &'t LinkMap, text: &BStr) -> Option<Tokens<'t>> {
+        let platform = self.other_platform.filter(|_| text.contains_str("PLATFORM"))?;
+        Some(Tokens { platform: Some(BStr::new(platform)), ..self.tokens(process, of) })
     }
 
     /// Why the loader ends a search at an object for another system; `None` where it takes it.
@@ -264,6 +273,7 @@ impl System {
             default_directories: files.list(list.as_bstr()).unwrap_or_else(usual),
             lib: BString::default(),
             platform: None,
+            other_platform: None,
             subdirectories: Vec::new(),
             names: vec![interpreter.to_owned()],
             versions: None,

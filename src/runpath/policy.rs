@@ -61,8 +61,10 @@ impl std::str::FromStr for Actions {
 /// Which dynamic tag holds the path afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TagPolicy {
-    /// DT_RUNPATH, whatever was there.
+    /// DT_RUNPATH, but DT_RPATH where something finds libraries only because that is inherited.
     #[default]
+    Auto,
+    /// DT_RUNPATH, whatever was there.
     Runpath,
     /// The tag that the loader honours now; DT_RUNPATH where there is none.
     Keep,

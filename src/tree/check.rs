@@ -15,10 +15,10 @@ use super::scripts::Scripts;
 use super::source::{IsWanted, Source, SourceFile};
 use super::world::SourceWorld;
 use crate::check::{
-    CheckPolicy, CheckReport, CodeFile, Context, Facts, Inspected, Item, Reading, StaticProgram, Wrapper, hidden_by,
-    judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
+    CheckPolicy, CheckReport, CodeFile, Context, Facts, Inspected, Item, Reading, StaticProgram, TargetWorld, Wrapper,
+    hidden_by, judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
 };
-use crate::cuda;
+use crate::cuda::{self, LibraryNames};
 use crate::elf::view::{NotApplicable, Subject, has_magic};
 use crate::fsio::{FileError, ImagePath, Site};
 use crate::loader::{Environment, Object};
@@ -36,10 +36,11 @@ pub fn check(
     workers: &Workers,
 ) -> CheckReport {
     let scripts = Scripts::of(world.source(), &listing.files, &policy.libraries, workers);
+    let beside = beside_the_driver(&world, policy);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
     let looked = run_in_order(workers, world.source(), listing.files, |found| {
         let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
-        inspect(&found, hidden.as_deref(), world.source(), policy)
+        inspect(&found, hidden.as_deref(), world.source(), policy, &beside)
     });
     drop(paths);
     let mut items = Vec::with_capacity(looked.len());
@@ -75,6 +76,14 @@ pub fn check(
     sum_up(&context, &items, reports, &programs)
 }
 
+/// What lies in the driver directories that are at hand and is not the driver's.
+fn beside_the_driver(world: &SourceWorld, policy: &CheckPolicy) -> LibraryNames {
+    let directories = policy.paths.elf64.driver.iter().chain(&policy.paths.elf32.driver);
+    let names = directories.flat_map(|directory| world.names(directory.as_bstr()).unwrap_or_default());
+    let others: Vec<BString> = names.filter(|name| policy.libraries.position(name).is_none()).collect();
+    LibraryNames::of_files(others.iter())
+}
+
 /// The path of the program that a wrapper at this path would hide.
 fn hidden_program(path: &Path) -> Option<PathBuf> {
     let hidden = hidden_by(path.file_name()?.as_bytes().as_bstr());
@@ -87,6 +96,7 @@ fn inspect(
     hidden: Option<&Path>,
     source: &dyn Source,
     policy: &CheckPolicy,
+    beside: &LibraryNames,
 ) -> (Item, Option<(BString, Wrapper)>) {
     let shown = found.shown.as_path();
     let item = |inspected| Item { shown: shown.to_owned(), inspected };
@@ -107,7 +117,7 @@ fn inspect(
         let path = BString::from(path.as_os_str().as_bytes());
         (path, Wrapper { shown: shown.to_owned(), library_path: library_path(file.bytes()) })
     });
-    let told = with_code(inspected(seen(&file), shown, &real, policy), &file, policy);
+    let told = with_code(inspected(seen(&file), shown, &real, Reading::of(policy).with(beside)), &file, policy);
     (item(file.check_whole().map_or_else(|error| unread(&error), |()| told)), wrapper)
 }
 
@@ -125,7 +135,7 @@ fn with_code(inspected: Inspected, file: &SourceFile, policy: &CheckPolicy) -> I
 
 /// The same for one file by itself, at a path without symbolic links.
 pub(super) fn inspect_one(shown: &Path, real: &ImagePath, source: &dyn Source, policy: &CheckPolicy) -> Inspected {
-    let looked = look(source, Site::at(real), |seen| inspected(seen, shown, real, policy));
+    let looked = look(source, Site::at(real), |seen| inspected(seen, shown, real, Reading::of(policy)));
     looked.unwrap_or_else(|error| unread(&error))
 }
 
@@ -134,19 +144,19 @@ fn unread(error: &FileError) -> Inspected {
     Inspected::Unread(format!("{error}{source}"))
 }
 
-fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, policy: &CheckPolicy) -> Inspected {
+fn inspected(seen: Seen<'_>, shown: &Path, real: &ImagePath, reading: Reading<'_>) -> Inspected {
     let Seen::Elf(file, subject) = seen else { return Inspected::NotElf };
     match subject {
         Err(error) => Inspected::Malformed(error.to_string()),
         Ok(Subject::NotApplicable(NotApplicable::NotElf)) => Inspected::NotElf,
         Ok(Subject::NotApplicable(NotApplicable::Static | NotApplicable::StaticPie)) => {
-            Inspected::Static(StaticProgram::of(file.bytes(), &file.data, Reading::of(policy)))
+            Inspected::Static(StaticProgram::of(file.bytes(), &file.data, reading))
         }
         Ok(Subject::NotApplicable(reason)) => Inspected::NotApplicable(reason),
         Ok(Subject::Object(view)) => {
             let path = BString::from(real.as_path().as_os_str().as_bytes());
             let object = Object::of(&view, path, file.identity, file.mode).with_capabilities(file.has_capabilities);
-            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, Reading::of(policy))))
+            Inspected::Object(Arc::new(Facts::of(&view, shown.to_owned(), object, reading)))
         }
     }
 }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::host::HostSource;
+use super::surroundings::directory_of;
 use super::world::SourceWorld;
-use crate::check::World;
-use crate::cuda::{driver_library, stub_names};
+use crate::check::{TargetWorld, World};
+use crate::cuda::{LibraryNames, driver_library, stub_names};
 use crate::elf::dynamic::PathTags;
 use crate::elf::view::ElfView;
-use crate::fsio::{HostPath, ImagePath, Sysroot};
 use crate::loader::{FileSystem, Look, MOST_PLACES, Object};
 use crate::runpath::{Directory, EntryClass, Policy, SearchPath};
 
@@ -31,30 +30,16 @@ pub struct CleanError;
 /// What an object's policy becomes, and which entries stay.
 type Cleaned = Result<(Policy, Vec<Kept>), CleanError>;
 
-/// Where `fix --clean` looks things up.
-#[derive(Debug)]
-pub(crate) struct Clean {
-    sysroot: Sysroot,
-    world: SourceWorld,
-}
-
-impl Clean {
-    /// On this machine, or in the image that the files belong to.
-    #[must_use]
-    pub(crate) fn new(sysroot: Sysroot) -> Self {
-        let source = HostSource::new(sysroot.clone());
-        Self { sysroot, world: SourceWorld::new(Arc::new(source), None) }
-    }
-
-    /// The policy for one object that is, or will be, at a canonical path of this machine.
-    pub(super) fn for_object(&self, policy: &Policy, view: &ElfView<'_>, real: &ImagePath) -> Cleaned {
-        let host = HostPath::new(real.as_path());
-        for_object(policy, view, self.sysroot.to_image(&host).as_path(), &self.world)
-    }
-}
-
 /// The policy for one object: knows its stub directories, and the strays that it cannot do without.
-fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWorld) -> Cleaned {
+///
+/// `real` is where the object is, or will be, as a loader there sees it; `lent` are libraries that others get through its path.
+pub(super) fn for_object(
+    policy: &Policy,
+    view: &ElfView<'_>,
+    real: &Path,
+    world: &SourceWorld,
+    lent: &[BString],
+) -> Cleaned {
     let mut policy = policy.clone();
     let path = view.search_path().map(SearchPath::parse).unwrap_or_default();
     let origin =
@@ -80,7 +65,17 @@ fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWo
     };
     let mut kept = Vec::new();
     let mut names: VecDeque<BString> = view.needed().chain(view.filters()).map(ToOwned::to_owned).collect();
-    let mut known: HashSet<BString> = names.iter().cloned().collect();
+    names.extend(lent.iter().cloned());
+    // A name that it hands to dlopen is as good, but for the driver's: that stands in front.
+    for place in places.iter().filter(|(entry, _)| is_in_danger(&policy, entry)).filter_map(|(_, place)| place.as_ref())
+    {
+        let files = world.names(place.as_bstr()).unwrap_or_default();
+        lookups.set(lookups.get().saturating_add(files.len()));
+        let opened = LibraryNames::of_files(files.iter()).opened_by(view);
+        names.extend(opened.into_iter().filter(|name| driver_library(name).is_none()));
+    }
+    let mut known: HashSet<BString> = HashSet::new();
+    names.retain(|name| known.insert(name.clone()));
     let is_lent = is_lent(view);
     while let Some(name) = names.pop_front() {
         if lookups.get() > MOST_PLACES {
@@ -105,6 +100,11 @@ fn for_object(policy: &Policy, view: &ElfView<'_>, real: &Path, world: &SourceWo
     Ok((policy, kept))
 }
 
+/// Whether an entry goes unless something is needed from it, and may stay: it means the same everywhere.
+fn is_in_danger(policy: &Policy, entry: &BStr) -> bool {
+    policy.classify(entry) == EntryClass::Stub || (entry.starts_with(b"/") && policy.is_stray(entry))
+}
+
 /// Whether what the object loads searches its path as well: by DT_RPATH, or with musl.
 fn is_lent(view: &ElfView<'_>) -> bool {
     let is_of_musl = view.needed().any(|name| name == "libc.so" || name.starts_with(b"libc.musl-"));
@@ -116,10 +116,4 @@ fn has_stub(world: &SourceWorld, place: &BStr) -> bool {
         Look::Object(object) => world.facts(&object).is_some_and(|facts| facts.stands_in(EntryClass::Stub)),
         Look::Missing | Look::Forbidden | Look::NotLoadable(..) | Look::Broken(_) => false,
     })
-}
-
-/// The directory of an entry whose only token is `$ORIGIN`.
-fn directory_of(entry: &BStr, origin: &BStr) -> Option<BString> {
-    let place = entry.replace("${ORIGIN}", origin).replace("$ORIGIN", origin);
-    (place.starts_with(b"/") && !place.contains(&b'$')).then(|| place.into())
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::clean::Clean;
+use super::clean;
 use super::discover::Found;
+use super::lent::{Loans, Tie, Ties};
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
 use super::scripts::Scripts;
 use super::signature::Signatures;
+use super::surroundings::Surroundings;
 use crate::check::stale_hints;
 use crate::cuda::{Consumer, DriverLibraries, driver_of};
 use crate::elf::class::ByClass;
@@ -23,7 +25,7 @@ use crate::elf::machine::Machine;
 use crate::elf::plan::{self, Atomicity, PathTag, Plan};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
-use crate::fsio::{self, Opened, Secret, Store, WriteMode};
+use crate::fsio::{self, ImagePath, Opened, Secret, Store, WriteMode};
 use crate::loader;
 use crate::runpath::{
     Actions, Decision, Directory, Policy, SearchPath, Setting, TagPolicy, decide, is_recognised_compat,
@@ -53,8 +55,10 @@ pub(crate) struct FixSettings {
     pub(crate) scripts: Scripts,
     /// What the walk told of signatures.
     pub(crate) signatures: Signatures,
-    /// Look up what `--clean` needs to know of the machine.
-    pub(crate) clean: Option<Clean>,
+    /// Where things are looked up.
+    pub(crate) surroundings: Surroundings,
+    /// Look up which entries can go.
+    pub(crate) is_cleaning: bool,
     /// The names that make an object one of them.
     pub(crate) libraries: DriverLibraries,
     /// Only objects of these machines; of all when there is none.
@@ -69,10 +73,13 @@ pub(crate) struct FixSettings {
     pub(crate) secret: Secret,
 }
 
-/// What the first look at a file gives: a result, or another name of an inode that may be in the list twice.
+/// What the first look at a file gives.
 enum FirstLook {
     Done(FileReport),
-    Linked(Found, (u64, u64)),
+    /// It has no DT_RUNPATH: the others decide about its tag. The report is right where they have no DT_RPATH.
+    Waits(Found, Tie, Option<FileReport>),
+    /// Another name of an inode that may be in the list twice.
+    Linked(Found, (u64, u64), Option<Tie>),
 }
 
 /// Does every file of a list; the reports are in its order. `done` hears of each as soon as it is finished.
@@ -82,7 +89,7 @@ pub(crate) fn fix(
     workers: &Workers,
     done: &(dyn Fn(&FileReport) + Sync),
 ) -> Vec<FileReport> {
-    let steps = workers.run(files, |found| {
+    let mut steps = workers.run(files, |found| {
         let mut step = first_look(found, settings);
         if let FirstLook::Done(report) = &mut step {
             done(report);
@@ -90,18 +97,27 @@ pub(crate) fn fix(
         }
         step
     });
+    let loans = loans(&steps, settings, workers);
+    if steps.iter().any(|step| matches!(step, FirstLook::Waits(..))) {
+        steps = workers.run(steps, |step| {
+            let FirstLook::Waits(found, _, early) = step else { return step };
+            let early = early.filter(|_| loans.is_none());
+            let mut report = early.unwrap_or_else(|| fix_found(found, settings, loans.as_ref()));
+            done(&report);
+            report.forget_undo();
+            FirstLook::Done(report)
+        });
+    }
     // Names of one inode must be done one after the other: the first one in path order stands for all.
     let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let finish = |step| match step {
-        FirstLook::Done(report) => report,
-        FirstLook::Linked(found, inode) => match first_names.get(&inode) {
+        FirstLook::Done(report) | FirstLook::Waits(_, _, Some(report)) => report,
+        FirstLook::Waits(found, _, None) => fix_found(found, settings, loans.as_ref()),
+        FirstLook::Linked(found, inode, _) => match first_names.get(&inode) {
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 let name = found.clone();
-                let mut finished = match found.open_with(fsio::open) {
-                    Ok(opened) => fix_opened(found, opened, settings),
-                    Err(error) => report(found.shown.into_path(), None, failed(error)),
-                };
+                let mut finished = fix_found(found, settings, loans.as_ref());
                 // On overlayfs a name leaves the others when the file is written to: they are still to be done.
                 if name.open_with(|spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
                     first_names.insert(inode, name.shown.into_path());
@@ -115,6 +131,27 @@ pub(crate) fn fix(
     steps.into_iter().map(finish).collect()
 }
 
+/// What objects find through each other's DT_RPATH; `None` where none has one.
+fn loans(steps: &[FirstLook], settings: &FixSettings, workers: &Workers) -> Option<Loans> {
+    let tied = steps.iter().filter_map(|step| match step {
+        FirstLook::Waits(found, tie, _) | FirstLook::Linked(found, _, Some(tie)) => Some((found, *tie)),
+        FirstLook::Linked(_, _, None) | FirstLook::Done(_) => None,
+    });
+    let tied: Vec<(&Found, Tie)> = tied.collect();
+    if !tied.iter().any(|(_, tie)| *tie == Tie::Lender) {
+        return None;
+    }
+    let paths: Vec<ImagePath> =
+        tied.iter().map(|(found, _)| settings.surroundings.path_of(&found.stands_for())).collect();
+    let gives_driver = matches!(settings.policy.elf64.actions, Actions::Compose { driver: true, .. });
+    Some(Loans::find(&settings.surroundings.world, &paths, gives_driver, workers))
+}
+
+/// Whether a file's tag depends on other files.
+fn asks_others(settings: &FixSettings) -> bool {
+    settings.tag != TagPolicy::Runpath
+}
+
 fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
     if found.is_temporary() {
         return FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(Skip::Temporary)));
@@ -125,8 +162,36 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
             let skip = Skip::NotApplicable(NotApplicable::NotElf);
             FirstLook::Done(report(found.shown.into_path(), None, Outcome::Skipped(skip)))
         }
-        Ok(Some(opened)) if opened.identity.links > 1 => FirstLook::Linked(found, opened.identity.inode),
-        Ok(Some(opened)) => FirstLook::Done(fix_opened(found, opened, settings)),
+        Ok(Some(opened)) if opened.identity.links > 1 => {
+            let tie = asks_others(settings).then(|| tie_of(&opened)).flatten();
+            FirstLook::Linked(found, opened.identity.inode, tie)
+        }
+        Ok(Some(opened)) => {
+            let is_told_early = settings.writing == Writing::Nothing || !asks_others(settings);
+            if !is_told_early && let Some(tie) = tie_of(&opened) {
+                return FirstLook::Waits(found, tie, None);
+            }
+            let name = found.clone();
+            let report = fix_opened(found, opened, settings, None);
+            match report.object.and_then(|object| object.tie).filter(|_| is_told_early && asks_others(settings)) {
+                None => FirstLook::Done(report),
+                Some(tie) => FirstLook::Waits(name, tie, Some(report)),
+            }
+        }
+    }
+}
+
+fn tie_of(opened: &Opened) -> Option<Tie> {
+    match Subject::parse(opened.bytes()) {
+        Ok(Subject::Object(view)) => Tie::of(&view),
+        Ok(Subject::NotApplicable(_)) | Err(_) => None,
+    }
+}
+
+fn fix_found(found: Found, settings: &FixSettings, loans: Option<&Loans>) -> FileReport {
+    match found.open_with(fsio::open) {
+        Ok(opened) => fix_opened(found, opened, settings, loans),
+        Err(error) => report(found.shown.into_path(), None, failed(error)),
     }
 }
 
@@ -138,9 +203,9 @@ fn failed(error: impl Into<FixError>) -> Outcome {
     Outcome::Failed(Box::new(error.into()))
 }
 
-fn fix_opened(found: Found, opened: Opened, settings: &FixSettings) -> FileReport {
+fn fix_opened(found: Found, opened: Opened, settings: &FixSettings, loans: Option<&Loans>) -> FileReport {
     let mut object = None;
-    let outcome = fix_object(&found, opened, settings, &mut object);
+    let outcome = fix_object(&found, opened, settings, loans, &mut object);
     report(found.shown.into_path(), object, outcome.unwrap_or_else(failed))
 }
 
@@ -155,11 +220,12 @@ fn fix_object(
     found: &Found,
     opened: Opened,
     settings: &FixSettings,
+    loans: Option<&Loans>,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Outcome, FixError> {
     let is_interrupted = opened.is_interrupted(&settings.secret);
     let opened = if is_interrupted { take_back(opened, settings)? } else { opened };
-    let planned = plan_object(found, &opened, settings, object);
+    let planned = plan_object(found, &opened, settings, loans, object);
     opened.check_whole()?;
     let planned = match planned? {
         Ok(planned) => planned,
@@ -203,14 +269,21 @@ fn plan_object(
     found: &Found,
     opened: &Opened,
     settings: &FixSettings,
+    loans: Option<&Loans>,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Result<Planned, Outcome>, FixError> {
-    let data = if settings.only_consumers || settings.count_consumers { opened.data() } else { DataMap::default() };
+    let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning;
+    let data = if reads_data { opened.data() } else { DataMap::default() };
     let view = match Subject::parse_sparse(opened.bytes(), &data)? {
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
-    let seen = object.insert(ObjectBrief { class: view.encoding.class(), machine: view.machine(), is_consumer: None });
+    let seen = object.insert(ObjectBrief {
+        class: view.encoding.class(),
+        machine: view.machine(),
+        is_consumer: None,
+        tie: Tie::of(&view),
+    });
     if !settings.machines.is_empty() && !settings.machines.contains(&seen.machine) {
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
@@ -222,12 +295,26 @@ fn plan_object(
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
         }
     }
+    let (stands_for, surroundings) = (found.stands_for(), &settings.surroundings);
+    let ties = Ties::of(loans, surroundings, &stands_for);
     let usual = settings.policy.get(view.encoding.class());
-    let clean = settings.clean.as_ref();
-    let cleaned = clean.map(|clean| clean.for_object(usual, &view, &found.stands_for())).transpose()?;
+    let cleaned = if settings.is_cleaning {
+        let place = surroundings.path_of(&stands_for);
+        let lent: Vec<BString> = ties.lent.iter().map(|loan| loan.library.clone()).collect();
+        Some(clean::for_object(usual, &view, place.as_path(), &surroundings.world, &lent)?)
+    } else {
+        None
+    };
     let policy = cleaned.as_ref().map_or(usual, |(policy, _)| policy);
-    let setting = setting_of(found.stands_for().as_path(), policy);
-    let change = decide_change(&view, policy, settings.tag, setting).or_else(|| renew_note(&view, policy));
+    let setting = setting_of(stands_for.as_path(), policy);
+    let mut change = decide_change(&view, policy, settings.tag, &ties, setting);
+    // A link to a managed directory is as good as its name.
+    if change.is_some()
+        && let Some(spelled) = surroundings.as_spelled(policy, view.search_path(), &stands_for)
+    {
+        change = decide_change(&view, &spelled, settings.tag, &ties, setting);
+    }
+    let change = change.or_else(|| renew_note(&view, policy));
     let Some(change) = change else {
         let path = view.search_path().map(ToOwned::to_owned);
         return Ok(Err(Outcome::Conforms { path, tag: view.path_tags().set() }));
@@ -242,6 +329,7 @@ fn plan_object(
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
     let mut report = describe(found.real().into_path(), &view, &change, &plan);
+    report.notes.extend(ties.note(settings.tag, report.tag_after));
     let kept = cleaned.iter().flat_map(|(_, kept)| kept);
     report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));
     Ok(Ok(Planned { change, plan, report }))
@@ -256,14 +344,21 @@ fn setting_of(real: &Path, policy: &Policy) -> Setting {
 }
 
 /// The policy's answer, with the tag that goes with it; `None` when everything is as it should be.
-fn decide_change(view: &ElfView<'_>, policy: &Policy, tag: TagPolicy, setting: Setting) -> Option<plan::Change> {
+fn decide_change(
+    view: &ElfView<'_>,
+    policy: &Policy,
+    tag: TagPolicy,
+    ties: &Ties<'_>,
+    setting: Setting,
+) -> Option<plan::Change> {
     let tags = view.path_tags();
     let only_rpath = matches!(tags, PathTags::Rpath(_));
     let target = match tag {
         TagPolicy::Runpath => PathTag::Runpath,
         TagPolicy::Rpath => PathTag::Rpath,
         TagPolicy::Keep if only_rpath => PathTag::Rpath,
-        TagPolicy::Keep => PathTag::Runpath,
+        TagPolicy::Auto | TagPolicy::Keep if ties.are_there() => PathTag::Rpath,
+        TagPolicy::Auto | TagPolicy::Keep => PathTag::Runpath,
     };
     match decide(view.search_path(), policy, setting) {
         Decision::Set(path) => Some(plan::Change::Set { tag: target, path: path.to_bstring() }),

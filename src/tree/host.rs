@@ -1,6 +1,7 @@
 //! The source that is a directory of this machine: all of it, or an image's root.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
 use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sysroot};
@@ -39,6 +40,10 @@ impl Source for HostSource {
 
     fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
         self.sysroot.hold(path)
+    }
+
+    fn link(&self, path: &ImagePath) -> Option<PathBuf> {
+        self.sysroot.link(path)
     }
 
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {

@@ -127,6 +127,11 @@ impl Source for ImageSource {
         Ok(ImagePath::new(OsString::from_vec(led.path().into())))
     }
 
+    fn link(&self, path: &ImagePath) -> Option<PathBuf> {
+        let (_, NodeKind::Link(target), _) = self.at(path).ok()? else { return None };
+        Some(PathBuf::from(OsStr::from_bytes(target)))
+    }
+
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
         Ok(match self.at(path)?.1 {
             NodeKind::Directory(_) => EntryKind::Directory,

@@ -1,6 +1,7 @@
 //! Python scripts of a tree that open driver libraries: the object that asks is `_ctypes.cpython-*.so`, or that of cffi.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use super::in_order::run_in_order;
 use super::run::Workers;
 use super::source::Source;
 use crate::cuda::DriverLibraries;
-use crate::cuda::python::{self, Opener, Script};
+use crate::cuda::python::{Opener, ScriptKind};
 
 /// No script of a person's is as large; a sparse file says that it is.
 const LARGEST_SCRIPT: usize = 16 << 20;
@@ -29,11 +30,22 @@ impl Scripts {
         if !files.iter().any(|found| opener(found.shown.as_path()).is_some()) {
             return Self::default();
         }
-        let scripts = files.iter().filter(|found| python::is_script(name(found.shown.as_path()))).cloned().collect();
+        let sources: HashSet<&Path> =
+            files.iter().map(|found| found.shown.as_path()).filter(|path| name(path).ends_with(b".py")).collect();
+        let is_read = |found: &&Found| {
+            let path = found.shown.as_path();
+            match ScriptKind::of_file(name(path)) {
+                None => false,
+                Some(ScriptKind::Compiled) => source_of(path).is_none_or(|source| !sources.contains(source.as_path())),
+                Some(ScriptKind::Source | ScriptKind::Program) => true,
+            }
+        };
+        let scripts = files.iter().filter(is_read).cloned().collect();
         let read = run_in_order(workers, source, scripts, |found| {
-            let text = source.open(found.site(), &|_| true).ok().flatten();
+            let kind = ScriptKind::of_file(name(found.shown.as_path())).unwrap_or(ScriptKind::Source);
+            let text = source.open(found.site(), &|start| kind.may_be(start)).ok().flatten();
             let text = text.filter(|text| text.bytes().len() <= LARGEST_SCRIPT);
-            (found.shown.into_path(), text.map(|text| Script::of(text.bytes(), libraries)).unwrap_or_default())
+            (found.shown.into_path(), text.map(|text| kind.read(text.bytes(), libraries)).unwrap_or_default())
         });
         // What one script names another one of the same package opens (cuda-pathfinder).
         let mut opening: BTreeMap<&Path, BTreeSet<Opener>> = BTreeMap::new();
@@ -59,6 +71,15 @@ impl Scripts {
     pub(crate) fn asked_through(&self, path: &Path) -> Option<&BTreeMap<String, PathBuf>> {
         self.names.get(&opener(path)?)
     }
+}
+
+/// The source that a compiled script is from: `x.py` of `__pycache__/x.cpython-313.pyc`, and of `x.pyc`.
+fn source_of(path: &Path) -> Option<PathBuf> {
+    let stem = name(path).split(|byte| *byte == b'.').next()?;
+    let file = OsStr::from_bytes(&[stem, b".py"].concat()).to_owned();
+    let directory = path.parent()?;
+    let directory = if directory.ends_with("__pycache__") { directory.parent()? } else { directory };
+    Some(directory.join(file))
 }
 
 fn opener(path: &Path) -> Option<Opener> {

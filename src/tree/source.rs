@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::elf::data::DataMap;
 use crate::fsio::{Anchor, FileError, ImagePath, Site};
@@ -133,6 +134,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// As [`Source::resolve`].
     fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
         Ok((self.resolve(path)?, Anchor::default()))
+    }
+
+    /// What a symbolic link says, at a path without links on the way; `None` for anything else.
+    fn link(&self, _path: &ImagePath) -> Option<PathBuf> {
+        None
     }
 
     /// What stands at a path without symbolic links.

@@ -1,11 +1,11 @@
 //! The file system of a check: what a source has, or the store paths of a closure in it, each file looked at once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::hash::Hash;
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, BString, ByteSlice};
@@ -21,6 +21,11 @@ use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, O
 /// Loaders and caches are smaller; nothing else is read whole.
 const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
 
+/// As many links as Linux follows in one path (`Linux include/linux/namei.h`, MAXSYMLINKS), and as many names as are gone
+/// for that.
+const MOST_LINKS: usize = 40;
+const MOST_NAMES: usize = 4096;
+
 /// Bytes of a file's name (`Linux include/uapi/linux/limits.h`, NAME_MAX).
 const LONGEST_NAME: usize = 255;
 
@@ -31,6 +36,7 @@ pub struct SourceWorld {
     within: Option<BTreeSet<BString>>,
     folders: Memo<BString, Option<Arc<Folder>>>,
     missing: Memo<BString, DirectoryState>,
+    led: Memo<BString, Option<BString>>,
     looks: Memo<BString, Look>,
     facts: Memo<BString, Arc<Facts>>,
     wrappers: HashMap<BString, Wrapper>,
@@ -85,6 +91,7 @@ impl SourceWorld {
             within,
             folders: Memo::default(),
             missing: Memo::default(),
+            led: Memo::default(),
             looks: Memo::default(),
             facts: Memo::default(),
             wrappers: HashMap::new(),
@@ -122,6 +129,11 @@ impl SourceWorld {
         &self.symbols
     }
 
+    /// What is known of the object at a canonical path.
+    pub(super) fn facts_at(&self, path: &BStr) -> Option<Arc<Facts>> {
+        self.facts.get(path)
+    }
+
     /// Whether this is the canonical path of an object.
     pub(super) fn knows(&self, path: &BStr) -> bool {
         self.facts.get(path).is_some()
@@ -130,6 +142,38 @@ impl SourceWorld {
     /// A path with its symbolic links followed.
     pub(super) fn resolve(&self, path: &ImagePath) -> Option<ImagePath> {
         self.source.resolve(path).ok()
+    }
+
+    /// Follows the links of a path name by name. What is missing, and all behind it, stays as it is written.
+    fn follow(&self, path: &Path) -> Option<PathBuf> {
+        let mut led = PathBuf::from("/");
+        let mut left: Vec<OsString> = names_of(path);
+        let (mut links, mut names) = (0_usize, 0_usize);
+        while let Some(name) = left.pop() {
+            names = names.saturating_add(1);
+            if names > MOST_NAMES {
+                return None;
+            }
+            if name == ".." {
+                led.pop();
+                continue;
+            }
+            let next = led.join(&name);
+            match self.source.link(&ImagePath::new(&next)) {
+                None => led = next,
+                Some(target) => {
+                    links = links.saturating_add(1);
+                    if links > MOST_LINKS {
+                        return None;
+                    }
+                    if target.is_absolute() {
+                        led = PathBuf::from("/");
+                    }
+                    left.extend(names_of(&target));
+                }
+            }
+        }
+        Some(led)
     }
 
     /// A canonical path.
@@ -211,6 +255,16 @@ impl SourceWorld {
     }
 }
 
+/// The names of a path, the last one first.
+fn names_of(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    names.collect()
+}
+
 fn image_path(path: &BStr) -> ImagePath {
     ImagePath::new(OsStr::from_bytes(path))
 }
@@ -284,6 +338,25 @@ impl FileSystem for SourceWorld {
 
     fn inode(&self, real: &BStr) -> Option<(u64, u64)> {
         self.source.inode(&image_path(real))
+    }
+
+    fn leads_to(&self, path: &BStr) -> Option<BString> {
+        if let Some(known) = self.led.get(path) {
+            return known;
+        }
+        let found = match self.source.resolve(&image_path(path)) {
+            Ok(found) => Some(found.into_path()),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.follow(Path::new(OsStr::from_bytes(path))),
+            Err(_) => None,
+        };
+        self.led.put(path.to_owned(), found.map(|found| found.into_os_string().into_vec().into()))
+    }
+
+    fn dangles(&self, directory: &BStr, name: &BStr) -> Option<BString> {
+        let folder = self.folder(directory)?;
+        folder.names.as_ref()?.contains(name.as_bytes()).then_some(())?;
+        let path = BString::from([directory.trim_end_with(|c| c == '/'), b"/", name.as_bytes()].concat());
+        self.leads_to(path.as_bstr())
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {

@@ -242,6 +242,18 @@ fn what_does_nothing_is_a_stub_whoever_made_it() {
         ("int cuInit(unsigned f) { return 0; } int cuDeviceGet(int *d, int n) { return 0; }", true),
         ("int cuInit(unsigned f) { return 999; }", true),
         ("int cuInit(unsigned f) { __builtin_trap(); }", true),
+        ("void abort(void); int cuInit(unsigned f) { abort(); }", true),
+        (
+            "#include <stdio.h>\n#include <stdlib.h>\nstatic int die(const char *n) { fprintf(stderr, \"%s: stub\", n); \
+             exit(1); } int cuInit(unsigned f) { return die(\"cuInit\"); }",
+            true,
+        ),
+        ("int puts(const char *); int cuInit(unsigned f) { puts(\"no driver\"); return 999; }", true),
+        (
+            "int puts(const char *); int ioctl(int, long); \
+             int cuInit(unsigned f) { puts(\"no driver\"); return ioctl(3, f); }",
+            false,
+        ),
         ("int cuInit(unsigned f) { return f ? 1 : 100; } int cuDeviceGet(int *d, int n) { *d = n; return 0; }", false),
     ] {
         for flags in

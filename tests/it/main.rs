@@ -7,6 +7,7 @@
 //!   `afterwards`: strips, debuggers and other editors take what comes out.
 //! - `prefixes` runs every prefix of a plan; `crashes` stops, starves and races the real writes; `verifier` spoils plans.
 //! - `hostile`, `replay`, `regressions`: damaged input, the fuzzers' corpora, and what was wrong once.
+//! - `inherited`: what a process finds before an edit it finds after it.
 //! - `files`: names, modes, links, the Nix store; `fleet`: the tool for whole trees.
 //! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
 //! - `cost`: hostile input takes steps and memory by its size.
@@ -47,6 +48,7 @@ mod goldens;
 mod harness;
 mod hostile;
 mod imports;
+mod inherited;
 mod layering;
 mod linkers;
 mod loader;

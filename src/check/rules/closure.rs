@@ -13,7 +13,7 @@ use crate::check::finding::Finding;
 use crate::check::policy::Scope;
 use crate::check::releases::release_of;
 use crate::check::rule::{self, Rule};
-use crate::cuda::{self, DriverLibrary, Role, Version, driver_library};
+use crate::cuda::{self, Role, Version, driver_library};
 use crate::elf::machine::Machine;
 use crate::nix;
 use crate::runpath::{EntryClass, SearchPath};
@@ -132,8 +132,7 @@ fn way<'c>(referrers: &mut Referrers<'c>, path: &'c BString) -> String {
 fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut Vec<Finding>) {
     for facts in objects.iter().filter(|facts| !facts.is_stub) {
         let object = &facts.object;
-        let fits_one_module = |library: &&DriverLibrary| matches!(library.role, Role::KernelModule | Role::Cuda);
-        let Some(library) = facts.driver.filter(fits_one_module) else { continue };
+        let Some(library) = facts.driver.filter(|library| library.is_of_the_driver()) else { continue };
         let class = context.roles.role(object.directory(), object.class);
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
         if !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
@@ -143,7 +142,11 @@ fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut 
             } else {
                 format!("{} under the name {soname:?}", library.soname)
             };
-            let case = format!("is a real {name}, which fits the kernel module of its own release only");
+            let fits = match library.role {
+                Role::Cuda | Role::KernelModule => "fits the kernel module of its own release only",
+                _ => "fits a driver of its own release only",
+            };
+            let case = format!("is a real {name}, which {fits}");
             findings.push(Finding::new(&rule::FROZEN_DRIVER, &facts.shown, soname, case));
         }
     }

@@ -17,7 +17,7 @@ use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::{CompatWanted, compats, is_compat_libcuda, older_than_native, release_of_note};
 use crate::cuda::{Companion, Role, is_board_support, is_libcuda, is_of_libc, of_role};
-use crate::loader::{Ask, End, Libc, Loader, Look, Object, Process, Search, Step, StepSource};
+use crate::loader::{Ask, End, Libc, LinkMap, Loader, Look, Object, Process, Search, Step, StepSource};
 use crate::runpath::{Directory, EntryClass};
 
 /// CRP400, and what is said of it.
@@ -161,7 +161,8 @@ pub(in crate::check) fn companions(
     findings
 }
 
-/// CRP409: what an object needs and gets from the driver directory, although something behind it has another one.
+/// CRP409: what an object needs or opens and gets from the driver directory, although something behind it has another one;
+/// for a program also what its libraries need, unless they are judged by themselves and would get the same.
 pub(in crate::check) fn shadowed(
     context: &Context<'_>,
     loader: &Loader<'_>,
@@ -172,24 +173,45 @@ pub(in crate::check) fn shadowed(
     let class = facts.object.class;
     let is_driver =
         |step: &Step| context.class_of(step.written.as_bstr(), step.directory(), class) == EntryClass::Driver;
+    let open = |name: &BString| (0, loader.search(process, 0, Ask::Dlopen, name.as_bstr()));
+    let opened: Vec<(usize, Search)> = facts.opens.iter().map(open).collect();
+    let mut told: HashSet<&BStr> = HashSet::new();
     let mut findings = Vec::new();
-    for (_, search) in searches.iter().filter(|(by, _)| *by == 0) {
+    for (by, search) in searches.iter().chain(&opened) {
         let name = search.name.as_bstr();
-        let Some(hit) = search.hit().filter(|hit| is_driver(hit)) else { continue };
+        let Some(hit) = search.hit().filter(|hit| hit.source != StepSource::Loaded && is_driver(hit)) else { continue };
+        let Some(asking) = process.maps.get(*by).filter(|map| *by == 0 || is_told_here(context, map, hit)) else {
+            continue;
+        };
         let is_of_driver = context.policy.libraries.position(name).is_some() || is_board_support(&name.to_str_lossy());
         let Some(first) = found(search, process).filter(|_| !is_of_driver) else { continue };
-        let Some(other) = without_driver(loader, process, search, is_driver) else { continue };
+        let Some(other) = without_driver(loader, process, *by, search, is_driver) else { continue };
         if found(&other, process).is_some_and(|object| object.identity == first.identity) {
             continue;
         }
-        let Some(shadowed) = other.hit() else { continue };
-        let case = format!("gets {name} from the driver directory ({}), in front of {}", hit.place, shadowed.place);
+        let Some(shadowed) = other.hit().filter(|_| told.insert(name)) else { continue };
+        let whom = if *by == 0 { String::new() } else { format!(" for {}", asking.object.path) };
+        let case =
+            format!("gets {name}{whom} from the driver directory ({}), in front of {}", hit.place, shadowed.place);
         let finding = Finding::new(&rule::DRIVER_DIRECTORY_SHADOWS, &facts.shown, name.to_owned(), case);
         let finding = if is_of_libc(name) { finding } else { finding.no_worse_than(Severity::Warning) };
         let is_by_library_path = hit.source == StepSource::LibraryPath;
         findings.push(if is_by_library_path { finding.only(Circumstance::ByLibraryPath) } else { finding });
     }
     findings
+}
+
+/// Whether what a library of a program gets is said of the program: the library is no part of what is checked, or gets it
+/// through the program's path. Libraries of the driver ask for each other.
+fn is_told_here(context: &Context<'_>, library: &LinkMap, hit: &Step) -> bool {
+    let object = &library.object;
+    let is_own = match &hit.source {
+        StepSource::Rpath(path) | StepSource::Runpath(path) => *path == object.path,
+        _ => true,
+    };
+    let is_driver = context.roles.role(object.directory(), object.class) == EntryClass::Driver
+        || context.world.facts(object).is_some_and(|facts| facts.driver.is_some());
+    !(is_driver || is_own && context.checked.contains(&object.path))
 }
 
 /// CRP409 of a directory by itself, and what is said of it.
@@ -208,23 +230,24 @@ fn found(search: &Search, process: &Process) -> Option<Arc<Object>> {
     }
 }
 
-/// A search of the first object of a process anew, without the driver directories in which it ends.
+/// A search of an object of a process anew, without the driver directories in which it ends.
 fn without_driver(
     loader: &Loader<'_>,
     process: &Process,
+    by: usize,
     search: &Search,
     is_driver: impl Fn(&Step) -> bool,
 ) -> Option<Search> {
     /// More driver directories are given to no check.
     const MOST: usize = 8;
-    let (chain, by) = process.chain_of(0);
+    let (chain, by) = process.chain_of(by);
     let mut environment = loader.environment.clone();
     let mut last = search.clone();
     for _ in 0..MOST {
         let Some(hit) = last.hit().filter(|hit| is_driver(hit)) else { return Some(last) };
         environment.without.push(Directory::new(hit.directory().to_owned()).ok()?);
         let again = Loader { environment: &environment, ..*loader };
-        last = again.search(&chain, by, Ask::Needed, search.name.as_bstr());
+        last = again.search(&chain, by, search.ask, search.name.as_bstr());
     }
     None
 }

@@ -99,6 +99,28 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
     stale_note(context, facts, &list, findings);
 }
 
+/// CRP300 and CRP301 of an LD_LIBRARY_PATH, of what is started with it (nothing: everything). glibc takes nothing between two
+/// separators for the current directory; musl does not.
+pub(in crate::check) fn library_path(started: &std::path::Path, list: &BStr) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // An empty list is no list.
+    let entries = list.split(|byte| matches!(byte, b':' | b';')).map(BStr::new).filter(|_| !list.is_empty());
+    for entry in entries.collect::<BTreeSet<&BStr>>() {
+        let (rule, case) = match EntryClass::by_name(entry) {
+            EntryClass::Empty => {
+                (&rule::EMPTY_ENTRY, "LD_LIBRARY_PATH has an empty entry, which is the current directory".to_owned())
+            }
+            EntryClass::Relative => {
+                (&rule::RELATIVE_ENTRY, format!("LD_LIBRARY_PATH has {entry}, which depends on the current directory"))
+            }
+            _ => continue,
+        };
+        let about = if entry.is_empty() { "LD_LIBRARY_PATH".into() } else { entry.to_owned() };
+        findings.push(Finding { fixable: false, ..Finding::new(rule, started, about, case) });
+    }
+    findings
+}
+
 /// A store may lie anywhere, in a home too: what a closure has is no directory of a build.
 fn is_of_closure(context: &Context<'_>, place: &BStr) -> bool {
     matches!(context.policy.scope, Scope::Closure(_)) && context.world.directory(place).exists()
@@ -220,11 +242,14 @@ pub(in crate::check) fn symbols_missing(facts: &Facts, missing: &[&MissingSymbol
     };
     let case = format!("asks {when} for {names}{of}; {why}");
     let about = file.as_ref().or_else(|| missing.first().map(|one| &one.name)).cloned().unwrap_or_default();
-    if *by == facts.object.path {
-        return Some(Finding::new(rule, &facts.shown, about, case));
-    }
-    let name = by.rsplit_once_str("/").map_or(by.as_bstr(), |(_, name)| name.as_bstr());
-    Some(Finding::new(rule, &facts.shown, format!("{about} for {name}"), format!("loads {by}, which {case}")))
+    let finding = if *by == facts.object.path {
+        Finding::new(rule, &facts.shown, about, case)
+    } else {
+        let name = by.rsplit_once_str("/").map_or(by.as_bstr(), |(_, name)| name.as_bstr());
+        Finding::new(rule, &facts.shown, format!("{about} for {name}"), format!("loads {by}, which {case}"))
+    };
+    // An assertion is no error that a program could handle.
+    Some(if *is_unversioned { finding.no_better_than(Severity::Error) } else { finding })
 }
 
 /// CRP323, of what an object's own searches find while it ships a newer one.

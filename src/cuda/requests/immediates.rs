@@ -16,6 +16,9 @@ const FIRST: usize = 8;
 /// How all names of the driver's libraries begin.
 const STEM: &[u8] = b"lib";
 
+/// The first eight bytes of names without `lib`, which a program puts in front by itself.
+const BARE: [&[u8]; 2] = [b"cuda.so.", b"nvidia-m"];
+
 /// aarch64 `movz x, #"li"`, without the byte that names the register: the low 16 bits always come first.
 const MOVZ_LI: &[u8] = &[0x2d, 0x8d, 0xd2];
 
@@ -29,12 +32,13 @@ const MOST_LOOKS: usize = 4096;
 #[derive(Clone, Debug)]
 pub(in crate::cuda) struct Immediates {
     stem: Finder<'static>,
+    bare: [Finder<'static>; 2],
     movz: Finder<'static>,
 }
 
 impl Immediates {
     pub(in crate::cuda) fn new() -> Self {
-        Self { stem: Finder::new(STEM), movz: Finder::new(MOVZ_LI) }
+        Self { stem: Finder::new(STEM), bare: BARE.map(Finder::new), movz: Finder::new(MOVZ_LI) }
     }
 
     /// Hands over the place of each name in the list that x86-64 code puts together.
@@ -61,6 +65,31 @@ impl Immediates {
         }
     }
 
+    /// Hands over the place of each name that x86-64 code puts together without its `lib`: `strcat(name, "cuda.so.1")`.
+    pub(super) fn bare_x86_64(&self, code: &[u8], names: &[String], mut found: impl FnMut(usize)) {
+        for (finder, first) in self.bare.iter().zip(BARE) {
+            for at in finder.find_iter(code).take(MOST_LOOKS) {
+                let end = at.saturating_add(first.len());
+                let (Some(&[.., rex @ (0x48 | 0x49), opcode @ 0xb8..=0xbf]), Some(behind)) =
+                    (code.get(..at), code.get(end..))
+                else {
+                    continue;
+                };
+                let behind = behind.get(..NEAR).unwrap_or(behind);
+                if !is_stored_x86_64(behind, (rex & 1) << 3 | opcode & 7) {
+                    continue;
+                }
+                let bare =
+                    names.iter().enumerate().filter_map(|(index, name)| Some((index, name.strip_prefix("lib")?)));
+                let begins = |name: &str| name.as_bytes().starts_with(first) && name.len() > first.len();
+                let mut whole: Vec<_> =
+                    bare.filter(|(_, name)| begins(name) && is_whole(behind, name.as_bytes(), first.len())).collect();
+                whole.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
+                whole.first().into_iter().for_each(|(index, _)| found(*index));
+            }
+        }
+    }
+
     /// The same for aarch64 code.
     pub(super) fn aarch64(&self, code: &[u8], names: &[String], mut found: impl FnMut(usize)) {
         let mut looks = 0_usize;
@@ -82,10 +111,12 @@ impl Immediates {
     }
 }
 
-/// The names that begin with these bytes and go on, longest first.
+/// The names that begin with these bytes and go on, longest first; and one that is all of them, with zeros behind it.
 fn names_from<'n>(names: &'n [String], first: &[u8]) -> Option<Vec<(usize, &'n [u8])>> {
     let names = names.iter().map(String::as_bytes).enumerate();
-    let mut longest: Vec<_> = names.filter(|(_, name)| name.len() > FIRST && name.starts_with(first)).collect();
+    let is_all = |name: &[u8]| first.strip_prefix(name).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    let begins = |name: &[u8]| if name.len() > FIRST { name.starts_with(first) } else { is_all(name) };
+    let mut longest: Vec<_> = names.filter(|(_, name)| begins(name)).collect();
     longest.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
     (!longest.is_empty()).then_some(longest)
 }

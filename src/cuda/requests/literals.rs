@@ -53,6 +53,8 @@ struct Candidate {
 enum Proof {
     /// A reference to the first byte.
     Reference,
+    /// The same, of a name in which a text ends.
+    Tail,
     /// And the length beside it.
     Length,
     /// Code that refers to the first sixteen bytes has the others as immediates.
@@ -92,6 +94,11 @@ impl Literals {
         for at in slashes.take(MOST_SLASHES) {
             self.push(place, index, hit, first.saturating_add(at), proof);
         }
+    }
+
+    /// The same for a name with a NUL behind it in which a text ends: by itself it counts where its first byte is referred to.
+    pub(super) fn consider_tail(&mut self, place: &HostPlace<'_>, index: usize, hit: Hit) {
+        self.push(place, index, hit, hit.start, Proof::Tail);
     }
 
     /// The same for the first sixteen bytes of a name, where they are such a constant: at their own alignment, and with
@@ -160,12 +167,16 @@ impl Literals {
     }
 
     /// What other machines' code refers to is not known here: a constant is what no blank, quote, bracket, comma or colon
-    /// stands beside. It misses a name behind a constant that ends in a blank.
+    /// stands beside, or what ends a text. It misses a name behind a constant that ends in a blank.
     fn by_neighbours(&self, data: &[HostPlace<'_>]) -> Vec<Literal> {
         let is_apart = |candidate: &&Candidate| {
             let bytes = data.get(candidate.place).map(|place| place.bytes).unwrap_or_default();
             let front = candidate.start.checked_sub(1).and_then(|front| bytes.get(front));
-            candidate.proof == Proof::Reference && !front.is_some_and(|byte| goes_on(*byte))
+            match candidate.proof {
+                Proof::Reference => !front.is_some_and(|byte| goes_on(*byte)),
+                Proof::Tail => true,
+                Proof::Length | Proof::Rest => false,
+            }
         };
         self.candidates.iter().filter(is_apart).map(Candidate::literal).collect()
     }
@@ -225,7 +236,7 @@ impl Sighting<'_> {
         let (least, span) = self.span();
         if target.wrapping_sub(least) <= span {
             self.refer(target, |candidate| match candidate.proof {
-                Proof::Reference => true,
+                Proof::Reference | Proof::Tail => true,
                 Proof::Length => next() == Some(candidate.len()),
                 Proof::Rest => false,
             });
@@ -264,7 +275,7 @@ impl Sighting<'_> {
         };
         let names = self.names;
         self.refer(address, |candidate| match candidate.proof {
-            Proof::Reference => true,
+            Proof::Reference | Proof::Tail => true,
             Proof::Length => has_length_x86_64(around(NEAR), candidate.len()),
             Proof::Rest => {
                 names.get(candidate.name).is_some_and(|name| is_whole(around(NEAR_PIECES), name.as_bytes(), SIXTEEN))
@@ -307,7 +318,7 @@ impl Sighting<'_> {
                 let start = at.saturating_sub(NEAR / 4);
                 let around = code.get(start..code.len().min(at.saturating_add(NEAR / 4))).unwrap_or_default();
                 self.refer(target, |candidate| match candidate.proof {
-                    Proof::Reference => true,
+                    Proof::Reference | Proof::Tail => true,
                     Proof::Length => around.iter().any(|bytes| is_length(u32::from_le_bytes(*bytes), candidate.len())),
                     Proof::Rest => false,
                 });

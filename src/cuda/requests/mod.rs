@@ -10,13 +10,18 @@ mod literals;
 mod pieces;
 mod places;
 pub(crate) mod python;
+mod python_text;
+pub(super) mod release;
 mod search;
+mod wide;
 
 use bstr::BString;
 
 use self::immediates::Immediates;
 use self::literals::{Literals, SIXTEEN};
+use self::release::{is_release, is_version};
 use self::search::{Hit, NameSearch};
+use self::wide::WideNames;
 use crate::elf::view::ElfView;
 
 /// No file name is longer on Linux (`PATH_MAX`).
@@ -57,7 +62,12 @@ pub(super) struct Searches {
     search: NameSearch,
     /// Of the names behind the list, which are the first sixteen bytes of one in it, the place of that one.
     sixteen: Vec<usize>,
+    /// Of the names behind those, which are the beginning of one in the list up to its `.so`, the place of that one.
+    stems: Vec<usize>,
+    /// Of the names behind those, which are all of one in the list but its `lib`, the place of that one.
+    bare: Vec<usize>,
     immediates: Immediates,
+    wide: WideNames,
 }
 
 impl Searches {
@@ -70,8 +80,69 @@ impl Searches {
                 sixteen.push(index);
             }
         }
-        Self { search: NameSearch::new(&all), sixteen, immediates: Immediates::new() }
+        let mut stems = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Some((stem, rest)) = name.split_once(".so")
+                && is_version(rest.as_bytes())
+            {
+                all.push(format!("{stem}.so"));
+                stems.push(index);
+            }
+        }
+        let mut bare = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Some(rest) = name.strip_prefix("lib").filter(|rest| BARE.iter().any(|start| rest.starts_with(start)))
+            {
+                all.push(rest.to_owned());
+                bare.push(index);
+            }
+        }
+        let search = NameSearch::new(&all);
+        Self { search, sixteen, stems, bare, immediates: Immediates::new(), wide: WideNames::new() }
     }
+
+    /// The library of the list that is meant by a hit that is no whole name of it, but the beginning of one.
+    fn part(&self, names: &[String], hit: Hit) -> Option<NamePart> {
+        let behind = hit.name.checked_sub(names.len())?;
+        let Some(behind) = behind.checked_sub(self.sixteen.len()) else {
+            return self.sixteen.get(behind).copied().map(NamePart::Sixteen);
+        };
+        match behind.checked_sub(self.stems.len()) {
+            None => self.stems.get(behind).copied().map(NamePart::Stem),
+            Some(bare) => self.bare.get(bare).copied().map(NamePart::Bare),
+        }
+    }
+}
+
+/// The beginning of a name.
+#[derive(Clone, Copy, Debug)]
+enum NamePart {
+    /// Sixteen bytes.
+    Sixteen(usize),
+    /// Up to `.so`.
+    Stem(usize),
+    /// All but its `lib`.
+    Bare(usize),
+}
+
+/// Of these libraries the name without `lib` counts: a program puts that in front, or a directory and that.
+const BARE: [&str; 2] = ["cuda.so", "nvidia-ml.so"];
+
+/// How much stands behind the `.so` of a whole name with a driver's release at most.
+const LONGEST_RELEASE: usize = 16;
+
+/// Whether a whole name stands at a hit for its stem: a driver's release follows, and a NUL.
+fn is_of_release(bytes: &[u8], hit: Hit) -> bool {
+    let behind = bytes.get(hit.end..).unwrap_or_default();
+    let behind = behind.get(..LONGEST_RELEASE).unwrap_or(behind);
+    let end = behind.iter().position(|byte| *byte == 0);
+    end.and_then(|end| behind.get(..end)).is_some_and(is_release)
+}
+
+/// Whether a text goes on up to a name: what stands in front of it is no path and no other constant's end.
+fn is_tail_of_text(bytes: &[u8], hit: Hit) -> bool {
+    let front = hit.start.checked_sub(1).and_then(|front| bytes.get(front));
+    front.is_some_and(|byte| *byte != b'/' && (byte.is_ascii_graphic() || *byte == b' '))
 }
 
 /// What an object's data and code say.
@@ -99,8 +170,20 @@ impl FoundNames {
             let bytes = place.bytes;
             searches.search.each(bytes, |hit| {
                 let is_name = hit.name < names.len();
-                if is_name && bytes.get(hit.end) == Some(&0) {
-                    // A name may be the tail of a longer string: only its end is anchored.
+                let part = searches.part(names, hit);
+                if let Some(NamePart::Stem(library)) = part {
+                    if is_of_release(bytes, hit) {
+                        self.note(Some(library), RequestKind::String);
+                    }
+                } else if let Some(NamePart::Bare(library)) = part {
+                    let front = hit.start.checked_sub(1).and_then(|front| bytes.get(front));
+                    if can_open && front.is_none_or(|byte| *byte == 0) && bytes.get(hit.end) == Some(&0) {
+                        self.note(Some(library), RequestKind::Built);
+                    }
+                } else if is_name && bytes.get(hit.end) == Some(&0) && is_tail_of_text(bytes, hit) {
+                    // Linkers keep a name in the tail of a text that ends in it, and a text may end in a name by itself.
+                    literals.consider_tail(place, index, hit);
+                } else if is_name && bytes.get(hit.end) == Some(&0) {
                     self.note(Some(hit.name), RequestKind::String);
                     let is_room = self.hardcoded.len() < MOST_PATHS;
                     self.hardcoded.extend(is_room.then(|| absolute_path(bytes, hit)).flatten());
@@ -108,18 +191,23 @@ impl FoundNames {
                     // Without a NUL a name can be handed to no other object's dlopen: it is a list's (this program's own).
                 } else if is_name {
                     literals.consider(place, index, hit);
-                } else if let Some(whole) = hit.name.checked_sub(names.len()).and_then(|at| searches.sixteen.get(at)) {
-                    literals.consider_sixteen(place, index, Hit { name: *whole, ..hit }, names);
+                } else if let Some(NamePart::Sixteen(whole)) = part {
+                    literals.consider_sixteen(place, index, Hit { name: whole, ..hit }, names);
                 }
             });
         }
         let code = places::of_code(view);
         literals.forget(|name| self.kinds.get(name).is_some_and(Option::is_some));
         for literal in literals.confirmed(view, names, &data, &code) {
-            let text = data.get(literal.place).and_then(|place| place.bytes.get(literal.start..literal.end));
+            let bytes = data.get(literal.place).map(|place| place.bytes).unwrap_or_default();
+            let text = bytes.get(literal.start..literal.end);
             let is_path = text.is_some_and(|text| text.starts_with(b"/"));
             self.hardcoded.extend(text.filter(|_| is_path).map(BString::from));
-            let kind = if literal.is_completed_by_code { RequestKind::Code } else { RequestKind::Literal };
+            let kind = match bytes.get(literal.end) {
+                _ if literal.is_completed_by_code => RequestKind::Code,
+                Some(0) => RequestKind::String,
+                _ => RequestKind::Literal,
+            };
             self.note(Some(literal.name), kind);
         }
         for place in &code {
@@ -130,7 +218,17 @@ impl FoundNames {
                 _ => {}
             }
         }
-        if self.kinds.iter().all(Option::is_none) {
+        // What is rare costs a pass of its own: only an object that names nothing else is looked through for it.
+        let names_nothing = |found: &Self| found.kinds.iter().all(Option::is_none);
+        if can_open && names_nothing(self) {
+            for place in &data {
+                searches.wide.each(place.bytes, names, |name| self.note(Some(name), RequestKind::String));
+            }
+            for place in code.iter().filter(|_| view.header.e_machine == literals::X86_64) {
+                searches.immediates.bare_x86_64(place.bytes, names, |name| self.note(Some(name), RequestKind::Built));
+            }
+        }
+        if names_nothing(self) {
             for soname in built::sonames(view, &data, &code) {
                 self.note(names.iter().position(|name| name == soname), RequestKind::Built);
             }

@@ -21,43 +21,41 @@ pub(super) struct Hit {
 #[derive(Clone, Debug)]
 pub(in crate::cuda) struct NameSearch {
     anchor: Finder<'static>,
-    /// With `.so` in them: the place of the name in the list, the name, and the anchor's first place in it.
-    anchored: Vec<(usize, Vec<u8>, usize)>,
-    /// Which bytes stand in front of an anchor: most hits end here.
-    before: [bool; 256],
+    /// With `.so` in them, by the byte in front of that, at which most hits end.
+    anchored: Vec<Vec<Anchored>>,
     /// Without, which only a caller's own name can be: a pass for each.
     others: Vec<(usize, Finder<'static>)>,
 }
+
+/// The place of a name in the list, the name, and the anchor's first place in it.
+type Anchored = (usize, Vec<u8>, usize);
 
 impl NameSearch {
     /// Prepares a list of names; empty ones are found nowhere.
     pub(in crate::cuda) fn new(names: &[String]) -> Self {
         let anchor = Finder::new(ANCHOR);
-        let (mut anchored, mut others, mut before) = (Vec::new(), Vec::new(), [false; 256]);
+        let (mut anchored, mut others): (Vec<Vec<Anchored>>, _) = (vec![Vec::new(); 256], Vec::new());
         for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let name = name.as_bytes();
             match anchor.find(name).filter(|at| *at > 0) {
                 Some(at) => {
                     let front = at.checked_sub(1).and_then(|front| name.get(front));
-                    if let Some(seen) = front.and_then(|byte| before.get_mut(usize::from(*byte))) {
-                        *seen = true;
+                    if let Some(list) = front.and_then(|byte| anchored.get_mut(usize::from(*byte))) {
+                        list.push((index, name.to_vec(), at));
                     }
-                    anchored.push((index, name.to_vec(), at));
                 }
                 None => others.push((index, Finder::new(name).into_owned())),
             }
         }
-        Self { anchor, anchored, before, others }
+        Self { anchor, anchored, others }
     }
 
     /// Hands over every name that stands in `bytes`, whatever stands around it: also those that are a part of another.
     pub(super) fn each(&self, bytes: &[u8], mut found: impl FnMut(Hit)) {
         for at in self.anchor.find_iter(bytes) {
             let front = at.checked_sub(1).and_then(|front| bytes.get(front));
-            if !front.and_then(|byte| self.before.get(usize::from(*byte))).is_some_and(|seen| *seen) {
-                continue;
-            }
-            for (index, name, anchor) in &self.anchored {
+            let Some(names) = front.and_then(|byte| self.anchored.get(usize::from(*byte))) else { continue };
+            for (index, name, anchor) in names {
                 let Some(start) = at.checked_sub(*anchor) else { continue };
                 if bytes.get(start..).is_some_and(|rest| rest.starts_with(name)) {
                     found(Hit { name: *index, start, end: start.saturating_add(name.len()) });

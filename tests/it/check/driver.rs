@@ -31,11 +31,13 @@ fn put(image: &Image, directory: &str, name: &str) {
 
 fn companions() -> Vec<Case> {
     vec![
-        raises("CRP408", "in a package that libcuda does not list", (LIBCUDA, JIT)).in_image(|image| {
-            asks(image);
-            put(image, SECOND, JIT);
-            image.put(LIBCUDA, &opens(&[JIT]).runpath(DRIVER));
-        }),
+        raises("CRP408", "in a package that libcuda does not list", (LIBCUDA, JIT)).finds("CRP408 CRP604").in_image(
+            |image| {
+                asks(image);
+                put(image, SECOND, JIT);
+                image.put(LIBCUDA, &opens(&[JIT]).runpath(DRIVER));
+            },
+        ),
         raises("CRP408", "beside libcuda, which does not search there", (LIBCUDA, JIT)).in_image(|image| {
             asks(image);
             put(image, DRIVER, JIT);
@@ -112,7 +114,39 @@ fn shadows() -> Vec<Case> {
     fn needs(image: &Image, soname: &str, path: &str) {
         image.put(APP, &library().needs(soname).runpath(path));
     }
+    /// A program that gets a library of its own, and what that needs.
+    fn transitive(image: &Image, program: Spec, own: Spec) {
+        image.put("/bin/app", &program.needs("libw.so.1"));
+        image.put("/opt/own/lib/libw.so.1", &own.soname("libw.so.1").needs("libown.so.1"));
+        build(image, OWN, "libown.so.1", "two");
+        build(image, DRIVER, "libown.so.1", "one");
+    }
+    const BOTH: &str = "/run/opengl-driver/lib:/opt/own/lib";
     vec![
+        raises("CRP409", "a library that is opened", (APP, "libown.so.1")).severity("warning").in_image(|image| {
+            image.put(APP, &dlopens(&["libown.so.1"]).runpath(BOTH));
+            build(image, OWN, "libown.so.1", "two");
+            build(image, DRIVER, "libown.so.1", "one");
+        }),
+        raises("CRP409", "what a library needs", ("/opt/own/lib/libw.so.1", "libown.so.1"))
+            .severity("warning")
+            .in_image(|image| transitive(image, program().runpath(OWN), library().runpath(BOTH))),
+        raises("CRP409", "what a library needs, through the program's DT_RPATH", ("/bin/app", "libown.so.1"))
+            .severity("warning")
+            .finds("CRP307 CRP409")
+            .in_image(|image| transitive(image, program().rpath(BOTH), library())),
+        raises("CRP409", "what a library beside the checked ones needs", (store!("app/bin/app"), "libown.so.1"))
+            .severity("warning")
+            .with(&[store!("app")])
+            .in_image(|image| {
+                transitive(image, program().runpath(OWN), library().runpath(BOTH));
+                image.put(store!("app/bin/app"), &program().runpath(OWN).needs("libw.so.1"));
+            }),
+        near("CRP409", "a library that is opened, in its own place first").in_image(|image| {
+            image.put(APP, &dlopens(&["libown.so.1"]).runpath("/opt/own/lib:/run/opengl-driver/lib"));
+            build(image, OWN, "libown.so.1", "two");
+            build(image, DRIVER, "libown.so.1", "one");
+        }),
         raises("CRP409", "another build", (APP, "libown.so.1")).severity("warning").in_image(|image| {
             needs(image, "libown.so.1", "/run/opengl-driver/lib:/opt/own/lib");
             build(image, OWN, "libown.so.1", "two");

@@ -30,6 +30,18 @@ fn words() -> Vec<Case> {
         raises("CRP300", "DT_RPATH", (LIB, "")).finds("CRP300 CRP307").in_image(|image| {
             one(image, &library().rpath("/run/opengl-driver/lib:"));
         }),
+        raises("CRP300", "LD_LIBRARY_PATH", ("", "LD_LIBRARY_PATH"))
+            .with(&["--env", "LD_LIBRARY_PATH=:/run/opengl-driver/lib"])
+            .in_image(|image| one(image, &library())),
+        raises("CRP301", "LD_LIBRARY_PATH", ("", "../lib"))
+            .with(&["--env", "LD_LIBRARY_PATH=/run/opengl-driver/lib;../lib"])
+            .in_image(|image| one(image, &library())),
+        near("CRP300", "LD_LIBRARY_PATH that is empty")
+            .with(&["--env", "LD_LIBRARY_PATH="])
+            .in_image(|image| one(image, &library())),
+        near("CRP300", "musl takes nothing between two colons for nothing")
+            .with(&["--env", "LD_LIBRARY_PATH=:/run/opengl-driver/lib"])
+            .in_image(|image| one(image, &program().interpreter("/lib/ld-musl-x86_64.so.1"))),
         near("CRP300", "no empty entry").in_image(|image| one(image, &library().runpath("/run/opengl-driver/lib"))),
         near("CRP300", "an empty string is no path").in_image(|image| one(image, &library().runpath(""))),
         raises("CRP301", "a bare name", (LIB, "lib")).in_image(|image| one(image, &library().runpath("lib"))),
@@ -41,6 +53,20 @@ fn words() -> Vec<Case> {
         raises("CRP301", "another token", (LIB, "$LIB/x")).in_image(|image| one(image, &library().runpath("$LIB/x"))),
         near("CRP301", "$ORIGIN").in_image(|image| one(image, &library().runpath("$ORIGIN"))),
         near("CRP301", "${ORIGIN}").in_image(|image| one(image, &library().runpath("${ORIGIN}/../lib"))),
+        // On a CPU of another make $PLATFORM is the machine's name: either may be meant.
+        near("CRP305", "$PLATFORM of one CPU").in_image(|image| {
+            image.folder("/opt/x86_64", 0o755);
+            one(image, &library().runpath("/opt/$PLATFORM"));
+        }),
+        near("CRP305", "$PLATFORM of another CPU").in_image(|image| {
+            image.folder("/opt/haswell", 0o755);
+            one(image, &library().runpath("/opt/${PLATFORM}"));
+        }),
+        near("CRP312", "$PLATFORM of one CPU").in_image(|image| {
+            image.put("/opt/x86_64/libneed.so", &library().soname("libneed.so"));
+            image.folder("/opt/haswell", 0o755);
+            one(image, &library().needs("libneed.so").runpath("/opt/$PLATFORM"));
+        }),
         near("CRP301", "another token behind an absolute path").finds("CRP305").in_image(|image| {
             one(image, &library().runpath("/opt/$LIB"));
         }),

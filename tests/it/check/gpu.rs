@@ -226,6 +226,13 @@ fn tegra() -> Vec<Case> {
         raises("CRP502", "a Jetson's newer driver", (PATH, "8.7"))
             .with(&["--platform", "jetpack7", "--host-driver", "595.78", "--arch", "8.7"])
             .in_image(|image| board(image, [Entry::cubin(80)])),
+        raises("CRP502", "a driver of that release, whatever the platform", (PATH, "8.7"))
+            .with(&["--host-driver", "595.78", "--arch", "8.7"])
+            .in_image(|image| put(image, [Entry::cubin(80)])),
+        raises("CRP500", "a driver of an earlier release, whatever the platform", (PATH, "8.7"))
+            .with(&["--host-driver", "590.44", "--arch", "8.7"])
+            .finds("CRP500 CRP503")
+            .in_image(|image| put(image, [Entry::cubin(80)])),
         raises("CRP502", "only the generation is asked for", (PATH, "8.7"))
             .with(&["--platform", "jetpack5", "--arch", "8.7,8.9", "--arch-policy", "generation"])
             .finds("CRP502 CRP502")

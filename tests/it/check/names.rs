@@ -89,6 +89,60 @@ fn a_name_that_is_compared_in_code_is_no_request() {
     }
 }
 
+/// `lib` and the rest come from two places, or the characters are wide: each is converted or joined before it is opened.
+#[test]
+fn a_name_that_is_joined_or_wide_is_found() {
+    let tree = Tree::new();
+    let joined = "#include <dlfcn.h>\n#include <string.h>\n\
+        int main(int n, char **v) { char name[64]; strcpy(name, v[n - 1]); strcat(name, NAME); \
+        return !dlopen(name, 1); }\n";
+    let wide = "#include <dlfcn.h>\n#include <stdlib.h>\n#include <wchar.h>\n\
+        const wchar_t wide[] = L\"libcuda.so.1\"; \
+        int main(void) { char name[64]; wcstombs(name, wide, 64); return !dlopen(name, 1); }\n";
+    let wider = wide.replace("wchar_t", "__CHAR16_TYPE__").replace("L\"", "u\"").replace("wcstombs", "(void)memmove");
+    let wider = wider.replace("#include <wchar.h>", "#include <string.h>");
+    for compiler in ["gcc", "clang"] {
+        if compiler == "clang" && !found(compiler) || !require(compiler, "names::joined") {
+            continue;
+        }
+        for level in ["-O0", "-O1", "-O2", "-Os"] {
+            let compiler = [compiler, level, "-w"];
+            for name in ["cuda.so.1", "nvidia-ml.so.1"] {
+                let asked = asks(&compiled(&tree, &compiler, "j.c", joined, name));
+                assert_eq!(asked, [(format!("lib{name}"), "built")], "{compiler:?}");
+            }
+            for source in [wide, &wider] {
+                let asked = asks(&compiled(&tree, &compiler, "w.c", source, ""));
+                assert_eq!(asked, [("libcuda.so.1".to_owned(), "string")], "{compiler:?} {source}");
+            }
+        }
+    }
+}
+
+/// Linkers keep a name in the tail of a text that ends in it. Whether it is a name by itself, references tell.
+#[test]
+fn a_text_that_ends_in_a_name_is_no_request() {
+    let tree = Tree::new();
+    let says = "#include <dlfcn.h>\n#include <stdio.h>\n\
+        int main(int n, char **v) { puts(\"no \" NAME); return !dlopen(v[n - 1], 1); }\n";
+    let opens = says.replace("v[n - 1]", "NAME");
+    let lists =
+        says.replace("int main", "const char *const names[] = {NAME}; int main").replace("v[n - 1]", "names[n - 1]");
+    for compiler in ["gcc", "clang", "aarch64-linux-gnu-gcc"] {
+        if compiler == "clang" && !found(compiler) || !require(compiler, "names::tails") {
+            continue;
+        }
+        for flags in [["-O0", "-pie"], ["-O2", "-pie"], ["-O0", "-no-pie"], ["-O2", "-no-pie"]] {
+            let compiler = [compiler, flags[0], flags[1], "-w"];
+            assert_eq!(asks(&compiled(&tree, &compiler, "t.c", says, "libcuda.so.1")), [], "{compiler:?}");
+            for source in [&opens, &lists] {
+                let asked = asks(&compiled(&tree, &compiler, "t.c", source, "libcuda.so.1"));
+                assert_eq!(asked, [("libcuda.so.1".to_owned(), "string")], "{compiler:?} {source}");
+            }
+        }
+    }
+}
+
 /// movz and three movk: no compiler makes them of a string alone, but of eight bytes that are stored at once.
 #[test]
 fn a_name_in_code_of_aarch64_is_found() {

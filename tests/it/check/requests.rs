@@ -26,8 +26,16 @@ fn unreachable() -> Vec<Case> {
         raises("CRP100", "DT_NEEDED", (LIB, "libcuda.so.1")).in_image(|image| one(image, &linked())),
         raises("CRP100", "a name for dlopen", (LIB, "libcuda.so.1"))
             .in_image(|image| one(image, &dlopens(&["libcuda.so.1"]))),
-        raises("CRP100", "the name is the tail of another string", (LIB, "libcuda.so.1"))
-            .in_image(|image| one(image, &dlopens(&["a longer text that ends in libcuda.so.1"]))),
+        raises("CRP100", "a name with a driver's release", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &dlopens(&["libcuda.so.570.133.07"]))),
+        raises("CRP100", "a name with a driver's release of a library that has no other", (LIB, "libnvidia-nvvm.so.4"))
+            .in_image(|image| one(image, &dlopens(&["libnvidia-nvvm.so.570.133.07"]))),
+        raises("CRP100", "DT_NEEDED with a Jetson's release", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &library().needs("libcuda.so.1.1"))),
+        raises("CRP100", "on a machine whose code is not read, the tail of a text", (LIB, "libcuda.so.1"))
+            .in_image(|image| one(image, &dlopens_for(Machine::Ppc64Le, &["a text that ends in libcuda.so.1"]))),
+        near("CRP100", "a text that ends in the name")
+            .in_image(|image| one(image, &dlopens(&["a text that ends in libcuda.so.1"]))),
         raises("CRP100", ".note.dlopen", (LIB, "libcuda.so.1")).in_image(|image| {
             let note = dlopen_note(br#"[{"feature":"gpu","soname":["libcuda.so.1"],"priority":"recommended"}]"#);
             one(image, &library().imports("dlopen").note(note));
@@ -87,6 +95,28 @@ fn unreachable() -> Vec<Case> {
             .in_image(|image| one(image, &dlopens(&["libcuda.so.1 was not found", "libcuda.so.12"]))),
         near("CRP100", "the driver's library by its whole path").finds("CRP105").in_image(|image| {
             one(image, &dlopens(&["/run/opengl-driver/lib/libcuda.so.1"]));
+        }),
+        near("CRP100", "a link to the driver directory, which is not here").in_image(|image| {
+            image.link("/opt/gpu", "/run/opengl-driver/lib");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        near("CRP100", "links to a link to the driver directory").in_image(|image| {
+            image.folder("/run", 0o755).link("/opt/a/gpu", "../b").link("/opt/b", "/var/run/../run/opengl-driver/lib");
+            image.link("/var/run", "../run");
+            one(image, &linked().runpath("$ORIGIN/../opt/a/gpu"));
+        }),
+        near("CRP100", "a link to the driver's libcuda").in_image(|image| {
+            image.put("/run/opengl-driver/lib/libcuda.so.1", &driver("libcuda.so.1"));
+            image.link("/opt/gpu/libcuda.so.1", "/run/opengl-driver/lib/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        near("CRP100", "a link to the driver's libcuda, which is not here").in_image(|image| {
+            image.link("/opt/gpu/libcuda.so.1", "../../run/opengl-driver/lib/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
+        }),
+        raises("CRP100", "a link to another libcuda, which is not here", (LIB, "libcuda.so.1")).in_image(|image| {
+            image.link("/opt/gpu/libcuda.so.1", "/opt/other/libcuda.so.1");
+            one(image, &linked().runpath("/opt/gpu"));
         }),
         near("CRP100", "a note about another library").in_image(|image| {
             let note = dlopen_note(br#"[{"feature":"x","soname":["libxcuda.so.1"]}]"#);
@@ -149,6 +179,10 @@ fn at_runtime_and_inherited() -> Vec<Case> {
             image.put("/run/opengl-driver/lib/libcuda.so.1", &driver("libcuda.so.1"));
             one(image, &dlopens(&["libcuda.so.1", "libnvidia-ml.so.1"]).runpath(DRIVER));
         }),
+        raises("CRP102", "NVML through a link to the driver directory", (LIB, "libnvidia-ml.so.1")).in_image(|image| {
+            image.link("/opt/gpu", "/run/opengl-driver/lib");
+            one(image, &dlopens(&["libnvidia-ml.so.1"]).runpath("/opt/gpu"));
+        }),
         near("CRP102", "libcuda is in every driver directory").in_image(|image| one(image, &linked().runpath(DRIVER))),
         near("CRP102", "the driver directory here has NVML").in_image(|image| {
             image.put("/run/opengl-driver/lib/libnvidia-ml.so.1", &driver("libnvidia-ml.so.1"));
@@ -202,6 +236,28 @@ fn other_ways() -> Vec<Case> {
                 image.file("/lib/names.py", b"NAMES = ('libnvidia-ml.so.1',)\n");
                 image.file("/lib/opens.py", b"def load(name):\n    return ctypes.CDLL(name)\n");
             }),
+        raises("CRP104", "a script that puts the name together", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(f'libcuda.so.{1}')\n");
+        }),
+        raises("CRP104", "a program in Python", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/bin/tool", b"#!/usr/bin/env python3\nimport ctypes\nctypes.CDLL('libcuda.so.1')\n");
+        }),
+        raises("CRP104", "a compiled script without its source", (CTYPES, "libcuda.so.1")).in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.pyc", b"\xa7\r\r\n\0\0\xda\x06ctypes\xda\x04CDLL\xfa\x0clibcuda.so.1");
+        }),
+        near("CRP104", "a compiled script whose source only compares").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/lib/app.py", b"import ctypes\nctypes.CDLL(x) if 'libcuda.so.1' == x else 0\n");
+            let compiled = b"\xa7\r\r\n\0\0\xda\x06ctypes\xda\x04CDLL\xfa\x0clibcuda.so.1";
+            image.file("/lib/__pycache__/app.cpython-313.pyc", compiled);
+        }),
+        near("CRP104", "a program of another language").in_image(|image| {
+            image.put(CTYPES, &library().imports("dlopen"));
+            image.file("/bin/tool", b"#!/usr/bin/env ruby\nCDLL('libcuda.so.1')\n");
+        }),
         near("CRP104", "the module of ctypes searches the driver directory").in_image(|image| {
             image.put(CTYPES, &library().imports("dlopen").runpath(DRIVER));
             image.file("/lib/app.py", b"import ctypes\nctypes.CDLL('libcuda.so.1')\n");

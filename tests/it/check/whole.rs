@@ -109,6 +109,29 @@ fn objects() -> Vec<Case> {
                 image.put("/lib/libgpu.so", &with_cuda(library().soname("libgpu.so")));
             },
         ),
+        raises("CRP604", "NVML under any name, by two functions", ("/lib/libml.so", "libml.so")).in_image(|image| {
+            let spec = library().soname("libml.so").function("nvmlInit_v2", &[0x89, 0xf8, 0xc3]);
+            image.put("/lib/libml.so", &spec.function("nvmlShutdown", &[0x89, 0xf8, 0xc3]));
+        }),
+        raises(
+            "CRP604",
+            "what belongs to libcuda",
+            ("/lib/libnvidia-ptxjitcompiler.so.1", "libnvidia-ptxjitcompiler.so.1"),
+        )
+        .in_image(|image| {
+            image.put("/lib/libnvidia-ptxjitcompiler.so.1", &driver("libnvidia-ptxjitcompiler.so.1"));
+        }),
+        raises(
+            "CRP604",
+            "OpenCL of the driver, renamed",
+            ("/lib/libnvidia-opencl-43c1b388.so.570.10", "libnvidia-opencl-43c1b388.so.570.10"),
+        )
+        .in_image(|image| {
+            image.put("/lib/libnvidia-opencl-43c1b388.so.570.10", &driver("libnvidia-opencl-43c1b388.so.570.10"));
+        }),
+        near("CRP604", "what comes with a kernel module of its own").in_image(|image| {
+            image.put("/lib/libgdrapi.so.2", &driver("libgdrapi.so.2"));
+        }),
         near("CRP604", "what stands before the driver and hands on").in_image(|image| {
             let spec = with_cuda(library().soname("libshare.so")).imports("dlsym");
             image.put("/lib/libshare.so", &spec);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::loaders;
-use crate::harness::{Tree, binary, command, expect, require, run, skip};
+use crate::harness::{Tree, binary, command, expect, invoke, require, run, skip};
 
 /// A program that is linked with one library, and finds another one under the same name.
 struct Fitting {
@@ -310,6 +310,24 @@ fn assertions_of_the_loader_are_foretold() {
     let found = checked(&program);
     assert!(
         matches!(found.as_slice(), [(code, message)] if code == "CRP322" && message.contains("assertion")),
+        "{found:?}"
+    );
+
+    assert_eq!(invoke(["check", "--symbols", "--skip", "CRP302", program.to_str().unwrap()]).code, 1);
+    // A reference that may stay undefined is no better: the library has it, and no version.
+    let weak = "int g(void) __attribute__((weak)); int main(void) { return g ? 0 : 7; }";
+    let weak = Fitting {
+        name: "a weak reference to a library that lost its versions",
+        program: (weak, &["-Wl,--no-as-needed"]),
+        ..scene
+    };
+    let other = Tree::new();
+    let weak = build(&other, &weak, "cc");
+    let (_, _, text) = ldd(&weak, true);
+    assert!(text.contains("Assertion"), "{text}");
+    let found = checked(&weak);
+    assert!(
+        matches!(found.as_slice(), [(code, message)] if code == "CRP321" && message.contains("assertion")),
         "{found:?}"
     );
 
