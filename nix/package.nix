@@ -46,7 +46,7 @@ rustPlatform.buildRustPackage {
       installShellCompletion --cmd cuda-runpath "--$shell" "cuda-runpath.$shell"
     done
     "$out/bin/cuda-runpath" man >cuda-runpath.1
-    for command in fix show check archs explain doctor rules completions man; do "$out/bin/cuda-runpath" man "$command" >"cuda-runpath-$command.1"; done
+    for command in fix slim show check archs explain doctor rules completions man; do "$out/bin/cuda-runpath" man "$command" >"cuda-runpath-$command.1"; done
     installManPage cuda-runpath.1 cuda-runpath-*.1
   '';
 

@@ -535,7 +535,7 @@ let
       }
       // plainLog;
     };
-    slim-archs-structured = {
+    slim-archs-flags = {
       use = h: {
         nativeBuildInputs = [ h.cudaRunpathHook ];
         contents = [ "Kernels" ];
@@ -547,7 +547,6 @@ let
           "--keep-ptx"
           "-v"
         ];
-        __structuredAttrs = true;
       };
       ours.log = [ "^already slim .*/lib/libkernels.so: 9408 bytes of GPU code" ];
     };

@@ -17,10 +17,10 @@ use crate::elf::units::{Address, Alignment, FileOffset, FileRange, len64};
 use crate::elf::view::ElfView;
 
 /// A shorter run is not worth two mappings in every process that loads the file.
-const SHORTEST_RUN: u64 = 16 << 10;
+const SHORTEST_RUN: u64 = 8 << 10;
 
 /// As many program headers as a file has in the end: a process may have some 65,000 mappings, of all its libraries.
-const MOST_HEADERS: usize = 640;
+const MOST_HEADERS: usize = 768;
 
 /// Entries left free behind the table, for editors that add one.
 const SPARE_HEADERS: u64 = 4;

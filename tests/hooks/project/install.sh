@@ -61,7 +61,7 @@ putKernels() {
         .balign 8
         .4byte 0xba55ed50
         .2byte 1, 16
-        .8byte end - first
+        .8byte .Lend - .Lfirst
         .macro entry kind, architecture, size
         .2byte \kind, 0x101
         .4byte 64
@@ -73,10 +73,10 @@ putKernels() {
         .8byte 0x11, 0, 0
         .fill \size, 1, 0x11
         .endm
-first:  entry 2, 80, 4096
+.Lfirst:  entry 2, 80, 4096
         entry 2, 90, 4096
         entry 1, 80, 1024
-end:    .section .note.GNU-stack, "", %progbits
+.Lend:    .section .note.GNU-stack, "", %progbits
 END
 }
 putWrapped() {
