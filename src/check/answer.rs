@@ -65,6 +65,7 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
                     End::Interpreter | End::NotFound | End::Fatal => None,
                 };
                 let place = step.place.clone();
+                let class = found.as_ref().map_or(class, |found| context.role_in_container(found, class));
                 return match (found.is_some_and(|found| found.stands_in(class)), class) {
                     (true, _) => Answer::Stub(place),
                     (false, EntryClass::Compat) => Answer::Compat(place),

@@ -150,6 +150,12 @@ impl Sysroot {
         self.file_type(path).is_ok_and(|kind| kind == FileType::Symlink)
     }
 
+    /// What a symbolic link at a path says; `None` for anything else.
+    #[must_use]
+    pub(crate) fn link_text(&self, path: &ImagePath) -> Option<PathBuf> {
+        self.spot(path).ok()?.link().ok()
+    }
+
     /// What stands at a path, a link too; no link on the way is followed.
     pub(super) fn file_type(&self, path: &ImagePath) -> io::Result<FileType> {
         let root = self.root()?;

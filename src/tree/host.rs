@@ -1,6 +1,8 @@
 //! The source that is a directory of this machine: all of it, or an image's root.
 
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
 use crate::fsio::{self, Anchor, FileError, ImagePath, Opened, Site, Sysroot};
@@ -47,6 +49,10 @@ impl Source for HostSource {
             Some(fsio::Kind::Directory) => EntryKind::Directory,
             None => EntryKind::Other,
         })
+    }
+
+    fn link(&self, path: &ImagePath) -> Option<OsString> {
+        self.sysroot.link_text(path).map(PathBuf::into_os_string)
     }
 
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {

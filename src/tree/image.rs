@@ -135,6 +135,13 @@ impl Source for ImageSource {
         })
     }
 
+    fn link(&self, path: &ImagePath) -> Option<OsString> {
+        match self.at(path).ok()?.1 {
+            NodeKind::Link(text) => Some(OsString::from_vec(text.clone().into())),
+            NodeKind::Directory(_) | NodeKind::File(_) | NodeKind::Special => None,
+        }
+    }
+
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {
         let (_, NodeKind::Directory(children), mode) = self.at(path)? else {
             return Err(io::ErrorKind::NotADirectory.into());

@@ -1,0 +1,7 @@
+//! Containers: an image with what a spec lays over it, as one source.
+
+mod files;
+mod laid;
+mod source;
+
+pub(crate) use source::ContainerSource;

@@ -1,0 +1,272 @@
+//! The source that is a container: an image, what a spec lays over it, and what hooks leave in it. Nothing of the image is
+//! copied: what lies over it is a list of names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::laid::{Laid, Place};
+use crate::cdi::{Standing, join, split};
+use crate::check::Facts;
+use crate::elf::machine::Machine;
+use crate::fsio::{FileError, ImagePath, Site};
+use crate::tree::source::{EntryKind, IsWanted, OpaqueLibrary, Source, SourceDirectory, SourceFile};
+
+/// As many links as Linux follows in one path, and names on the way with those of links.
+const MOST_LINKS: usize = 40;
+const MOST_NAMES: usize = 4096;
+/// `S_IFREG` and who may read.
+const PLAIN_FILE: u32 = 0o100_644;
+/// The device of what is no file of any source.
+const NO_DEVICE: u64 = u64::MAX;
+
+/// An image with what is laid over it.
+#[derive(Debug)]
+pub(crate) struct ContainerSource {
+    base: Arc<dyn Source>,
+    /// The host's files, where they are at hand.
+    pub(super) host: Option<Arc<dyn Source>>,
+    pub(super) machine: &'static Machine,
+    /// By directory, what has a name in it instead of what the image has.
+    pub(super) laid: HashMap<BString, BTreeMap<BString, Laid>>,
+    /// Objects of the image that were looked at already, by path.
+    pub(super) known: Arc<HashMap<BString, Arc<Facts>>>,
+    /// How many things were laid, to tell them apart.
+    pub(super) count: u64,
+}
+
+impl ContainerSource {
+    /// An image with nothing over it yet.
+    pub(crate) fn new(
+        base: Arc<dyn Source>,
+        host: Option<Arc<dyn Source>>,
+        machine: &'static Machine,
+        known: Arc<HashMap<BString, Arc<Facts>>>,
+    ) -> Self {
+        Self { base, host, machine, laid: HashMap::new(), known, count: 0 }
+    }
+
+    /// Whether a path without links still is what the image has there.
+    pub(crate) fn is_of_image(&self, path: &BStr) -> bool {
+        matches!(self.place(path), Place::Base)
+    }
+
+    /// What stands at a path whose directory has no links.
+    pub(super) fn place(&self, path: &BStr) -> Place<'_> {
+        let mut place = Place::Base;
+        let mut from = 1;
+        while from <= path.len() && path.len() > 1 {
+            let rest = path.get(from..).unwrap_or_default();
+            let end = rest.find_byte(b'/').map_or(path.len(), |at| from.saturating_add(at));
+            let name = path.get(from..end).unwrap_or_default();
+            let directory = match from {
+                1 => b"/".as_slice(),
+                from => path.get(..from.saturating_sub(1)).unwrap_or_default(),
+            };
+            let over = self.laid.get(directory.as_bstr()).and_then(|names| names.get(name.as_bstr()));
+            place = match over {
+                Some(laid) => Place::of(laid),
+                None => place.below(name.as_bstr()),
+            };
+            from = end.saturating_add(1);
+        }
+        place
+    }
+
+    pub(super) fn standing_at(&self, path: &BStr) -> Option<Standing> {
+        let of_source = |source: &dyn Source, path: &ImagePath| {
+            if let Some(text) = source.link(path) {
+                return Some(Standing::Link(text.into_vec().into()));
+            }
+            Some(match source.kind(path).ok()? {
+                EntryKind::File => Standing::File,
+                EntryKind::Directory => Standing::Directory,
+                EntryKind::Other => Standing::Other,
+            })
+        };
+        match self.place(path) {
+            Place::Base => of_source(&*self.base, &image_path(path)),
+            Place::Host(path) => of_source(self.host.as_deref()?, &path),
+            Place::Link(text) => Some(Standing::Link(text.clone())),
+            Place::Bytes(..) | Place::Opaque(..) => Some(Standing::File),
+            Place::Made(_) | Place::UnknownDirectory(_) => Some(Standing::Directory),
+            Place::BelowUnknown | Place::Missing => None,
+        }
+    }
+
+    /// Goes a path through all links.
+    pub(super) fn go(&self, path: &BStr) -> io::Result<BString> {
+        let mut at = BString::from("/");
+        let mut left = reversed(path);
+        let (mut links, mut steps) = (0_usize, 0_usize);
+        while let Some(name) = left.pop() {
+            steps = steps.saturating_add(1);
+            if steps > MOST_NAMES {
+                return Err(circle());
+            }
+            if name == ".." {
+                at = split(at.as_bstr()).map_or("/".into(), |(above, _)| above.to_owned());
+                continue;
+            }
+            let next = join(at.as_bstr(), name.as_bstr());
+            match self.standing_at(next.as_bstr()) {
+                None => return Err(io::ErrorKind::NotFound.into()),
+                Some(Standing::Link(text)) => {
+                    links = links.saturating_add(1);
+                    if links > MOST_LINKS {
+                        return Err(circle());
+                    }
+                    if text.starts_with(b"/") {
+                        at = "/".into();
+                    }
+                    left.extend(reversed(text.as_bstr()));
+                }
+                Some(Standing::File | Standing::Other) if !left.is_empty() => {
+                    return Err(io::ErrorKind::NotADirectory.into());
+                }
+                Some(_) => at = next,
+            }
+        }
+        Ok(at)
+    }
+
+    /// The names in a directory, with what is laid there and without what is hidden.
+    pub(super) fn listing(&self, path: &BStr) -> io::Result<SourceDirectory> {
+        let mut listing = match self.place(path) {
+            Place::Base => self.base.directory(&image_path(path))?,
+            Place::Host(found) => self.host.as_ref().ok_or(io::ErrorKind::NotFound)?.directory(&found)?,
+            Place::Made(_) | Place::UnknownDirectory(_) => {
+                SourceDirectory { names: Some(Vec::new()), is_world_writable: false }
+            }
+            _ => return Err(io::ErrorKind::NotADirectory.into()),
+        };
+        if let (Some(names), Some(over)) = (&mut listing.names, self.laid.get(path)) {
+            names.retain(|name| !over.contains_key(name.as_bytes().as_bstr()));
+            names.extend(over.keys().map(|name| OsString::from_vec(name.clone().into())));
+        }
+        Ok(listing)
+    }
+}
+
+fn circle() -> io::Error {
+    io::Error::other("its links lead in a circle")
+}
+
+fn reversed(path: &BStr) -> Vec<BString> {
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    names.rev().map(BString::from).collect()
+}
+
+pub(super) fn image_path(path: &BStr) -> ImagePath {
+    ImagePath::new(OsStr::from_bytes(path))
+}
+
+pub(super) fn bytes(path: &ImagePath) -> &BStr {
+    path.as_path().as_os_str().as_bytes().as_bstr()
+}
+
+impl Source for ContainerSource {
+    fn resolve(&self, path: &ImagePath) -> io::Result<ImagePath> {
+        self.go(bytes(path)).map(|found| image_path(found.as_bstr()))
+    }
+
+    fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
+        match self.standing_at(bytes(path)) {
+            None => Err(io::ErrorKind::NotFound.into()),
+            Some(Standing::File) => Ok(EntryKind::File),
+            Some(Standing::Directory) => Ok(EntryKind::Directory),
+            Some(Standing::Link(_) | Standing::Other) => Ok(EntryKind::Other),
+        }
+    }
+
+    fn link(&self, path: &ImagePath) -> Option<OsString> {
+        match self.standing_at(bytes(path)) {
+            Some(Standing::Link(text)) => Some(OsString::from_vec(text.into())),
+            _ => None,
+        }
+    }
+
+    fn opaque(&self, path: &ImagePath) -> Option<OpaqueLibrary> {
+        match self.place(bytes(path)) {
+            Place::Opaque(soname, number) => {
+                Some(OpaqueLibrary { soname: soname.clone(), machine: self.machine, identity: (NO_DEVICE, number) })
+            }
+            _ => None,
+        }
+    }
+
+    fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {
+        match self.place(bytes(path)) {
+            // What it has is for the target to tell.
+            Place::UnknownDirectory(_) if !self.laid.contains_key(bytes(path)) => Err(io::ErrorKind::NotFound.into()),
+            _ => self.listing(bytes(path)),
+        }
+    }
+
+    fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
+        match self.place(bytes(path)) {
+            Place::Base => self.base.inode(path),
+            Place::Host(found) => self.host.as_ref()?.inode(&found),
+            Place::Made(number) | Place::UnknownDirectory(number) => Some((NO_DEVICE, number)),
+            _ => None,
+        }
+    }
+
+    fn is_world_writable(&self, path: &ImagePath) -> bool {
+        match self.place(bytes(path)) {
+            Place::Base => self.base.is_world_writable(path),
+            _ => false,
+        }
+    }
+
+    /// What the spec brings is the host's, and looked at where something of the image leads to it.
+    fn walk_into(&self, site: Site<'_>, found: &mut Vec<(ImagePath, EntryKind)>) -> io::Result<()> {
+        if !self.is_of_image(bytes(site.path())) {
+            return Ok(());
+        }
+        let before = found.len();
+        let told = self.base.walk_into(Site::at(site.path()), found);
+        let mut new = found.split_off(before);
+        new.retain(|(path, _)| self.is_of_image(bytes(path)));
+        found.append(&mut new);
+        told
+    }
+
+    fn open(&self, site: Site<'_>, is_wanted: IsWanted<'_>) -> Result<Option<SourceFile>, FileError> {
+        let path = site.path();
+        let failed = |source| FileError { path: path.as_path().to_owned(), action: "open it", source };
+        match self.place(bytes(path)) {
+            Place::Base => self.base.open(Site::at(path), is_wanted),
+            Place::Host(found) => {
+                let host = self.host.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+                host.open(Site::at(&found), is_wanted)
+            }
+            Place::Bytes(bytes, number) => {
+                let is_long = bytes.len() >= 4 && is_wanted(bytes.get(..4).unwrap_or_default());
+                Ok(is_long.then(|| SourceFile::new(Arc::clone(bytes), (NO_DEVICE, number), PLAIN_FILE)))
+            }
+            Place::Opaque(..) => Err(failed(io::Error::other("only the target has it"))),
+            _ => Err(failed(io::Error::other("not a regular file"))),
+        }
+    }
+
+    fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>> {
+        match self.place(bytes(path)) {
+            Place::Base => self.base.read(path, limit),
+            Place::Host(found) => self.host.as_ref()?.read(&found, limit),
+            Place::Bytes(bytes, _) => Some(bytes.to_vec()),
+            _ => None,
+        }
+    }
+
+    fn place(&self, site: Site<'_>) -> Option<(u64, u32, u64)> {
+        match Self::place(self, bytes(site.path())) {
+            Place::Base => self.base.place(Site::at(site.path())),
+            _ => self.base.place(Site::at(&ImagePath::new("/"))).map(|_| (0, 0, 0)),
+        }
+    }
+}
