@@ -9,7 +9,7 @@ use super::cache_file;
 use super::compat::{self, Admission, CompatChoice, HostVersions};
 use super::conf::{self, CONF, CONF_D, ConfDirectory};
 use super::edits::CdiEdits;
-use super::files::{self, ContainerFiles, Made, Mounted, Standing, join, split};
+use super::files::{self, ContainerFiles, LeftByHook, Mounted, StandsAt, join, split};
 use super::hook::{CompatHook, Hook, LinkArgument};
 use super::ldconfig;
 use super::machine::ContainerMachine;
@@ -175,10 +175,10 @@ impl Making<'_> {
         let made = split(link.path.as_bstr()).and_then(|(above, name)| {
             let above = files::directory(self.files, above)?;
             let path = join(above.as_bstr(), name);
-            (self.files.standing(path.as_bstr()) != Some(Standing::Directory)).then_some(path)
+            (self.files.standing(path.as_bstr()) != Some(StandsAt::Directory)).then_some(path)
         });
         match made {
-            Some(path) => self.files.make(path.as_bstr(), Made::Link(link.target.clone())),
+            Some(path) => self.files.make(path.as_bstr(), LeftByHook::Link(link.target.clone())),
             None => self.fails(format!("create-symlinks cannot make {}", link.path)),
         }
     }
@@ -212,7 +212,9 @@ impl Making<'_> {
     /// A file in `ld.so.conf.d`. The toolkit gives each a random name that sorts as these do.
     fn drop_in(&mut self, name: &str, text: Vec<u8>) {
         match files::directory(self.files, CONF_D.into()) {
-            Some(directory) => self.files.make(join(directory.as_bstr(), name.into()).as_bstr(), Made::File(text)),
+            Some(directory) => {
+                self.files.make(join(directory.as_bstr(), name.into()).as_bstr(), LeftByHook::File(text))
+            }
             None => self.fails(format!("no file can be made in {CONF_D}")),
         }
     }
@@ -224,7 +226,7 @@ impl Making<'_> {
         };
         if self.files.resolve(CONF.into()).is_none() && self.files.standing(CONF.into()).is_none() {
             let text = format!("include {CONF_D}/*.conf\n").into_bytes();
-            self.files.make(join(etc.as_bstr(), "ld.so.conf".into()).as_bstr(), Made::File(text));
+            self.files.make(join(etc.as_bstr(), "ld.so.conf".into()).as_bstr(), LeftByHook::File(text));
         }
         let system = self.machine.system_directories(self.is_file(DEBIAN));
         let mut known = conf::known_to_toolkit(self.files);
@@ -247,7 +249,8 @@ impl Making<'_> {
         let own = self.machine.own_directories_of_ldconfig(folders);
         directories.extend(own.into_iter().map(|path| ConfDirectory { path, from: None }));
         let run = ldconfig::run(self.files, directories);
-        self.files.make(join(etc.as_bstr(), "ld.so.cache".into()).as_bstr(), Made::File(cache_file::of(&run.entries)));
+        self.files
+            .make(join(etc.as_bstr(), "ld.so.cache".into()).as_bstr(), LeftByHook::File(cache_file::of(&run.entries)));
         let new = folders.iter().filter(|folder| !self.state.folders.contains(folder)).cloned();
         let new: Vec<BString> = new.collect();
         self.state.folders.extend(new);
@@ -256,7 +259,7 @@ impl Making<'_> {
 
     fn is_file(&self, path: &str) -> bool {
         let real = self.files.resolve(path.into());
-        real.is_some_and(|real| self.files.standing(real.as_bstr()) != Some(Standing::Directory))
+        real.is_some_and(|real| self.files.standing(real.as_bstr()) != Some(StandsAt::Directory))
     }
 
     fn append_to_path_file(&mut self, directories: &[BString]) {
@@ -270,7 +273,7 @@ impl Making<'_> {
         let last = text.rsplit(|byte| matches!(byte, b'\n' | b':')).next().unwrap_or_default();
         let glued = directories.first().filter(|_| !last.is_empty()).map(|first| (BString::from(last), first.clone()));
         text.extend(lines(directories));
-        self.files.make(real.as_bstr(), Made::File(text));
+        self.files.make(real.as_bstr(), LeftByHook::File(text));
         self.state.path_file = Some(PathFile { path: real, is_new, glued });
     }
 }

@@ -3,7 +3,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::files::{ContainerFiles, Standing, join};
+use super::files::{ContainerFiles, StandsAt, join};
 use super::glob::matches;
 use super::hook::CompatHook;
 use crate::cuda::CompatNote;
@@ -124,7 +124,7 @@ pub(super) fn choose(files: &dyn ContainerFiles, hook: &CompatHook) -> CompatCho
     let names = files.names(directory.as_bstr()).unwrap_or_default();
     let is_file = |name: &&BString| {
         matches(PATTERN, name)
-            && files.standing(join(directory.as_bstr(), name.as_bstr()).as_bstr()) == Some(Standing::File)
+            && files.standing(join(directory.as_bstr(), name.as_bstr()).as_bstr()) == Some(StandsAt::File)
     };
     let mut found = names.iter().filter(is_file);
     match (found.next(), found.next()) {

@@ -32,12 +32,12 @@ pub(crate) struct ConfDirectory {
 
 /// The directories that `ld.so.conf` and what it includes name (`glibc elf/ldconfig.c`, `parse_conf`).
 pub(super) fn directories(files: &dyn ContainerFiles) -> Vec<ConfDirectory> {
-    let mut reading = Reading { files, found: Vec::new(), open: Vec::new(), files_left: MOST_FILES };
+    let mut reading = ConfReader { files, found: Vec::new(), open: Vec::new(), files_left: MOST_FILES };
     reading.file(CONF.into());
     reading.found
 }
 
-struct Reading<'f> {
+struct ConfReader<'f> {
     files: &'f dyn ContainerFiles,
     found: Vec<ConfDirectory>,
     /// The files that are being read, each included by the one before.
@@ -45,7 +45,7 @@ struct Reading<'f> {
     files_left: usize,
 }
 
-impl Reading<'_> {
+impl ConfReader<'_> {
     fn file(&mut self, path: &BStr) {
         if self.open.len() >= DEEPEST || self.open.iter().any(|open| open == path) {
             return;

@@ -7,7 +7,7 @@ use crate::cuda::CompatNote;
 
 /// What stands at a path, by its own kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum StandsAt {
     /// A regular file.
     File,
     /// A directory.
@@ -20,7 +20,7 @@ pub(crate) enum Standing {
 
 /// What a hook leaves at a path, in place of what was there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum LeftByHook {
     /// A link with this text.
     Link(BString),
     /// A file.
@@ -61,7 +61,7 @@ pub(crate) trait ContainerFiles {
     /// Where a path leads, links followed inside of the container; `None` where nothing is there.
     fn resolve(&self, path: &BStr) -> Option<BString>;
     /// What stands at a path.
-    fn standing(&self, path: &BStr) -> Option<Standing>;
+    fn standing(&self, path: &BStr) -> Option<StandsAt>;
     /// The names in a directory, sorted; `None` where it cannot be listed.
     fn names(&self, directory: &BStr) -> Option<Vec<BString>>;
     /// What tells a directory from all others.
@@ -73,7 +73,7 @@ pub(crate) trait ContainerFiles {
     /// What a libcuda says of the drivers that it works with.
     fn compat_note(&self, path: &BStr) -> Option<CompatNote>;
     /// Leaves something at a path whose directory is there.
-    fn make(&mut self, path: &BStr, made: Made);
+    fn make(&mut self, path: &BStr, made: LeftByHook);
     /// Lays a file or directory of the host over a path whose directory is there.
     fn mount(&mut self, path: &BStr, host: &BStr, soname: Option<&BStr>) -> Mounted;
 }
@@ -98,12 +98,12 @@ pub(super) fn directory(files: &mut dyn ContainerFiles, path: &BStr) -> Option<B
         missing.push(name.to_owned());
         at = above;
     };
-    if files.standing(found.as_bstr()) != Some(Standing::Directory) {
+    if files.standing(found.as_bstr()) != Some(StandsAt::Directory) {
         return None;
     }
     while let Some(name) = missing.pop() {
         found = join(found.as_bstr(), name.as_bstr());
-        files.make(found.as_bstr(), Made::Directory);
+        files.make(found.as_bstr(), LeftByHook::Directory);
     }
     Some(found)
 }

@@ -48,17 +48,17 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
         left = rest;
         let byte = name.get(from).copied().unwrap_or_default();
         match one(pattern.get(at..).unwrap_or_default(), byte) {
-            Next::Star => {
+            PatternStep::Star => {
                 star = Some((at.saturating_add(1), from));
                 at = at.saturating_add(1);
                 continue;
             }
-            Next::Takes(length) => {
+            PatternStep::Takes(length) => {
                 at = at.saturating_add(length);
                 from = from.saturating_add(1);
                 continue;
             }
-            Next::Refuses => {}
+            PatternStep::Refuses => {}
         }
         let Some((behind, reached)) = star else { return false };
         let reached = reached.saturating_add(1);
@@ -68,7 +68,7 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern.get(at..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
-enum Next {
+enum PatternStep {
     Star,
     /// With so many bytes of the pattern.
     Takes(usize),
@@ -76,12 +76,12 @@ enum Next {
 }
 
 /// What the start of a pattern says of one byte.
-fn one(pattern: &[u8], byte: u8) -> Next {
-    let takes = |is: bool, length| if is { Next::Takes(length) } else { Next::Refuses };
+fn one(pattern: &[u8], byte: u8) -> PatternStep {
+    let takes = |is: bool, length| if is { PatternStep::Takes(length) } else { PatternStep::Refuses };
     match pattern {
-        [] => Next::Refuses,
-        [b'*', ..] => Next::Star,
-        [b'?', ..] => Next::Takes(1),
+        [] => PatternStep::Refuses,
+        [b'*', ..] => PatternStep::Star,
+        [b'?', ..] => PatternStep::Takes(1),
         [b'\\', quoted, ..] => takes(*quoted == byte, 2),
         [b'[', rest @ ..] => {
             let (is_not, set) = match rest {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::conf::ConfDirectory;
-use super::files::{ContainerFiles, Made, Standing, join};
+use super::files::{ContainerFiles, LeftByHook, StandsAt, join};
 
 /// Names of all directories together that are looked at.
 const MOST_NAMES: usize = 1 << 20;
@@ -46,7 +46,7 @@ pub(super) fn run(files: &mut dyn ContainerFiles, directories: Vec<ConfDirectory
     let mut names_left = MOST_NAMES;
     for directory in directories {
         let Some(real) = files.resolve(directory.path.as_bstr()) else { continue };
-        if files.standing(real.as_bstr()) != Some(Standing::Directory) {
+        if files.standing(real.as_bstr()) != Some(StandsAt::Directory) {
             continue;
         }
         // One that comes again under another name was gone through already.
@@ -57,7 +57,7 @@ pub(super) fn run(files: &mut dyn ContainerFiles, directories: Vec<ConfDirectory
         let mut places = vec![(directory.path.clone(), real, None)];
         for name in files.names(folders.as_bstr()).unwrap_or_default().into_iter().take(MOST_FOLDERS) {
             let below = join(folders.as_bstr(), name.as_bstr());
-            if files.standing(below.as_bstr()) == Some(Standing::Directory) {
+            if files.standing(below.as_bstr()) == Some(StandsAt::Directory) {
                 let written = join(directory.path.as_bstr(), join(HWCAPS.into(), name.as_bstr()).as_bstr());
                 places.push((without_double_slash(written), below, Some(name)));
             }
@@ -114,8 +114,8 @@ fn scan(files: &dyn ContainerFiles, directory: &BStr, names: Vec<BString>) -> BT
     for name in names.into_iter().filter(|name| may_be_library(name)) {
         let path = join(directory, name.as_bstr());
         let (real, mut is_link) = match files.standing(path.as_bstr()) {
-            Some(Standing::File) => (path, false),
-            Some(Standing::Link(_)) => match files.resolve(path.as_bstr()) {
+            Some(StandsAt::File) => (path, false),
+            Some(StandsAt::Link(_)) => match files.resolve(path.as_bstr()) {
                 Some(real) => (real, true),
                 None => continue,
             },
@@ -159,10 +159,10 @@ fn link(files: &mut dyn ContainerFiles, directory: &BStr, found: &BTreeMap<BStri
         let own = join(directory, library.file.as_bstr());
         match files.standing(path.as_bstr()) {
             None => {}
-            Some(Standing::Link(_)) if files.resolve(path.as_bstr()) != files.resolve(own.as_bstr()) => {}
+            Some(StandsAt::Link(_)) if files.resolve(path.as_bstr()) != files.resolve(own.as_bstr()) => {}
             Some(_) => continue,
         }
-        files.make(path.as_bstr(), Made::Link(library.file.clone()));
+        files.make(path.as_bstr(), LeftByHook::Link(library.file.clone()));
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) use conf::CONF;
 pub(crate) use edits::ALL;
 pub use edits::CdiEdits;
 pub use error::CdiError;
-pub(crate) use files::{CacheableLibrary, ContainerFiles, Made, Mounted, Standing, join, split};
+pub(crate) use files::{CacheableLibrary, ContainerFiles, LeftByHook, Mounted, StandsAt, join, split};
 pub(crate) use machine::ContainerMachine;
 pub(crate) use profile::HostProfile;
 pub(crate) use spec::LARGEST_SPEC;

@@ -370,7 +370,7 @@ rules! {
         because "What a layer that is not read adds or hides is not known, so nothing that is said of the rest would hold."
         do "Save the image anew, with the layers of its vendor in it (skopeo copy, docker save)."
         such as "An archive that was cut, or a foreign layer that lies with its vendor.";
-    DRIVER_SHADOWED_BY_IMAGE = "CRP801" "driver-shadowed-by-image" Error HAND
+    IMAGE_SHADOWS_DRIVER = "CRP801" "driver-shadowed-by-image" Error HAND
         when "A program gets a driver library of the image, and not the host's."
         because "It fits the kernel module of its own release only: on every other host CUDA fails with error 803. The toolkit lets ldconfig choose, which takes the directories in the order of ld.so.conf, and in one directory the file with the highest version in its name."
         do "Leave libcuda and what comes with it out of the image; the host brings them. A package that needs them at build time must not stay (libnvidia-compute-*, libcuda1)."

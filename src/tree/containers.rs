@@ -139,7 +139,7 @@ fn may_be_cached(path: &Path) -> bool {
     (name.starts_with(b"lib") || name.starts_with(b"ld-")) && name.contains_str(".so")
 }
 
-type Made = (ContainerSource, CheckPolicy, Arc<ContainerState>);
+type MadeContainer = (ContainerSource, CheckPolicy, Arc<ContainerState>);
 
 fn container<E>(
     input: &ContainerInput<'_, E>,
@@ -147,7 +147,7 @@ fn container<E>(
     machine: Option<&'static Machine>,
     known: &Arc<HashMap<BString, Arc<Facts>>>,
     policy: &CheckPolicy,
-) -> Option<Made> {
+) -> Option<MadeContainer> {
     let machine = machine?;
     let of_container = container_machine(machine).ok()?;
     let machine = Machine::named(of_container.name()).unwrap_or(machine);

@@ -10,6 +10,7 @@
 //! - `files`: names, modes, links, the Nix store; `fleet`: the tool for whole trees.
 //! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
 //! - `cost`: hostile input takes steps and memory by its size.
+//! - `container`: images under specs, beside the real ldconfig and loaders.
 //! - `saved`: images of containers in every form, layer by layer, damaged and hostile.
 //! - `memory`: a source without a disk, through every command that reads.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
@@ -34,6 +35,7 @@ mod archs;
 mod check;
 mod classes;
 mod complaints;
+mod container;
 mod cost;
 mod crashes;
 mod elfgen;

@@ -112,7 +112,7 @@ fn in_cache(context: &Context<'_>, container: &ContainerState, search: &Search, 
 /// CRP801, and what is said of it.
 pub(super) fn shadowed(soname: &str, path: &BStr, way: &Way) -> (&'static Rule, String) {
     let case = format!("{soname} comes from the image ({path}) and not from the host's driver: {way}");
-    (&rule::DRIVER_SHADOWED_BY_IMAGE, case)
+    (&rule::IMAGE_SHADOWS_DRIVER, case)
 }
 
 /// What a request that finds nothing comes to, and what is said of it.

@@ -275,12 +275,14 @@ impl Asked<'_, '_> {
             }
             Answer::Nothing => match image::unreachable(self.context, container, self.facts, self.search, self.how()) {
                 Unreachable::AtRuntime(case) => (Verdict::Runtime, vec![self.finding(&rule::DRIVER_AT_RUNTIME, case)]),
-                Unreachable::Fails(case) => self.fail((&rule::DRIVER_UNREACHABLE, case)),
+                Unreachable::Fails(case) => {
+                    let (verdict, findings) = self.fail((&rule::DRIVER_UNREACHABLE, case));
+                    // What fix puts in front is no directory of this container.
+                    (verdict, findings.into_iter().map(|finding| Finding { fixable: false, ..finding }).collect())
+                }
             },
         };
         let is_certain = container.unknown_hooks.is_empty() && container.failures.is_empty();
-        // No edit of a file changes what a container makes of its image.
-        let findings = findings.into_iter().map(|finding| Finding { fixable: false, ..finding }).collect();
         (if is_certain { verdict } else { verdict.max(Verdict::Runtime) }, findings)
     }
 

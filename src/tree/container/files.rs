@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::laid::{Laid, Place};
+use super::laid::{Laid, LaidPlace};
 use super::source::{ContainerSource, image_path};
-use crate::cdi::{CacheableLibrary, ContainerFiles, Made, Mounted, Standing, split};
+use crate::cdi::{CacheableLibrary, ContainerFiles, LeftByHook, Mounted, StandsAt, split};
 use crate::cuda::CompatNote;
 use crate::elf::view::Subject;
 use crate::fsio::{ImagePath, Site};
@@ -38,18 +38,18 @@ impl ContainerSource {
     /// What is known of an object: of the image's from the one look at it, where there was one.
     fn facts_of(&self, path: &BStr) -> Option<LibraryFacts> {
         match self.place(path) {
-            Place::Opaque(soname, _) => Some(LibraryFacts {
+            LaidPlace::Opaque(soname, _) => Some(LibraryFacts {
                 library: CacheableLibrary { soname: Some(soname.clone()), flags: cache_flags(self.machine) },
                 note: None,
             }),
-            Place::Base if self.known.contains_key(path) => {
+            LaidPlace::Base if self.known.contains_key(path) => {
                 let facts = self.known.get(path)?;
                 self.machine.runs(facts.object.machine).then_some(())?;
                 let flags = cache_flags(facts.object.machine);
                 let library = CacheableLibrary { soname: facts.object.soname.clone(), flags };
                 Some(LibraryFacts { library, note: facts.compat_note.clone().and_then(Result::ok) })
             }
-            Place::Base | Place::Host(_) | Place::Bytes(..) => {
+            LaidPlace::Base | LaidPlace::Host(_) | LaidPlace::Bytes(..) => {
                 let found = image_path(path);
                 let looked = look(self, Site::at(&found), |seen| {
                     let Seen::Elf(_, Ok(Subject::Object(view))) = seen else { return None };
@@ -90,7 +90,7 @@ impl ContainerFiles for ContainerSource {
         self.go(path).ok()
     }
 
-    fn standing(&self, path: &BStr) -> Option<Standing> {
+    fn standing(&self, path: &BStr) -> Option<StandsAt> {
         self.standing_at(path)
     }
 
@@ -117,12 +117,12 @@ impl ContainerFiles for ContainerSource {
         self.facts_of(path)?.note
     }
 
-    fn make(&mut self, path: &BStr, made: Made) {
+    fn make(&mut self, path: &BStr, made: LeftByHook) {
         let number = self.number();
         let laid = match made {
-            Made::Link(text) => Laid::Link(text),
-            Made::File(bytes) => Laid::Bytes(bytes.into(), number),
-            Made::Directory => Laid::Directory(number),
+            LeftByHook::Link(text) => Laid::Link(text),
+            LeftByHook::File(bytes) => Laid::Bytes(bytes.into(), number),
+            LeftByHook::Directory => Laid::Directory(number),
         };
         self.lay(path, laid);
     }
@@ -148,7 +148,7 @@ impl ContainerFiles for ContainerSource {
             Some((_, EntryKind::Other)) | None => {}
         }
         let number = self.number();
-        if stands == Some(Standing::Directory) && !is_called_library(host) {
+        if stands == Some(StandsAt::Directory) && !is_called_library(host) {
             self.lay(path, Laid::Unknown(number));
             return Mounted::UnknownDirectory;
         }

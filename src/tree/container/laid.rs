@@ -24,7 +24,7 @@ pub(super) enum Laid {
 }
 
 /// What stands at a path.
-pub(super) enum Place<'l> {
+pub(super) enum LaidPlace<'l> {
     /// What the image has there, if it has something.
     Base,
     Host(ImagePath),
@@ -38,7 +38,7 @@ pub(super) enum Place<'l> {
     Missing,
 }
 
-impl<'l> Place<'l> {
+impl<'l> LaidPlace<'l> {
     pub(super) fn of(laid: &'l Laid) -> Self {
         match laid {
             Laid::Link(text) => Self::Link(text),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::laid::{Laid, Place};
-use crate::cdi::{Standing, join, split};
+use super::laid::{Laid, LaidPlace};
+use crate::cdi::{StandsAt, join, split};
 use crate::check::Facts;
 use crate::elf::machine::Machine;
 use crate::fsio::{FileError, ImagePath, Site};
@@ -52,12 +52,12 @@ impl ContainerSource {
 
     /// Whether a path without links still is what the image has there.
     pub(crate) fn is_of_image(&self, path: &BStr) -> bool {
-        matches!(self.place(path), Place::Base)
+        matches!(self.place(path), LaidPlace::Base)
     }
 
     /// What stands at a path whose directory has no links.
-    pub(super) fn place(&self, path: &BStr) -> Place<'_> {
-        let mut place = Place::Base;
+    pub(super) fn place(&self, path: &BStr) -> LaidPlace<'_> {
+        let mut place = LaidPlace::Base;
         let mut from = 1;
         while from <= path.len() && path.len() > 1 {
             let rest = path.get(from..).unwrap_or_default();
@@ -69,7 +69,7 @@ impl ContainerSource {
             };
             let over = self.laid.get(directory.as_bstr()).and_then(|names| names.get(name.as_bstr()));
             place = match over {
-                Some(laid) => Place::of(laid),
+                Some(laid) => LaidPlace::of(laid),
                 None => place.below(name.as_bstr()),
             };
             from = end.saturating_add(1);
@@ -77,24 +77,24 @@ impl ContainerSource {
         place
     }
 
-    pub(super) fn standing_at(&self, path: &BStr) -> Option<Standing> {
+    pub(super) fn standing_at(&self, path: &BStr) -> Option<StandsAt> {
         let of_source = |source: &dyn Source, path: &ImagePath| {
             if let Some(text) = source.link(path) {
-                return Some(Standing::Link(text.into_vec().into()));
+                return Some(StandsAt::Link(text.into_vec().into()));
             }
             Some(match source.kind(path).ok()? {
-                EntryKind::File => Standing::File,
-                EntryKind::Directory => Standing::Directory,
-                EntryKind::Other => Standing::Other,
+                EntryKind::File => StandsAt::File,
+                EntryKind::Directory => StandsAt::Directory,
+                EntryKind::Other => StandsAt::Other,
             })
         };
         match self.place(path) {
-            Place::Base => of_source(&*self.base, &image_path(path)),
-            Place::Host(path) => of_source(self.host.as_deref()?, &path),
-            Place::Link(text) => Some(Standing::Link(text.clone())),
-            Place::Bytes(..) | Place::Opaque(..) => Some(Standing::File),
-            Place::Made(_) | Place::UnknownDirectory(_) => Some(Standing::Directory),
-            Place::BelowUnknown | Place::Missing => None,
+            LaidPlace::Base => of_source(&*self.base, &image_path(path)),
+            LaidPlace::Host(path) => of_source(self.host.as_deref()?, &path),
+            LaidPlace::Link(text) => Some(StandsAt::Link(text.clone())),
+            LaidPlace::Bytes(..) | LaidPlace::Opaque(..) => Some(StandsAt::File),
+            LaidPlace::Made(_) | LaidPlace::UnknownDirectory(_) => Some(StandsAt::Directory),
+            LaidPlace::BelowUnknown | LaidPlace::Missing => None,
         }
     }
 
@@ -115,7 +115,7 @@ impl ContainerSource {
             let next = join(at.as_bstr(), name.as_bstr());
             match self.standing_at(next.as_bstr()) {
                 None => return Err(io::ErrorKind::NotFound.into()),
-                Some(Standing::Link(text)) => {
+                Some(StandsAt::Link(text)) => {
                     links = links.saturating_add(1);
                     if links > MOST_LINKS {
                         return Err(circle());
@@ -125,7 +125,7 @@ impl ContainerSource {
                     }
                     left.extend(reversed(text.as_bstr()));
                 }
-                Some(Standing::File | Standing::Other) if !left.is_empty() => {
+                Some(StandsAt::File | StandsAt::Other) if !left.is_empty() => {
                     return Err(io::ErrorKind::NotADirectory.into());
                 }
                 Some(_) => at = next,
@@ -137,9 +137,9 @@ impl ContainerSource {
     /// The names in a directory, with what is laid there and without what is hidden.
     pub(super) fn listing(&self, path: &BStr) -> io::Result<SourceDirectory> {
         let mut listing = match self.place(path) {
-            Place::Base => self.base.directory(&image_path(path))?,
-            Place::Host(found) => self.host.as_ref().ok_or(io::ErrorKind::NotFound)?.directory(&found)?,
-            Place::Made(_) | Place::UnknownDirectory(_) => {
+            LaidPlace::Base => self.base.directory(&image_path(path))?,
+            LaidPlace::Host(found) => self.host.as_ref().ok_or(io::ErrorKind::NotFound)?.directory(&found)?,
+            LaidPlace::Made(_) | LaidPlace::UnknownDirectory(_) => {
                 SourceDirectory { names: Some(Vec::new()), is_world_writable: false }
             }
             _ => return Err(io::ErrorKind::NotADirectory.into()),
@@ -177,22 +177,22 @@ impl Source for ContainerSource {
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
         match self.standing_at(bytes(path)) {
             None => Err(io::ErrorKind::NotFound.into()),
-            Some(Standing::File) => Ok(EntryKind::File),
-            Some(Standing::Directory) => Ok(EntryKind::Directory),
-            Some(Standing::Link(_) | Standing::Other) => Ok(EntryKind::Other),
+            Some(StandsAt::File) => Ok(EntryKind::File),
+            Some(StandsAt::Directory) => Ok(EntryKind::Directory),
+            Some(StandsAt::Link(_) | StandsAt::Other) => Ok(EntryKind::Other),
         }
     }
 
     fn link(&self, path: &ImagePath) -> Option<OsString> {
         match self.standing_at(bytes(path)) {
-            Some(Standing::Link(text)) => Some(OsString::from_vec(text.into())),
+            Some(StandsAt::Link(text)) => Some(OsString::from_vec(text.into())),
             _ => None,
         }
     }
 
     fn opaque(&self, path: &ImagePath) -> Option<OpaqueLibrary> {
         match self.place(bytes(path)) {
-            Place::Opaque(soname, number) => {
+            LaidPlace::Opaque(soname, number) => {
                 Some(OpaqueLibrary { soname: soname.clone(), machine: self.machine, identity: (NO_DEVICE, number) })
             }
             _ => None,
@@ -202,23 +202,25 @@ impl Source for ContainerSource {
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {
         match self.place(bytes(path)) {
             // What it has is for the target to tell.
-            Place::UnknownDirectory(_) if !self.laid.contains_key(bytes(path)) => Err(io::ErrorKind::NotFound.into()),
+            LaidPlace::UnknownDirectory(_) if !self.laid.contains_key(bytes(path)) => {
+                Err(io::ErrorKind::NotFound.into())
+            }
             _ => self.listing(bytes(path)),
         }
     }
 
     fn inode(&self, path: &ImagePath) -> Option<(u64, u64)> {
         match self.place(bytes(path)) {
-            Place::Base => self.base.inode(path),
-            Place::Host(found) => self.host.as_ref()?.inode(&found),
-            Place::Made(number) | Place::UnknownDirectory(number) => Some((NO_DEVICE, number)),
+            LaidPlace::Base => self.base.inode(path),
+            LaidPlace::Host(found) => self.host.as_ref()?.inode(&found),
+            LaidPlace::Made(number) | LaidPlace::UnknownDirectory(number) => Some((NO_DEVICE, number)),
             _ => None,
         }
     }
 
     fn is_world_writable(&self, path: &ImagePath) -> bool {
         match self.place(bytes(path)) {
-            Place::Base => self.base.is_world_writable(path),
+            LaidPlace::Base => self.base.is_world_writable(path),
             _ => false,
         }
     }
@@ -240,32 +242,32 @@ impl Source for ContainerSource {
         let path = site.path();
         let failed = |source| FileError { path: path.as_path().to_owned(), action: "open it", source };
         match self.place(bytes(path)) {
-            Place::Base => self.base.open(Site::at(path), is_wanted),
-            Place::Host(found) => {
+            LaidPlace::Base => self.base.open(Site::at(path), is_wanted),
+            LaidPlace::Host(found) => {
                 let host = self.host.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
                 host.open(Site::at(&found), is_wanted)
             }
-            Place::Bytes(bytes, number) => {
+            LaidPlace::Bytes(bytes, number) => {
                 let is_long = bytes.len() >= 4 && is_wanted(bytes.get(..4).unwrap_or_default());
                 Ok(is_long.then(|| SourceFile::new(Arc::clone(bytes), (NO_DEVICE, number), PLAIN_FILE)))
             }
-            Place::Opaque(..) => Err(failed(io::Error::other("only the target has it"))),
+            LaidPlace::Opaque(..) => Err(failed(io::Error::other("only the target has it"))),
             _ => Err(failed(io::Error::other("not a regular file"))),
         }
     }
 
     fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>> {
         match self.place(bytes(path)) {
-            Place::Base => self.base.read(path, limit),
-            Place::Host(found) => self.host.as_ref()?.read(&found, limit),
-            Place::Bytes(bytes, _) => Some(bytes.to_vec()),
+            LaidPlace::Base => self.base.read(path, limit),
+            LaidPlace::Host(found) => self.host.as_ref()?.read(&found, limit),
+            LaidPlace::Bytes(bytes, _) => Some(bytes.to_vec()),
             _ => None,
         }
     }
 
     fn place(&self, site: Site<'_>) -> Option<(u64, u32, u64)> {
         match Self::place(self, bytes(site.path())) {
-            Place::Base => self.base.place(Site::at(site.path())),
+            LaidPlace::Base => self.base.place(Site::at(site.path())),
             _ => self.base.place(Site::at(&ImagePath::new("/"))).map(|_| (0, 0, 0)),
         }
     }

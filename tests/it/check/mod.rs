@@ -11,7 +11,7 @@ mod fit;
 pub(crate) mod formats;
 mod gpu;
 mod groups;
-mod image;
+pub(crate) mod image;
 mod inputs;
 mod names;
 mod nix;
