@@ -191,7 +191,7 @@ impl<'a> ExplainSearch<'a> {
                 End::Found(_, opened) => Some(Text::new(opened)),
                 End::Loaded(_) | End::Interpreter | End::NotFound | End::Fatal => None,
             },
-            file: explained.file.as_ref().map(|file| Text::new(file)),
+            file: explained.file.as_ref().map(Text::new),
             verdict: explained.verdict.map(Verdict::name),
             findings: explained.findings.iter().map(ExplainFinding::new).collect(),
         }

@@ -9,7 +9,8 @@ use super::laid::{Laid, LaidPlace};
 use super::source::{ContainerSource, image_path};
 use crate::cdi::{CacheableLibrary, ContainerFiles, LeftByHook, Mounted, StandsAt, split};
 use crate::cuda::CompatNote;
-use crate::elf::view::Subject;
+use crate::elf::machine::Machine;
+use crate::elf::view::object_or_loader;
 use crate::fsio::{ImagePath, Site};
 use crate::loader::cache_flags;
 use crate::tree::look::{Seen, look};
@@ -35,6 +36,11 @@ impl ContainerSource {
         self.count
     }
 
+    /// Whether the host's ldconfig knows a machine (`glibc sysdeps/unix/sysv/linux/x86_64/readelflib.c`).
+    fn is_for_ldconfig(&self, machine: &Machine) -> bool {
+        self.machine.runs(machine) || (self.machine.name == "x86_64" && machine.name == "x32")
+    }
+
     /// What is known of an object: of the image's from the one look at it, where there was one.
     fn facts_of(&self, path: &BStr) -> Option<LibraryFacts> {
         match self.place(path) {
@@ -44,7 +50,7 @@ impl ContainerSource {
             }),
             LaidPlace::Base if self.known.contains_key(path) => {
                 let facts = self.known.get(path)?;
-                self.machine.runs(facts.object.machine).then_some(())?;
+                self.is_for_ldconfig(facts.object.machine).then_some(())?;
                 let flags = cache_flags(facts.object.machine);
                 let library = CacheableLibrary { soname: facts.object.soname.clone(), flags };
                 Some(LibraryFacts { library, note: facts.compat_note.clone().and_then(Result::ok) })
@@ -52,9 +58,11 @@ impl ContainerSource {
             LaidPlace::Base | LaidPlace::Host(_) | LaidPlace::Bytes(..) => {
                 let found = image_path(path);
                 let looked = look(self, Site::at(&found), |seen| {
-                    let Seen::Elf(_, Ok(Subject::Object(view))) = seen else { return None };
+                    let Seen::Elf(file, _) = seen else { return None };
+                    // ldconfig takes loaders, too.
+                    let view = object_or_loader(file.bytes())?;
                     let machine = view.machine();
-                    self.machine.runs(machine).then_some(())?;
+                    self.is_for_ldconfig(machine).then_some(())?;
                     let library =
                         CacheableLibrary { soname: view.soname().map(BStr::to_owned), flags: cache_flags(machine) };
                     Some(LibraryFacts { library, note: CompatNote::of(&view).and_then(Result::ok) })

@@ -5,3 +5,6 @@ mod laid;
 mod source;
 
 pub(crate) use source::ContainerSource;
+
+#[cfg(test)]
+mod tests;

@@ -161,11 +161,16 @@ fn every_outcome_is_told() {
         for at_hand in [false, true] {
             let arguments = arguments(&tree, &outcome.host, at_hand);
             let checked = Checked::of(run(binary().args(["check", "--json"]).args(&arguments).arg(&image)));
-            let verdict = checked.json["objects"].as_array().unwrap().iter().find(|object| object["path"] == "/bin/app");
+            let verdict =
+                checked.json["objects"].as_array().unwrap().iter().find(|object| object["path"] == "/bin/app");
             let verdict = verdict.and_then(|object| object["verdict"].as_str()).unwrap_or("none").to_owned();
             let codes = checked.codes();
             let found = ["libcuda.so.1", "libcuda.so"].map(|name| explained(&image, &arguments, name));
-            let wanted = (outcome.verdict.to_owned(), outcome.codes.to_owned(), [outcome.wins.clone(), outcome.for_linkers.clone()]);
+            let wanted = (
+                outcome.verdict.to_owned(),
+                outcome.codes.to_owned(),
+                [outcome.wins.clone(), outcome.for_linkers.clone()],
+            );
             if (verdict.clone(), codes.clone(), found.clone()) != wanted {
                 let findings = checked.findings();
                 wrong.push(format!(
