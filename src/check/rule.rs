@@ -393,7 +393,7 @@ rules! {
     HOOK_NOT_MODELLED = "CRP805" "hook-not-modelled" Note HAND
         when "A spec has a hook of which it is not known what it does, or something that cannot be done in this image."
         because "A hook may change any file of a container: what is said of its search may be wrong, and no request passes."
-        do "Check the container on the target with cuda-runpath doctor, or leave the hook out of the spec that is checked."
+        do "Run cuda-runpath doctor in the container on the target, or leave the hook out of the spec that is checked."
         such as "A hook of another vendor, or one that a newer toolkit brings.";
     MUSL_PATH_FILE = "CRP806" "musl-path-file" Error HAND
         when "musl does not search the driver's directory: its path file lacks a newline at its end, or the image is no Alpine; a warning where the new path file loses /usr/local/lib."

@@ -16,6 +16,9 @@ use crate::check::rule::{self, Rule, Severity};
 use crate::cuda::is_libcuda;
 use crate::loader::{Libc, Look, Search, StepOutcome, StepSource};
 
+/// The toolkit's list of the system's directories, but for a number that is drawn.
+const LAST_LIST: &[u8] = b"/zz-nvcr-0.conf";
+
 /// CRP800, and nothing else is known.
 pub(in crate::check) fn unreadable(path: &Path, reason: &str) -> Finding {
     let case = format!("cannot be judged: {reason}");
@@ -99,12 +102,18 @@ fn in_cache(context: &Context<'_>, container: &ContainerState, search: &Search, 
         if own == search.name {
             return format!("in {of_driver} a file has the name that should be a link to the host's {name}");
         }
-        return format!(
-            "of all files in {of_driver} ldconfig takes the newest by its name, and {own} is newer than the host's {name}"
-        );
+        let host = if container.host.driver.is_some() { name.to_string() } else { "where that is older".to_owned() };
+        return format!("of all files in {of_driver} ldconfig takes the newest by its name: {own}, not the host's, {host}");
     }
     match line(of_driver) {
-        Some(at) => format!("{}, before {of_driver}, where the host's is ({})", told(line(directory)), told(Some(at))),
+        Some(at) => {
+            let from = cache.searched.get(at).and_then(|found| found.from.as_ref());
+            let why = match from.filter(|from| !from.ends_with(LAST_LIST)) {
+                Some(from) => format!("{from} names it later"),
+                None => "the toolkit puts no directory of the system in front".to_owned(),
+            };
+            format!("{}, before {of_driver}, where the host's is ({why})", told(line(directory)))
+        }
         None => format!("{}, and {of_driver}, where the host's is, is not gone through", told(line(directory))),
     }
 }
