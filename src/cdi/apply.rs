@@ -21,6 +21,10 @@ const ALPINE: &str = "/etc/alpine-release";
 const LIBCUDA_DIRECTORIES: &str = "NVIDIA_CTK_LIBCUDA_DIR";
 /// Bytes of a path file.
 const LARGEST_PATH_FILE: u64 = 1 << 20;
+/// Directories on the way to one link.
+const MOST_DEPTH: usize = 128;
+/// Hooks that go through directories; the toolkit writes two.
+const MOST_RUNS: usize = 16;
 /// Names of unknown hooks that are told.
 const MOST_TOLD: usize = 16;
 
@@ -40,8 +44,6 @@ pub(crate) struct RebuiltCache {
     pub(crate) searched: Vec<ConfDirectory>,
     /// `ld.so.conf` includes the folder in which the toolkit leaves its lists.
     pub(crate) is_included: bool,
-    /// Not everything was looked at.
-    pub(crate) is_cut: bool,
 }
 
 /// musl's list of directories, as the toolkit leaves it.
@@ -82,6 +84,8 @@ pub struct ContainerState {
     pub(crate) unknown_hooks: BTreeSet<String>,
     /// What cannot be done in this container.
     pub(crate) failures: Vec<String>,
+    /// Not everything was looked at.
+    pub(crate) is_cut: bool,
 }
 
 /// Makes a container of an image: `known` is what else is known of the host.
@@ -94,6 +98,7 @@ pub(crate) fn apply(
     let mut making = Making {
         files,
         machine,
+        runs_left: MOST_RUNS,
         state: ContainerState {
             environment: edits.environment.clone(),
             mounted: BTreeMap::new(),
@@ -107,6 +112,7 @@ pub(crate) fn apply(
             path_file: None,
             unknown_hooks: BTreeSet::new(),
             failures: Vec::new(),
+            is_cut: false,
         },
     };
     making.mounts(edits);
@@ -125,6 +131,8 @@ pub(crate) fn apply(
 struct Making<'f> {
     files: &'f mut dyn ContainerFiles,
     machine: ContainerMachine,
+    /// Hooks that go through directories and may still run.
+    runs_left: usize,
     state: ContainerState,
 }
 
@@ -157,6 +165,12 @@ impl Making<'_> {
     }
 
     fn hook(&mut self, hook: &Hook) {
+        if matches!(hook, Hook::EnableCudaCompat(_) | Hook::UpdateLdcache(_)) {
+            match self.runs_left.checked_sub(1) {
+                Some(left) => self.runs_left = left,
+                None => return self.fails("it has more than 16 hooks that go through directories".into()),
+            }
+        }
         match hook {
             Hook::CreateSymlinks(links) => links.iter().for_each(|link| self.link(link)),
             Hook::EnableCudaCompat(hook) => self.enable_compat(hook),
@@ -172,7 +186,8 @@ impl Making<'_> {
 
     /// What has the name is replaced, whatever it is, but for a directory.
     fn link(&mut self, link: &LinkArgument) {
-        let made = split(link.path.as_bstr()).and_then(|(above, name)| {
+        let is_long = link.path.iter().filter(|byte| **byte == b'/').count() > MOST_DEPTH;
+        let made = split(link.path.as_bstr()).filter(|_| !is_long).and_then(|(above, name)| {
             let above = files::directory(self.files, above)?;
             let path = join(above.as_bstr(), name);
             (self.files.standing(path.as_bstr()) != Some(StandsAt::Directory)).then_some(path)
@@ -254,7 +269,8 @@ impl Making<'_> {
         let new = folders.iter().filter(|folder| !self.state.folders.contains(folder)).cloned();
         let new: Vec<BString> = new.collect();
         self.state.folders.extend(new);
-        self.state.cache = Some(RebuiltCache { searched: run.searched, is_included, is_cut: run.is_cut });
+        self.state.is_cut |= run.is_cut;
+        self.state.cache = Some(RebuiltCache { searched: run.searched, is_included });
     }
 
     fn is_file(&self, path: &str) -> bool {

@@ -18,6 +18,8 @@ const LARGEST: u64 = 1 << 20;
 const MOST_FILES: usize = 1024;
 /// How deep they may do so.
 const DEEPEST: usize = 16;
+/// Names that the patterns of all of them are compared with.
+const MOST_NAMES: usize = 1 << 20;
 /// Directories of all of them.
 const MOST_DIRECTORIES: usize = 4096;
 
@@ -32,7 +34,8 @@ pub(crate) struct ConfDirectory {
 
 /// The directories that `ld.so.conf` and what it includes name (`glibc elf/ldconfig.c`, `parse_conf`).
 pub(super) fn directories(files: &dyn ContainerFiles) -> Vec<ConfDirectory> {
-    let mut reading = ConfReader { files, found: Vec::new(), open: Vec::new(), files_left: MOST_FILES };
+    let mut reading =
+        ConfReader { files, found: Vec::new(), open: Vec::new(), files_left: MOST_FILES, names_left: MOST_NAMES };
     reading.file(CONF.into());
     reading.found
 }
@@ -43,6 +46,8 @@ struct ConfReader<'f> {
     /// The files that are being read, each included by the one before.
     open: Vec<BString>,
     files_left: usize,
+    /// Names that patterns may still be compared with.
+    names_left: usize,
 }
 
 impl ConfReader<'_> {
@@ -76,7 +81,7 @@ impl ConfReader<'_> {
             Some((directory, _)) if !pattern.starts_with(b"/") => join(directory, pattern),
             _ => pattern.to_owned(),
         };
-        for path in glob(self.files, pattern.as_bstr()) {
+        for path in glob(self.files, pattern.as_bstr(), &mut self.names_left) {
             self.file(path.as_bstr());
         }
     }
@@ -104,6 +109,7 @@ fn read(files: &dyn ContainerFiles, path: &BStr) -> Option<Vec<u8>> {
 pub(super) fn known_to_toolkit(files: &dyn ContainerFiles) -> HashSet<BString> {
     let mut known = HashSet::new();
     let mut read_already: HashSet<BString> = HashSet::new();
+    let mut names_left = MOST_NAMES;
     let mut left: Vec<BString> = vec![CONF.into()];
     while let Some(path) = left.pop() {
         if read_already.len() >= MOST_FILES || !read_already.insert(path.clone()) {
@@ -112,7 +118,7 @@ pub(super) fn known_to_toolkit(files: &dyn ContainerFiles) -> HashSet<BString> {
         for line in read(files, path.as_bstr()).unwrap_or_default().split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
             if let Some(pattern) = line.strip_prefix(b"include ") {
-                left.extend(glob(files, pattern.as_bstr()));
+                left.extend(glob(files, pattern.as_bstr(), &mut names_left));
             } else if !line.is_empty() && !line.starts_with(b"#") && known.len() < MOST_DIRECTORIES {
                 known.insert(line.into());
             }

@@ -12,8 +12,12 @@ use super::spec::{EditsDocument, HookDocument, MountDocument, SpecDocument};
 const MOST_MOUNTS: usize = 1 << 14;
 /// Hooks of a spec; the toolkit writes five.
 const MOST_HOOKS: usize = 1 << 12;
+/// Links of all of them.
+const MOST_LINKS: usize = 1 << 16;
 /// Arguments of one hook.
 const MOST_ARGUMENTS: usize = 1 << 14;
+/// Names of a path in a spec.
+const MOST_NAMES: usize = 128;
 /// Bytes of a path in a spec (PATH_MAX).
 const LONGEST_PATH: usize = 4096;
 
@@ -115,6 +119,13 @@ impl CdiEdits {
         if self.hooks.len() > MOST_HOOKS {
             return Err(CdiError::TooMany { what: "hooks", limit: MOST_HOOKS });
         }
+        let links = self.hooks.iter().map(|hook| match &hook.hook {
+            Hook::CreateSymlinks(links) => links.len(),
+            _ => 0,
+        });
+        if links.fold(0, usize::saturating_add) > MOST_LINKS {
+            return Err(CdiError::TooMany { what: "links", limit: MOST_LINKS });
+        }
         Ok(self)
     }
 
@@ -181,6 +192,8 @@ fn mount_of(mount: MountDocument) -> Result<Option<CdiMount>, CdiError> {
     for (field, value) in [("hostPath", &mount.host_path), ("containerPath", &mount.container_path)] {
         let why = if value.len() > LONGEST_PATH {
             "it has more than 4096 bytes"
+        } else if value.split('/').count() > MOST_NAMES {
+            "it has more than 128 names"
         } else if value.contains('\0') {
             "it has a NUL in it"
         } else if value.is_empty() || (is_bind && !value.starts_with('/')) {

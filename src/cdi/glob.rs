@@ -11,11 +11,15 @@ const MOST_STEPS: usize = 64;
 
 /// Every path that a pattern matches, in the order of their bytes (`glob`(3) in the C locale). What begins with a dot is
 /// matched by a dot only.
-pub(super) fn glob(files: &dyn ContainerFiles, pattern: &BStr) -> Vec<BString> {
+///
+/// Every name that is compared counts against what is left.
+pub(super) fn glob(files: &dyn ContainerFiles, pattern: &BStr, left: &mut usize) -> Vec<BString> {
     let mut found: Vec<BString> = vec!["/".into()];
     for part in pattern.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
         let mut below = Vec::new();
         for directory in &found {
+            let Some(rest) = left.checked_sub(1) else { return Vec::new() };
+            *left = rest;
             if !part.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
                 let path = join(directory.as_bstr(), part.as_bstr());
                 below.extend(files.resolve(path.as_bstr()).map(|_| path));
@@ -23,6 +27,7 @@ pub(super) fn glob(files: &dyn ContainerFiles, pattern: &BStr) -> Vec<BString> {
             }
             let Some(real) = files.resolve(directory.as_bstr()) else { continue };
             let names = files.names(real.as_bstr()).unwrap_or_default();
+            *left = left.saturating_sub(names.len());
             let is_hidden = |name: &BString| name.starts_with(b".") && !part.starts_with(b".");
             let named = names.iter().filter(|name| !is_hidden(name) && matches(part, name));
             below.extend(named.map(|name| join(directory.as_bstr(), name.as_bstr())));

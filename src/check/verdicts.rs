@@ -125,6 +125,16 @@ impl CheckReport {
         let findings = vec![image::unreadable(path, reason)];
         Self { findings, unread: vec![(path.to_owned(), reason.to_owned())], ..Self::default() }
     }
+
+    /// The same where not all paths were followed.
+    #[must_use]
+    pub(crate) fn cut(mut self) -> Self {
+        let finding = files::container_cut();
+        if !self.findings.contains(&finding) {
+            self.findings.insert(0, finding);
+        }
+        self
+    }
 }
 
 /// A request that fails by itself and is right in every program that loads the library, is right; one that fails in a

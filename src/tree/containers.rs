@@ -86,9 +86,12 @@ pub(crate) fn check_in_containers<E: From<NoContainer>>(
             _ => true,
         };
         let items: Vec<Item> = inspected.items.iter().filter(is_of_image).cloned().collect();
-        let world = SourceWorld::new(Arc::new(source), None);
+        let source = Arc::new(source);
+        let seen: Arc<dyn Source> = source.clone();
+        let world = SourceWorld::new(seen, None);
         let environment = (input.environment)(&state.environment)?;
         let report = judge(&items, &inspected.wrappers, world, &policy, environment, workers);
+        let report = if source.take_exhausted() { report.cut() } else { report };
         let report = CheckReport { files: inspected.items.len(), ..report };
         reports.push((host.name, report));
     }
@@ -123,6 +126,15 @@ pub(crate) fn world_of_container<E: From<NoContainer>>(
     Ok(Some((SourceWorld::new(Arc::new(source), None), policy, environment)))
 }
 
+/// An image with everything over it that a spec lays there, for x86-64.
+#[must_use]
+pub fn container_of(image: Arc<dyn Source>, edits: &CdiEdits) -> Arc<dyn Source> {
+    let Some(machine) = Machine::named(ContainerMachine::X86_64.name()) else { return image };
+    let mut source = ContainerSource::new(image, None, machine, Arc::default());
+    apply(&mut source, edits, ContainerMachine::X86_64, &HostVersions::default());
+    Arc::new(source)
+}
+
 /// The machine that an object of an image is for; `None` for anything else.
 pub(crate) fn machine_of_object(source: &dyn Source, path: &ImagePath) -> Option<&'static Machine> {
     let found = source.resolve(path).ok()?;
@@ -152,7 +164,9 @@ fn container<E>(
     let of_container = container_machine(machine).ok()?;
     let machine = Machine::named(of_container.name()).unwrap_or(machine);
     let mut source = ContainerSource::new(Arc::clone(&input.source), input.host.clone(), machine, Arc::clone(known));
-    let state = Arc::new(apply(&mut source, &host.edits, of_container, &host.versions));
+    let mut state = apply(&mut source, &host.edits, of_container, &host.versions);
+    state.is_cut |= source.take_exhausted();
+    let state = Arc::new(state);
     let mut policy = policy.clone();
     let directories = |paths: &[BString]| -> Vec<Directory> {
         paths.iter().filter_map(|path| Directory::new(path.clone()).ok()).collect()

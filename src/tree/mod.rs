@@ -30,6 +30,7 @@ pub use archs::{ArchsReport, archs};
 pub use check::check;
 pub(crate) use clean::Clean;
 pub use clean::CleanError;
+pub use containers::container_of;
 pub(crate) use containers::{ContainerInput, HostSpec, check_in_containers, machine_of_object, world_of_container};
 pub(crate) use copy::{copy_tree, references_to};
 pub use discover::{Found, Listing, Root, RootError, discover};

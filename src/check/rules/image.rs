@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::files;
 use crate::cdi::{Admission, CONF, ContainerState, admission, split};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
@@ -103,7 +104,9 @@ fn in_cache(context: &Context<'_>, container: &ContainerState, search: &Search, 
             return format!("in {of_driver} a file has the name that should be a link to the host's {name}");
         }
         let host = if container.host.driver.is_some() { name.to_string() } else { "where that is older".to_owned() };
-        return format!("of all files in {of_driver} ldconfig takes the newest by its name: {own}, not the host's, {host}");
+        return format!(
+            "of all files in {of_driver} ldconfig takes the newest by its name: {own}, not the host's, {host}"
+        );
     }
     match line(of_driver) {
         Some(at) => {
@@ -194,6 +197,7 @@ pub(in crate::check) fn judge_container(context: &Context<'_>, objects: &[Arc<Fa
         let case = format!("runs the hook {name}, of which it is not known what it does to the search");
         findings.push(Finding::new(&rule::HOOK_NOT_MODELLED, "".as_ref(), name.as_str(), case));
     }
+    findings.extend(container.is_cut.then(files::container_cut));
     for why in &container.failures {
         let case = format!("cannot be made as the spec says: {why}");
         findings.push(Finding::new(&rule::HOOK_NOT_MODELLED, "".as_ref(), why.as_str(), case));

@@ -142,8 +142,13 @@ impl ContainerFiles for ContainerSource {
             return Mounted::InImage;
         }
         // What was laid into a directory is hidden with it.
-        let below = [path.as_bytes(), b"/"].concat();
-        self.laid.retain(|directory, _| directory != path && !directory.starts_with(&below));
+        let below = BString::from([path.as_bytes(), b"/"].concat());
+        self.laid.remove(path);
+        let hidden = self.laid.range(below.clone()..).map(|(directory, _)| directory);
+        let hidden: Vec<BString> = hidden.take_while(|directory| directory.starts_with(&below)).cloned().collect();
+        for directory in hidden {
+            self.laid.remove(&directory);
+        }
         match self.host_file(host) {
             Some((real, EntryKind::Directory)) => {
                 self.lay(path, Laid::Host(real));

@@ -24,6 +24,7 @@ pub(super) enum Laid {
 }
 
 /// What stands at a path.
+#[derive(Clone)]
 pub(super) enum LaidPlace<'l> {
     /// What the image has there, if it has something.
     Base,

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -19,6 +20,10 @@ use crate::tree::source::{EntryKind, IsWanted, OpaqueLibrary, Source, SourceDire
 /// As many links as Linux follows in one path, and names on the way with those of links.
 const MOST_LINKS: usize = 40;
 const MOST_NAMES: usize = 4096;
+/// Steps on all paths that are gone: the libraries of a large image take a tenth of it. What stands at a path costs the more,
+/// the longer it is, and so does a step; one of so many bytes is a single one.
+const FARTHEST: u64 = 1 << 23;
+const SHORT: u64 = 64;
 /// `S_IFREG` and who may read.
 const PLAIN_FILE: u32 = 0o100_644;
 /// The device of what is no file of any source.
@@ -32,11 +37,13 @@ pub(crate) struct ContainerSource {
     pub(super) host: Option<Arc<dyn Source>>,
     pub(super) machine: &'static Machine,
     /// By directory, what has a name in it instead of what the image has.
-    pub(super) laid: HashMap<BString, BTreeMap<BString, Laid>>,
+    pub(super) laid: BTreeMap<BString, BTreeMap<BString, Laid>>,
     /// Objects of the image that were looked at already, by path.
     pub(super) known: Arc<HashMap<BString, Arc<Facts>>>,
     /// How many things were laid, to tell them apart.
     pub(super) count: u64,
+    /// Steps that may still be taken: links of an image can make every path a long one.
+    left: AtomicU64,
 }
 
 impl ContainerSource {
@@ -47,7 +54,7 @@ impl ContainerSource {
         machine: &'static Machine,
         known: Arc<HashMap<BString, Arc<Facts>>>,
     ) -> Self {
-        Self { base, host, machine, laid: HashMap::new(), known, count: 0 }
+        Self { base, host, machine, laid: BTreeMap::new(), known, count: 0, left: AtomicU64::new(FARTHEST) }
     }
 
     /// Whether a path without links still is what the image has there.
@@ -58,26 +65,41 @@ impl ContainerSource {
     /// What stands at a path whose directory has no links.
     pub(super) fn place(&self, path: &BStr) -> LaidPlace<'_> {
         let mut place = LaidPlace::Base;
-        let mut from = 1;
-        while from <= path.len() && path.len() > 1 {
-            let rest = path.get(from..).unwrap_or_default();
-            let end = rest.find_byte(b'/').map_or(path.len(), |at| from.saturating_add(at));
-            let name = path.get(from..end).unwrap_or_default();
-            let directory = match from {
-                1 => b"/".as_slice(),
-                from => path.get(..from.saturating_sub(1)).unwrap_or_default(),
-            };
-            let over = self.laid.get(directory.as_bstr()).and_then(|names| names.get(name.as_bstr()));
-            place = match over {
-                Some(laid) => LaidPlace::of(laid),
-                None => place.below(name.as_bstr()),
-            };
-            from = end.saturating_add(1);
+        let mut at = BString::from("/");
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            place = self.below(place, at.as_bstr(), name.as_bstr());
+            at = join(at.as_bstr(), name.as_bstr());
         }
         place
     }
 
+    /// What has a name in a directory, which is this place.
+    fn below<'s>(&'s self, place: LaidPlace<'s>, directory: &BStr, name: &BStr) -> LaidPlace<'s> {
+        match self.laid.get(directory).and_then(|names| names.get(name)) {
+            Some(laid) => LaidPlace::of(laid),
+            None => place.below(name),
+        }
+    }
+
+    /// Whether more paths were gone than may be; from now on as many again may.
+    pub(crate) fn take_exhausted(&self) -> bool {
+        self.left.swap(FARTHEST, Ordering::Relaxed) == 0
+    }
+
+    /// Counts a step on a path.
+    fn spend(&self, path: &BStr) -> io::Result<()> {
+        let lengths = u64::try_from(path.len()).unwrap_or(u64::MAX).checked_div(SHORT).unwrap_or(0).saturating_add(1);
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(lengths.saturating_mul(lengths));
+        // Two threads that spend at once may count one of them: it is a limit, not a sum.
+        self.left.store(left, Ordering::Relaxed);
+        if left == 0 { Err(io::Error::other("too many long paths were followed")) } else { Ok(()) }
+    }
+
     pub(super) fn standing_at(&self, path: &BStr) -> Option<StandsAt> {
+        self.stands(path, &self.place(path))
+    }
+
+    fn stands(&self, path: &BStr, place: &LaidPlace<'_>) -> Option<StandsAt> {
         let of_source = |source: &dyn Source, path: &ImagePath| {
             if let Some(text) = source.link(path) {
                 return Some(StandsAt::Link(text.into_vec().into()));
@@ -88,10 +110,10 @@ impl ContainerSource {
                 EntryKind::Other => StandsAt::Other,
             })
         };
-        match self.place(path) {
+        match place {
             LaidPlace::Base => of_source(&*self.base, &image_path(path)),
-            LaidPlace::Host(path) => of_source(self.host.as_deref()?, &path),
-            LaidPlace::Link(text) => Some(StandsAt::Link(text.clone())),
+            LaidPlace::Host(path) => of_source(self.host.as_deref()?, path),
+            LaidPlace::Link(text) => Some(StandsAt::Link((*text).clone())),
             LaidPlace::Bytes(..) | LaidPlace::Opaque(..) => Some(StandsAt::File),
             LaidPlace::Made(_) | LaidPlace::UnknownDirectory(_) => Some(StandsAt::Directory),
             LaidPlace::BelowUnknown | LaidPlace::Missing => None,
@@ -101,6 +123,8 @@ impl ContainerSource {
     /// Goes a path through all links.
     pub(super) fn go(&self, path: &BStr) -> io::Result<BString> {
         let mut at = BString::from("/");
+        // What stands at each directory on the way, the root's first.
+        let mut places = vec![LaidPlace::Base];
         let mut left = reversed(path);
         let (mut links, mut steps) = (0_usize, 0_usize);
         while let Some(name) = left.pop() {
@@ -110,10 +134,14 @@ impl ContainerSource {
             }
             if name == ".." {
                 at = split(at.as_bstr()).map_or("/".into(), |(above, _)| above.to_owned());
+                places.truncate(places.len().saturating_sub(1).max(1));
                 continue;
             }
             let next = join(at.as_bstr(), name.as_bstr());
-            match self.standing_at(next.as_bstr()) {
+            self.spend(next.as_bstr())?;
+            let above = places.last().cloned().unwrap_or(LaidPlace::Base);
+            let place = self.below(above, at.as_bstr(), name.as_bstr());
+            match self.stands(next.as_bstr(), &place) {
                 None => return Err(io::ErrorKind::NotFound.into()),
                 Some(StandsAt::Link(text)) => {
                     links = links.saturating_add(1);
@@ -122,13 +150,17 @@ impl ContainerSource {
                     }
                     if text.starts_with(b"/") {
                         at = "/".into();
+                        places.truncate(1);
                     }
                     left.extend(reversed(text.as_bstr()));
                 }
                 Some(StandsAt::File | StandsAt::Other) if !left.is_empty() => {
                     return Err(io::ErrorKind::NotADirectory.into());
                 }
-                Some(_) => at = next,
+                Some(_) => {
+                    at = next;
+                    places.push(place);
+                }
             }
         }
         Ok(at)

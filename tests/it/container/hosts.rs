@@ -61,7 +61,11 @@ fn an_image_by_itself_is_judged_on_all_hosts() {
     assert!(finding.message.ends_with(", on a host like ubuntu"), "{finding:?}");
     shadowed.run.assert_code(1, "it fails on one host");
     let human = run(binary().args(["check", "-v"]).arg(tree.join("image.tar")));
-    assert!(human.stdout.contains("    fail on a host like ubuntu: <- /usr/local/lib/libcuda.so.1"), "{}", human.stdout);
+    assert!(
+        human.stdout.contains("    fail on a host like ubuntu: <- /usr/local/lib/libcuda.so.1"),
+        "{}",
+        human.stdout
+    );
 }
 
 /// A libcuda of the image's in the driver's own directory wins over older drivers, and nothing is known of the host's.

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use super::scene::{
-    Entries, HOST, Host, LIB64, MULTIARCH, OWN, below, debian, file, program, save, save_with, unpack,
-};
+use super::scene::{Entries, HOST, Host, LIB64, MULTIARCH, OWN, below, debian, file, program, save, save_with, unpack};
 use crate::check::image::Checked;
 use crate::elfgen::{Kind, Machine, Spec};
 use crate::harness::{Tree, binary, command, found, is_root, run, skip};
@@ -167,10 +165,8 @@ fn of_musl() -> Vec<(&'static str, Entries, bool)> {
 #[test]
 fn musl_finds_what_its_list_leads_to() {
     const TEST: &str = "musl_finds_what_its_list_leads_to";
-    let is_real = cfg!(target_arch = "x86_64")
-        && is_root()
-        && found("chroot")
-        && Path::new("/lib/ld-musl-x86_64.so.1").exists();
+    let is_real =
+        cfg!(target_arch = "x86_64") && is_root() && found("chroot") && Path::new("/lib/ld-musl-x86_64.so.1").exists();
     if !is_real {
         skip(TEST, "it takes root, chroot and musl's loader to try what is said");
     }
@@ -189,7 +185,8 @@ fn musl_finds_what_its_list_leads_to() {
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             std::fs::write(place, bytes).unwrap();
         }
-        std::os::unix::fs::symlink(format!("libcuda.so.{HOST}"), below(&root, &format!("{MULTIARCH}/libcuda.so.1"))).unwrap();
+        std::os::unix::fs::symlink(format!("libcuda.so.{HOST}"), below(&root, &format!("{MULTIARCH}/libcuda.so.1")))
+            .unwrap();
         if below(&root, "/etc/alpine-release").exists() {
             let list = below(&root, "/etc/ld-musl-x86_64.path");
             let before = std::fs::read_to_string(&list).unwrap_or_default();
