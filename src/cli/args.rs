@@ -173,7 +173,7 @@ pub(super) struct ContainerArgs {
     /// Where the files lie that the spec mounts; without them they are known by their names
     #[arg(long, value_name = "DIR", help_heading = "Container", requires = "cdi")]
     pub host_root: Option<PathBuf>,
-    /// Usual hosts in place of a spec (repeatable, or with commas) [default for a saved image: each, where they differ]
+    /// Usual hosts in place of a spec (repeatable, or with commas); check asks all about a saved image that nothing is said of
     #[arg(long, value_enum, value_name = "HOST", value_delimiter = ',', help_heading = "Container")]
     pub container: Vec<ContainerName>,
 }
