@@ -165,7 +165,6 @@ impl<'a> Context<'a> {
             None => otherwise,
             Some(container) if container.is_mounted(facts.object.path.as_bstr()) => EntryClass::Driver,
             Some(container) if is_compat(container, facts) => EntryClass::Compat,
-            Some(_) if otherwise == EntryClass::Driver => EntryClass::Absolute,
             Some(_) => otherwise,
         }
     }

@@ -56,7 +56,9 @@ fn findings(reports: &[(String, CheckReport)]) -> Vec<Finding> {
 /// The report of an object on all hosts: of each request the worst.
 fn object(reports: Vec<(String, ObjectReport)>) -> Option<ObjectReport> {
     let mut requests: Vec<RequestReport> = Vec::new();
-    for index in 0..reports.first()?.1.requests.len() {
+    // What is a part of the driver on one host asks for nothing there.
+    let most = reports.iter().map(|(_, report)| report.requests.len()).max()?;
+    for index in 0..most {
         let each: Vec<(&String, &RequestReport)> =
             reports.iter().filter_map(|(host, report)| Some((host, report.requests.get(index)?))).collect();
         let worst = each.iter().rev().max_by_key(|(_, request)| request.verdict).map(|(_, request)| *request)?;

@@ -146,7 +146,7 @@ fn hostile_specs_are_bounded_and_named() {
 
 #[test]
 fn hostile_images_are_bounded() {
-    let deep = "/usr/local/lib".repeat(1) + &"/x".repeat(400);
+    let deep = format!("/usr/local/lib{}", "/x".repeat(400));
     let round = |count: usize| (0..count).map(|n| link(&format!("/r/l{n}"), "."));
     let mut lists = String::new();
     for n in 0..20_000 {
