@@ -1,6 +1,6 @@
 //! A check of an image in containers: what lies in it is looked at once, and judged for each host that it may run on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bstr::{BString, ByteSlice};
 
 use super::check::{inspect_all, judge, objects_of};
-use super::container::ContainerSource;
+use super::container::{ContainerSource, KnownFiles};
 use super::discover::Listing;
 use super::look::{Seen, look};
 use super::run::Workers;
@@ -75,9 +75,7 @@ pub(crate) fn check_in_containers<E: From<NoContainer>>(
     let inspected = inspect_all(listing, &*input.source, policy, workers);
     let machine = machine_of(objects_of(&inspected.items));
     let hosts = machine.map_or(Ok(Vec::new()), |machine| input.hosts(machine))?;
-    let known: HashMap<BString, Arc<Facts>> =
-        objects_of(&inspected.items).map(|facts| (facts.object.path.clone(), Arc::clone(facts))).collect();
-    let known = Arc::new(known);
+    let known = Arc::new(KnownFiles::of(objects_of(&inspected.items)));
     let mut reports = Vec::new();
     for host in hosts {
         let Some((source, policy, state)) = container(input, &host, machine, &known, policy) else { continue };
@@ -118,8 +116,8 @@ pub(crate) fn world_of_container<E: From<NoContainer>>(
     let mut listing = listing;
     listing.files.retain(|found| may_be_cached(found.shown.as_path()));
     let inspected = inspect_all(listing, &*input.source, policy, workers);
-    let known = objects_of(&inspected.items).map(|facts| (facts.object.path.clone(), Arc::clone(facts))).collect();
-    let Some((source, policy, state)) = container(input, &host, Some(machine), &Arc::new(known), policy) else {
+    let known = Arc::new(KnownFiles::of(objects_of(&inspected.items)));
+    let Some((source, policy, state)) = container(input, &host, Some(machine), &known, policy) else {
         return Ok(None);
     };
     let environment = (input.environment)(&state.environment)?;
@@ -157,7 +155,7 @@ fn container<E>(
     input: &ContainerInput<'_, E>,
     host: &HostSpec,
     machine: Option<&'static Machine>,
-    known: &Arc<HashMap<BString, Arc<Facts>>>,
+    known: &Arc<KnownFiles>,
     policy: &CheckPolicy,
 ) -> Option<MadeContainer> {
     let machine = machine?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::known::LibraryFacts;
 use super::laid::{Laid, LaidPlace};
 use super::source::{ContainerSource, image_path};
 use crate::cdi::{CacheableLibrary, ContainerFiles, LeftByHook, Mounted, StandsAt, split};
@@ -17,12 +18,6 @@ use crate::tree::look::{Seen, look};
 use crate::tree::source::{EntryKind, Source};
 
 const STORE: &[u8] = b"/nix/store/";
-
-/// What is read of a library for a cache and of a compat libcuda.
-struct LibraryFacts {
-    library: CacheableLibrary,
-    note: Option<CompatNote>,
-}
 
 impl ContainerSource {
     fn lay(&mut self, path: &BStr, laid: Laid) {
@@ -48,29 +43,31 @@ impl ContainerSource {
                 library: CacheableLibrary { soname: Some(soname.clone()), flags: cache_flags(self.machine) },
                 note: None,
             }),
-            LaidPlace::Base if self.known.contains_key(path) => {
-                let facts = self.known.get(path)?;
+            LaidPlace::Base if self.known.object(path).is_some() => {
+                let facts = self.known.object(path)?;
                 self.is_for_ldconfig(facts.object.machine).then_some(())?;
                 let flags = cache_flags(facts.object.machine);
                 let library = CacheableLibrary { soname: facts.object.soname.clone(), flags };
                 Some(LibraryFacts { library, note: facts.compat_note.clone().and_then(Result::ok) })
             }
-            LaidPlace::Base | LaidPlace::Host(_) | LaidPlace::Bytes(..) => {
-                let found = image_path(path);
-                let looked = look(self, Site::at(&found), |seen| {
-                    let Seen::Elf(file, _) = seen else { return None };
-                    // ldconfig takes loaders, too.
-                    let view = object_or_loader(file.bytes())?;
-                    let machine = view.machine();
-                    self.is_for_ldconfig(machine).then_some(())?;
-                    let library =
-                        CacheableLibrary { soname: view.soname().map(BStr::to_owned), flags: cache_flags(machine) };
-                    Some(LibraryFacts { library, note: CompatNote::of(&view).and_then(Result::ok) })
-                });
-                looked.ok().flatten()
-            }
+            LaidPlace::Base => self.known.library(path, || self.look_at(path)),
+            LaidPlace::Host(_) | LaidPlace::Bytes(..) => self.look_at(path),
             _ => None,
         }
+    }
+
+    /// Opens a library. ldconfig takes loaders, too.
+    fn look_at(&self, path: &BStr) -> Option<LibraryFacts> {
+        let found = image_path(path);
+        let looked = look(self, Site::at(&found), |seen| {
+            let Seen::Elf(file, _) = seen else { return None };
+            let view = object_or_loader(file.bytes())?;
+            let machine = view.machine();
+            self.is_for_ldconfig(machine).then_some(())?;
+            let library = CacheableLibrary { soname: view.soname().map(BStr::to_owned), flags: cache_flags(machine) };
+            Some(LibraryFacts { library, note: CompatNote::of(&view).and_then(Result::ok) })
+        });
+        looked.ok().flatten()
     }
 
     /// What a mount brings of the host, if that is at hand.

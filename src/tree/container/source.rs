@@ -1,7 +1,7 @@
 //! The source that is a container: an image, what a spec lays over it, and what hooks leave in it. Nothing of the image is
 //! copied: what lies over it is a list of names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::known::KnownFiles;
 use super::laid::{Laid, LaidPlace};
 use crate::cdi::{StandsAt, join, split};
-use crate::check::Facts;
 use crate::elf::machine::Machine;
 use crate::fsio::{FileError, ImagePath, Site};
 use crate::tree::source::{EntryKind, IsWanted, OpaqueLibrary, Source, SourceDirectory, SourceFile};
@@ -38,8 +38,8 @@ pub(crate) struct ContainerSource {
     pub(super) machine: &'static Machine,
     /// By directory, what has a name in it instead of what the image has.
     pub(super) laid: BTreeMap<BString, BTreeMap<BString, Laid>>,
-    /// Objects of the image that were looked at already, by path.
-    pub(super) known: Arc<HashMap<BString, Arc<Facts>>>,
+    /// What is known of the image's files already.
+    pub(super) known: Arc<KnownFiles>,
     /// How many things were laid, to tell them apart.
     pub(super) count: u64,
     /// Steps that may still be taken: links of an image can make every path a long one.
@@ -52,7 +52,7 @@ impl ContainerSource {
         base: Arc<dyn Source>,
         host: Option<Arc<dyn Source>>,
         machine: &'static Machine,
-        known: Arc<HashMap<BString, Arc<Facts>>>,
+        known: Arc<KnownFiles>,
     ) -> Self {
         Self { base, host, machine, laid: BTreeMap::new(), known, count: 0, left: AtomicU64::new(FARTHEST) }
     }
@@ -290,7 +290,10 @@ impl Source for ContainerSource {
 
     fn read(&self, path: &ImagePath, limit: u64) -> Option<Vec<u8>> {
         match self.place(bytes(path)) {
-            LaidPlace::Base => self.base.read(path, limit),
+            LaidPlace::Base => {
+                let known = self.known.contents(bytes(path), || self.base.read(path, limit));
+                known.filter(|bytes| u64::try_from(bytes.len()).is_ok_and(|len| len <= limit))
+            }
             LaidPlace::Host(found) => self.host.as_ref()?.read(&found, limit),
             LaidPlace::Bytes(bytes, _) => Some(bytes.to_vec()),
             _ => None,

@@ -1,6 +1,6 @@
 //! The cache of this machine's own libraries, beside ldconfig's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn the_cache_of_this_machine_is_the_one_that_ldconfig_makes() {
     let edits = CdiEdits::parse(spec.replace("MACHINE", name.name()).as_bytes(), &[]).unwrap();
     let base = Arc::new(HostSource::new(Sysroot::host()));
     let machine = Machine::named(name.name()).unwrap();
-    let mut source = ContainerSource::new(base, None, machine, Arc::new(HashMap::new()));
+    let mut source = ContainerSource::new(base, None, machine, Arc::default());
     let state = apply(&mut source, &edits, name, &HostVersions::default());
     assert!(state.failures.is_empty() && state.cache.is_some(), "{state:?}");
     std::fs::write(&own, source.contents("/etc/ld.so.cache".into(), u64::MAX).unwrap()).unwrap();
