@@ -19,7 +19,7 @@ mod spec;
 
 pub use apply::ContainerState;
 pub(crate) use apply::apply;
-pub(crate) use compat::{Admission, HostVersions, admission};
+pub(crate) use compat::{Admission, CompatChoice, HostVersions, admission};
 pub(crate) use conf::CONF;
 pub(crate) use edits::ALL;
 pub use edits::CdiEdits;

@@ -79,6 +79,29 @@ fn a_driver_without_a_version_is_the_oldest() {
     assert_eq!(verdict(&["--container", "ubuntu", "--host-driver", "525.60.13"]), "fail");
 }
 
+/// What the toolkit leaves aside is no error, whatever its note says; nor is it for another kind of host.
+#[test]
+fn compat_that_is_not_used_does_no_harm() {
+    let tree = Tree::in_memory();
+    let note = crate::check::objects::compat_note(br#"{"format":1,"CUDA version":"12.8","driver":[535,550]}"#);
+    let compat = crate::check::objects::driver("libcuda.so.1").note(note).imports("dlopen");
+    let image: Entries = debian()
+        .into_iter()
+        .chain([
+            file("/usr/local/cuda/compat/libcuda.so.570.1", compat.carries("libnvidia-ptxjitcompiler.so.1").build()),
+            link("/usr/local/cuda/compat/libcuda.so.1", "libcuda.so.570.1"),
+        ])
+        .collect();
+    let told = |driver: &str| {
+        let checked = check(&tree, &image, &["--container", "ubuntu", "--host-driver", driver]);
+        (checked.verdict("/bin/app", "libcuda.so.1").1, checked.codes())
+    };
+    assert_eq!(told("580.95.05"), ("driver".into(), String::new()));
+    assert_eq!(told("545.23.08"), ("driver".into(), String::new()));
+    // Used, it takes the host's compiler: that is told.
+    assert_eq!(told("550.163.01"), ("compat".into(), "CRP404 CRP804".into()));
+}
+
 /// Its loader reads the cache of its own store path, which no hook makes.
 #[test]
 fn a_program_of_nix_finds_the_driver_by_its_path_alone() {
