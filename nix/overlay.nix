@@ -37,6 +37,7 @@ in
 {
   cuda-runpath = final.callPackage ./package.nix { };
   checkClosure = final.callPackage ./check-closure.nix { };
+  checkImage = final.callPackage ./check-image.nix { };
 
   inherit (plain)
     addDriverRunpath

@@ -17,6 +17,7 @@
 //!
 //! Public is what the program, the tests and the fuzz targets use. ARCHITECTURE.md has the map and a glossary.
 
+pub mod cdi;
 pub mod check;
 pub mod cli;
 pub mod cuda;

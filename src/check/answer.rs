@@ -70,10 +70,13 @@ pub(super) fn answer(context: &Context<'_>, search: &Search, process: &Process, 
                 };
                 let place = step.place.clone();
                 // A link to the library itself: what it leads to decides.
-                let class = match found.as_ref().map(|found| &found.object) {
-                    Some(object) if !is_managed(class) => context.roles.role(object.directory(), object.class),
+                let class = match found.as_ref() {
+                    Some(found) if !is_managed(class) => {
+                        context.roles.role(found.object.directory(), found.object.class)
+                    }
                     _ => class,
                 };
+                let class = found.as_ref().map_or(class, |found| context.role_in_container(found, class));
                 return match (found.is_some_and(|found| found.stands_in(class)), class) {
                     (true, _) => Answer::Stub(place),
                     (false, EntryClass::Compat) => Answer::Compat(place),

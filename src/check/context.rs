@@ -6,11 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::facts::Facts;
+use super::in_container::is_compat;
 use super::misfits::Settled;
 use super::policy::CheckPolicy;
 use super::roles::Roles;
 use super::wanted::{CompatWanted, wanted};
 use super::world::World;
+use crate::cdi::ContainerState;
 use crate::elf::class::Class;
 use crate::loader::{
     Ask, Cpu, End, Environment, Hardware, Libc, Loader, Look, MOST_PLACES, Object, Patience, Process, Search,
@@ -157,6 +159,22 @@ impl<'a> Context<'a> {
         let usual = || self.usual.get(object.machine.name).filter(|_| !is_of_musl(object));
         let own = object.interpreter.as_ref().or_else(usual);
         own.and_then(|path| self.systems.get(path)).or_else(|| self.systems.get(&interpreter_of(object)))
+    }
+
+    /// The container that it runs in.
+    pub(super) fn container(&self) -> Option<&'a ContainerState> {
+        self.policy.container.as_deref()
+    }
+
+    /// The role of an object that was found: in a container what is mounted is the driver, and of the image's own libraries
+    /// compat is told from the rest by what it is.
+    pub(super) fn role_in_container(&self, facts: &Facts, otherwise: EntryClass) -> EntryClass {
+        match self.container() {
+            None => otherwise,
+            Some(container) if container.is_mounted(facts.object.path.as_bstr()) => EntryClass::Driver,
+            Some(container) if is_compat(container, facts) => EntryClass::Compat,
+            Some(_) => otherwise,
+        }
     }
 
     /// The role of a place, by how it is written and by what it stands for.

@@ -47,6 +47,8 @@ pub struct Explained {
     pub(crate) behind: Vec<Step>,
     /// What it comes to, the target's driver directory taken into account.
     pub(crate) answer: Answer,
+    /// In a container, the file that is found, links followed.
+    pub(crate) file: Option<BString>,
     /// Whether that is right, for a driver library that the object asks for.
     pub verdict: Option<Verdict>,
     /// What is wrong with it.
@@ -170,6 +172,11 @@ impl Context<'_> {
             behind: behind(loader, process, by, kind.map_or(Ask::Dlopen, requests::how), &search),
             classes,
             answer,
+            file: self.container().and_then(|_| match &search.end {
+                End::Found(object, _) => Some(object.path.clone()),
+                End::Loaded(index) => process.maps.get(*index).map(|map| map.object.path.clone()),
+                End::Interpreter | End::NotFound | End::Fatal => None,
+            }),
             verdict: judged.as_ref().map(|judged| judged.verdict),
             findings: judged.map(|judged| judged.findings).unwrap_or_default(),
             search,

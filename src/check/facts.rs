@@ -1,6 +1,8 @@
 //! What is known of a file once it was opened, and no more: nothing here is decided.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -141,6 +143,25 @@ impl Facts {
     #[must_use]
     pub(crate) fn stands_in(&self, role: EntryClass) -> bool {
         self.is_stub || (self.does_nothing && !matches!(role, EntryClass::Compat | EntryClass::Driver))
+    }
+
+    /// What is known of a library that only the target has.
+    #[must_use]
+    pub(crate) fn opaque(object: Object) -> Self {
+        Self {
+            shown: PathBuf::from(OsStr::from_bytes(&object.path)),
+            driver: object.soname.as_ref().and_then(|soname| cuda::driver_library(soname)),
+            object: Arc::new(object),
+            consumer: Consumer::default(),
+            script: None,
+            opens: Vec::new(),
+            is_stub: false,
+            companions: Vec::new(),
+            does_nothing: false,
+            compat_note: None,
+            gpu_code: GpuCode::default(),
+            carries_journal: false,
+        }
     }
 
     /// Reads what matters of an object that is not checked itself.

@@ -17,6 +17,8 @@ pub(crate) enum Circumstance {
     In(PathBuf),
     /// When this program starts.
     WhenStarting(PathBuf),
+    /// On hosts of these kinds, and not on others.
+    OnHosts(Vec<String>),
 }
 
 impl fmt::Display for Circumstance {
@@ -24,6 +26,7 @@ impl fmt::Display for Circumstance {
         match self {
             Self::ByLibraryPath => f.write_str(" (by LD_LIBRARY_PATH)"),
             Self::In(program) => write!(f, ", in {}", program.display()),
+            Self::OnHosts(hosts) => write!(f, ", on a host like {}", hosts.join(", ")),
             Self::WhenStarting(program) => write!(f, " when {} starts", program.display()),
         }
     }
@@ -69,7 +72,7 @@ impl Finding {
     }
 
     /// The same under a circumstance.
-    pub(super) fn only(mut self, circumstance: Circumstance) -> Self {
+    pub(crate) fn only(mut self, circumstance: Circumstance) -> Self {
         self.circumstances.push(circumstance);
         self
     }

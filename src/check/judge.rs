@@ -54,6 +54,9 @@ pub(crate) fn judge_object(context: &Context<'_>, facts: &Arc<Facts>) -> ObjectR
         search_path::other_releases(context, &loader, facts, (&process, &searches), &mut report.findings);
     }
     context.add_symbols(&loader, (&process, &searches), &mut report.misfits);
+    if let Some(container) = context.container() {
+        report.misfits.without_what_is_mounted(container, &process);
+    }
     report.requests = requests::judge(context, &loader, facts, &process, &searches);
     if !requests::is_provider(context, facts) {
         report.findings.extend(compat::shadowed(context, &loader, facts, &process, &searches));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bstr::BString;
 
+use crate::cdi::ContainerState;
 use crate::elf::imports::{Binding, Imports};
 use crate::loader::{End, Process, Search, SymbolScope, System, UnmetVersion, unmet_versions};
 
@@ -70,6 +71,15 @@ impl Misfits {
             unreadable: unreadable.collect(),
             is_whole,
             is_cut: false,
+        }
+    }
+
+    /// What the host brings is not at hand: nothing is said of it, nor of symbols that it may have.
+    pub(super) fn without_what_is_mounted(&mut self, container: &ContainerState, process: &Process) {
+        let is_mounted = |path: &BString| container.is_mounted(path.as_ref());
+        self.unreadable.retain(|(path, _)| !is_mounted(path));
+        if process.maps.iter().any(|map| is_mounted(&map.object.path)) {
+            self.symbols.clear();
         }
     }
 

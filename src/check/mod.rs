@@ -12,6 +12,8 @@ mod explain_symbols;
 mod facts;
 mod finding;
 mod fit;
+mod hosts;
+mod in_container;
 mod judge;
 mod misfits;
 mod policy;
@@ -38,12 +40,13 @@ pub use facts::Facts;
 pub(crate) use facts::{CodeFile, Inspected, Item, Reading, StaticProgram};
 pub(crate) use finding::Finding;
 pub use finding::Verdict;
+pub(crate) use hosts::on_all_hosts;
 pub(crate) use judge::{judge_in_program, judge_object};
 pub use policy::{
     ArchPolicy, CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, PtxPolicy, Scope,
 };
-pub(crate) use report::RequestReport;
 pub use report::{CheckReport, ObjectReport};
+pub(crate) use report::{OnHost, RequestReport};
 pub(crate) use rule::{RULES, Rule, Severity, rule};
 pub(crate) use stale::stale_hints;
 pub(crate) use verdicts::{programs_to_ask, sum_up};

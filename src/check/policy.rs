@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bstr::BString;
 
+use crate::cdi::ContainerState;
 use crate::cuda::{Capability, DriverLibraries, Gpu, Stack, Version, release_of_branch};
 use crate::elf::class::ByClass;
 use crate::elf::machine::Machine;
@@ -231,6 +233,8 @@ pub struct CheckPolicy {
     pub ptx: PtxPolicy,
     /// What is checked.
     pub scope: Scope,
+    /// The container that it runs in, where that is known.
+    pub container: Option<Arc<ContainerState>>,
 }
 
 impl CheckPolicy {

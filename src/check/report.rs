@@ -27,8 +27,21 @@ pub(crate) struct RequestReport {
     pub(crate) verdict: Verdict,
     /// The program in which that is so, for a library that has nothing by itself.
     pub(crate) through: Option<PathBuf>,
+    /// What it gets on each kind of host, where they differ.
+    pub(crate) on_hosts: Vec<OnHost>,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
+}
+
+/// What a request comes to on one kind of host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OnHost {
+    /// The kind of host.
+    pub(crate) host: String,
+    /// What comes first.
+    pub(crate) answer: Answer,
+    /// Whether that is right.
+    pub(crate) verdict: Verdict,
 }
 
 /// An object's result.

@@ -364,6 +364,42 @@ rules! {
         because "What was not followed was not checked. No program needs a hundredth of what is followed."
         do "Find out who made the libraries, and why."
         such as "Hundreds of libraries that each need all others.";
+
+    IMAGE_UNREADABLE = "CRP800" "image-unreadable" Error HAND
+        when "An image of a container cannot be judged: it is damaged, packed in a way that is not known, or a layer is not in it."
+        because "What a layer that is not read adds or hides is not known, so nothing that is said of the rest would hold."
+        do "Save the image anew, with the layers of its vendor in it (skopeo copy, docker save)."
+        such as "An archive that was cut, or a foreign layer that lies with its vendor.";
+    IMAGE_SHADOWS_DRIVER = "CRP801" "driver-shadowed-by-image" Error HAND
+        when "A program gets a driver library of the image, and not the host's."
+        because "It fits the kernel module of its own release only: on every other host CUDA fails with error 803. The toolkit lets ldconfig choose, which takes the directories in the order of ld.so.conf, and in one directory the file with the highest version in its name."
+        do "Leave libcuda and what comes with it out of the image; the host brings them. A package that needs them at build time must not stay (libnvidia-compute-*, libcuda1)."
+        such as "libcuda.so.570.133.20 in /usr/lib/x86_64-linux-gnu, where a host with 550.163.01 mounts its own.";
+    LD_SO_CONF_WITHOUT_INCLUDE = "CRP802" "ld-so-conf-without-include" Error HAND
+        when "The image's /etc/ld.so.conf does not include /etc/ld.so.conf.d/*.conf."
+        because "The toolkit writes the driver's and compat's directories to files there, and leaves ld.so.conf itself as it is: ldconfig then reads none of them."
+        do "Put the line include /etc/ld.so.conf.d/*.conf into the image's /etc/ld.so.conf, or remove that file: the toolkit makes one."
+        such as "A slim image whose ld.so.conf lists /usr/local/lib only, on a host with the driver in a directory of its own.";
+    COMPAT_NOT_ADMITTED = "CRP803" "compat-not-admitted" Error HAND
+        when "A program gets the image's compat libcuda on a host for whose driver it is not made; without a known driver a warning."
+        because "The toolkit puts compat in front only where the host's driver is older and in the list of compat's note. A list of the image (00-cuda-compat.conf), a RUNPATH or LD_LIBRARY_PATH puts it there on every host: error 803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH."
+        do "Remove what puts /usr/local/cuda/compat into the search, and let the toolkit decide (enable-cuda-compat)."
+        such as "An image with 00-cuda-compat.conf and compat 550.54, on a host with driver 570.";
+    TWO_LIBCUDAS = "CRP804" "two-libcudas" Warning HAND
+        when "libcuda.so and libcuda.so.1 come from two places."
+        because "A process that asks for both names has two drivers, each with a state of its own: contexts and pointers of one mean nothing to the other."
+        do "Ask for libcuda.so.1 only; or put a link libcuda.so beside the libcuda.so.1 that comes first."
+        such as "Compat without libcuda.so in front of the host's driver, which has it.";
+    HOOK_NOT_MODELLED = "CRP805" "hook-not-modelled" Note HAND
+        when "A spec has a hook of which it is not known what it does, or something that cannot be done in this image."
+        because "A hook may change any file of a container: what is said of its search may be wrong, and no request passes."
+        do "Run cuda-runpath doctor in the container on the target, or leave the hook out of the spec that is checked."
+        such as "A hook of another vendor, or one that a newer toolkit brings.";
+    MUSL_PATH_FILE = "CRP806" "musl-path-file" Error HAND
+        when "musl does not search the driver's directory: its path file lacks a newline at its end, or the image is no Alpine; a warning where the new path file loses /usr/local/lib."
+        because "musl reads no cache. The toolkit appends the driver's directories to /etc/ld-musl-ARCH.path, and only where there is /etc/alpine-release."
+        do "End the path file with a newline, and list /usr/local/lib:/lib:/usr/lib in it; elsewhere than on Alpine set LD_LIBRARY_PATH to the driver's directory."
+        such as "An /etc/ld-musl-x86_64.path of /opt/lib without a newline: the driver's directory is glued to it.";
 }
 
 /// Finds a rule by its code or its words.

@@ -1,6 +1,7 @@
 //! From single objects to the whole: what programs lend to libraries, what is missing everywhere, and the counts.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use bstr::BString;
@@ -11,7 +12,7 @@ use super::finding::{Circumstance, Finding, Verdict};
 use super::fit;
 use super::report::{CheckReport, Failing, InProgram, ObjectReport, RequestReport};
 use super::rule;
-use super::rules::{closure, compat, files, gpu, requests, search_path};
+use super::rules::{closure, compat, files, gpu, image, requests, search_path};
 use crate::loader::is_of_musl;
 
 /// The programs that load a library that misses something by itself, and those libraries: in the program it may be
@@ -103,6 +104,7 @@ pub(crate) fn sum_up(
     fit::findings(&reports, &mut findings);
     findings.extend(compat::judge_closure(context, &objects));
     findings.extend(closure::judge(context, &objects));
+    findings.extend(image::judge_container(context, &objects));
     findings.extend(gpu::judge_closure(context.policy, &objects));
     let asks = reports.iter().any(|report| !report.requests.is_empty());
     if context.policy.require_consumer && !asks {
@@ -117,6 +119,25 @@ pub(crate) fn sum_up(
     };
     unread.sort();
     CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings, unread }
+}
+
+impl CheckReport {
+    /// About an image that cannot be judged.
+    #[must_use]
+    pub(crate) fn of_unreadable_image(path: &Path, reason: &str) -> Self {
+        let findings = vec![image::unreadable(path, reason)];
+        Self { findings, unread: vec![(path.to_owned(), reason.to_owned())], ..Self::default() }
+    }
+
+    /// The same where not all paths were followed.
+    #[must_use]
+    pub(crate) fn cut(mut self) -> Self {
+        let finding = files::container_cut();
+        if !self.findings.contains(&finding) {
+            self.findings.insert(0, finding);
+        }
+        self
+    }
 }
 
 /// A request that fails by itself and is right in every program that loads the library, is right; one that fails in a

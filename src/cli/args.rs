@@ -163,6 +163,39 @@ pub(super) struct ImageArgs {
     pub image_platform: Option<ImagePlatform>,
 }
 
+/// What an image is run in.
+#[derive(Debug, Args)]
+pub(super) struct ContainerArgs {
+    /// What the host lays over the image: a spec of the Container Device Interface, YAML or JSON (repeatable)
+    #[arg(long, value_name = "SPEC", help_heading = "Container", conflicts_with = "container")]
+    pub cdi: Vec<PathBuf>,
+    /// The devices of the spec that the container asks for, such as nvidia.com/gpu=0 (repeatable) [default: all]
+    #[arg(long, value_name = "DEVICE", help_heading = "Container", requires = "cdi")]
+    pub cdi_device: Vec<String>,
+    /// Where the files lie that the spec mounts; without them they are known by their names
+    #[arg(long, value_name = "DIR", help_heading = "Container", requires = "cdi")]
+    pub host_root: Option<PathBuf>,
+    /// Usual hosts in place of a spec (repeatable, or with commas); check asks all about a saved image that nothing is said of
+    #[arg(long, value_enum, value_name = "HOST", value_delimiter = ',', help_heading = "Container")]
+    pub container: Vec<ContainerName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(super) enum ContainerName {
+    /// Debian's own packages: the driver has a directory of its own
+    Debian,
+    /// Ubuntu, and NVIDIA's packages: the driver lies among the system's libraries
+    Ubuntu,
+    /// RHEL, Fedora, SUSE: the driver lies in /usr/lib64
+    Rhel,
+    /// NixOS' module: the driver's store path and /run/opengl-driver, no links
+    Nixos,
+    /// A Jetson: the toolkit's lists of drivers
+    Jetson,
+    /// No host: the image by itself
+    None,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct FixArgs {
@@ -409,6 +442,8 @@ pub(super) struct CheckArgs {
     pub inputs: Inputs,
     #[command(flatten)]
     pub image: ImageArgs,
+    #[command(flatten)]
+    pub container: ContainerArgs,
     /// Check the closure of each PATH, as nix-store knows it
     #[arg(long, help_heading = "Files", conflicts_with_all = ["closure_from", "root"])]
     pub closure: bool,
@@ -520,6 +555,8 @@ pub(super) struct ExplainArgs {
     pub without_compat: bool,
     #[command(flatten)]
     pub image: ImageArgs,
+    #[command(flatten)]
+    pub container: ContainerArgs,
     #[command(flatten)]
     pub wanted: TargetArgs,
 }

@@ -2,24 +2,38 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
+use super::container::{self, Hosts};
 use super::exit::Status;
 use super::{input, output, paths, policy, settings};
-use crate::check::{Allowlist, ArchPolicy, Baseline, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule};
+use crate::check::{
+    Allowlist, ArchPolicy, Baseline, CheckReport, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
+};
 use crate::fsio;
 use crate::report;
 use crate::report::check::{CheckRun, GroupBy};
-use crate::tree::{self, Workers};
+use crate::tree::{self, ContainerInput, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
     let group_by = group_by(args.group_by, global)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
-    let input = input::of_check(args)?;
+    let input = match input::of_check(args) {
+        Ok(input) => input,
+        Err(error) => match input::unreadable_image(args, &error) {
+            Some(report) => return finish(report, args, global, (&selected, group_by, allow, baseline)),
+            None => return Err(error),
+        },
+    };
+    let hosts = Hosts::of(&args.container, &args.wanted, input.is_saved)?;
+    if hosts.is_asked() && !matches!(input.scope, Scope::Image) {
+        bail!("--cdi and --container are for an image: a saved one, or --root DIR");
+    }
     let mut policy = policy::policy(&args.wanted, input.scope.clone())?;
     policy.require_consumer = args.require_consumer;
     policy.symbols = args.symbols;
@@ -40,6 +54,12 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     }
     let exclude = paths::exclude(&args.inputs)?;
     let environment = policy::environment(&args.wanted, &input.environment)?;
+    if hosts.is_asked() && args.wanted.driver.is_empty() {
+        // It is what the host mounts.
+        policy.paths.elf64.driver.clear();
+        policy.paths.elf32.driver.clear();
+    }
+    let host_root = container::host_root(&args.container)?;
     let workers = Workers::new(settings::jobs(global));
     let roots = input.roots();
     let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
@@ -47,12 +67,37 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let takes_archives = args.inputs.files_from.is_some() || matches!(input.scope, Scope::Closure(_));
     let roots = if takes_archives { roots } else { paths::refuse_packed(&*input.source, roots) };
     let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
-    let mut report = tree::check(listing, input.world(), &policy, environment, &workers);
-    report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
+    let report = if hosts.is_asked() {
+        let container = ContainerInput {
+            source: Arc::clone(&input.source),
+            host: host_root,
+            hosts: &|machine| hosts.of_machine(machine, &policy, &args.wanted),
+            environment: &|added| policy::environment(&args.wanted, &[input.environment.as_slice(), added].concat()),
+            must_run: hosts.is_named(),
+        };
+        tree::check_in_containers(listing, &container, &policy, &workers)?
+    } else {
+        tree::check(listing, input.world(), &policy, environment, &workers)
+    };
     if leads_nowhere {
+        report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
         // There is nothing to report on.
         return Ok(Status::Failed);
     }
+    finish(report, args, global, (&selected, group_by, allow, baseline))
+}
+
+/// What is excused and what is wanted: everything else of how findings are told.
+type Told<'t> = (&'t Selection, GroupBy, Option<(Allowlist, &'t Path)>, Option<Baseline>);
+
+/// Excuses what is excused, and prints the rest.
+fn finish(
+    mut report: CheckReport,
+    args: &CheckArgs,
+    global: &Global,
+    (selected, group_by, allow, baseline): Told<'_>,
+) -> anyhow::Result<Status> {
+    report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {

@@ -11,8 +11,9 @@ use bstr::ByteSlice;
 
 use super::args::{CheckArgs, ImageArgs, Inputs};
 use super::paths;
-use crate::check::Closure;
+use crate::check::{CheckReport, Closure};
 use crate::fsio::{ImagePath, Sysroot};
+use crate::oci::ImageError;
 use crate::tree::{EntryKind, HostSource, ImageSource, Input, Packed, Root, RootError, Source, packed};
 
 /// The files of this machine.
@@ -54,10 +55,19 @@ pub(super) fn of_check(args: &CheckArgs) -> anyhow::Result<Input> {
     Ok(tree(&sysroot, &paths))
 }
 
+/// The report about an image that cannot be judged; `None` for what is no image, or where it is not said which.
+pub(super) fn unreadable_image(args: &CheckArgs, error: &anyhow::Error) -> Option<CheckReport> {
+    let of_image = error.downcast_ref::<ImageError>()?;
+    let path = args.inputs.paths.first().filter(|_| !of_image.is_usage())?;
+    let whole = format!("{error:#}");
+    let reason = whole.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&whole);
+    Some(CheckReport::of_unreadable_image(path, reason))
+}
+
 /// A saved image, of which everything is looked at.
 fn of_image(image: ImageSource) -> Input {
     let environment = image.environment().to_vec();
-    Input { environment, ..Input::image(Arc::new(image), vec![ImagePath::new("/")]) }
+    Input { environment, is_saved: true, ..Input::image(Arc::new(image), vec![ImagePath::new("/")]) }
 }
 
 type ResolvedRoot = Result<Root, RootError>;

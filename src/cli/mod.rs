@@ -4,6 +4,7 @@ mod archs;
 mod args;
 mod check;
 mod completions;
+mod container;
 mod cpu;
 mod doctor;
 mod exit;

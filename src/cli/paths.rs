@@ -101,12 +101,16 @@ pub(super) fn directories(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec
 
 /// What `/` stands for: the directory of `--root`, or this machine's.
 pub(super) fn sysroot(root: Option<&Path>) -> anyhow::Result<Sysroot> {
-    let Some(root) = root else { return Ok(Sysroot::host()) };
+    root.map_or_else(|| Ok(Sysroot::host()), |root| sysroot_of("--root", root))
+}
+
+/// The directory that an option names, as a root.
+pub(super) fn sysroot_of(option: &str, root: &Path) -> anyhow::Result<Sysroot> {
     match Sysroot::image(root) {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            bail!("--root {}: not a directory", root.display())
+            bail!("{option} {}: not a directory", root.display())
         }
-        image => image.with_context(|| format!("--root {}", root.display())),
+        image => image.with_context(|| format!("{option} {}", root.display())),
     }
 }
 

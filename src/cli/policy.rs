@@ -44,6 +44,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         arch: ArchPolicy::default(),
         ptx: PtxPolicy::default(),
         scope,
+        container: None,
     })
 }
 

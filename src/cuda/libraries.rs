@@ -135,6 +135,16 @@ pub(crate) fn of_file_name(name: &BStr) -> Option<&'static DriverLibrary> {
     DRIVER_LIBRARIES.iter().find(of_stem).filter(|_| is_version)
 }
 
+/// The SONAME of a driver library by the name of its file, which has the driver's version behind it.
+#[must_use]
+pub(crate) fn soname_of_file(name: &BStr) -> Option<&'static str> {
+    let stem = || name.split_at_checked(name.find(".so.")?).map(|(stem, _)| stem);
+    let is_known = |library: &&DriverLibrary| {
+        library.soname.split_once(".so").is_some_and(|(known, _)| Some(known.as_bytes()) == stem())
+    };
+    driver_library(name).or_else(|| DRIVER_LIBRARIES.iter().find(is_known)).map(|library| library.soname)
+}
+
 /// The first hexadecimal digits of a checksum, as auditwheel writes them.
 fn is_hash(text: &[u8]) -> bool {
     text.len() >= 8 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

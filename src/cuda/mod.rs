@@ -52,7 +52,7 @@ pub use gpu::Gpu;
 pub(crate) use gpu::{SHARED_SINCE, Stack};
 pub use libraries::DriverLibraries;
 pub(crate) use libraries::{
-    DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, stub_names,
+    DriverLibrary, Role, driver_library, is_board_support, is_libcuda, is_optional, of_role, soname_of_file, stub_names,
 };
 pub use problem::CodeProblem;
 pub(crate) use requests::{RequestKind, python};

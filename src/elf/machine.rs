@@ -145,6 +145,12 @@ impl Machine {
         Alignment::new(if self.has_small_pages { 0x1000 } else { 0x1_0000 }).unwrap_or(Alignment::ONE)
     }
 
+    /// `e_machine`, class and byte order of its objects; those of 64 bits where it has both.
+    #[must_use]
+    pub(crate) fn ident(&self) -> (u16, Class, bool) {
+        (self.code, self.class.unwrap_or(Class::Elf64), self.is_big_endian.unwrap_or(false))
+    }
+
     /// What musl calls it.
     #[must_use]
     pub(crate) fn musl(&self) -> &'static str {

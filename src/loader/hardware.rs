@@ -161,6 +161,12 @@ impl Glibc {
     }
 }
 
+/// The kind of a machine's objects, as entries of a cache have it.
+#[must_use]
+pub(crate) fn cache_flags(machine: &Machine) -> u32 {
+    Glibc::of(machine).cache_flags()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

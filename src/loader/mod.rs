@@ -21,6 +21,7 @@ mod system;
 pub(crate) use ask::Ask;
 pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look, RealDirectory};
 pub(crate) use fit::{Provider, UnmetVersion, unmet_versions};
+pub(crate) use hardware::cache_flags;
 pub(crate) use libc::Libc;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::{LinkMap, Process};

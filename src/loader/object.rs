@@ -178,6 +178,30 @@ impl Object {
         }
     }
 
+    /// A library of which no more is known than its DT_SONAME: it stands for one that only the target has.
+    #[must_use]
+    pub(crate) fn opaque(path: BString, identity: (u64, u64), soname: BString, machine: &'static Machine) -> Self {
+        let (code, class, is_big_endian) = machine.ident();
+        Self {
+            path,
+            identity,
+            class,
+            is_big_endian,
+            code,
+            machine,
+            interpreter: None,
+            soname: Some(soname),
+            abi: Abi::default(),
+            dependencies: Vec::new(),
+            path_tag: TaggedPath::None,
+            no_default_directories: false,
+            is_executable: false,
+            is_secure: false,
+            hints: None,
+            versions: Ok(SymbolVersions::default()),
+        }
+    }
+
     /// DT_NEEDED, in order.
     pub(crate) fn needed(&self) -> impl Iterator<Item = &BString> {
         self.dependencies.iter().filter(|(ask, _)| *ask == Ask::Needed).map(|(_, name)| name)

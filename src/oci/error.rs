@@ -84,6 +84,12 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// What is given is no image, or it is not said which of several: nothing is wrong with an image.
+    #[must_use]
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::NoImage { .. } | Self::Choice(_))
+    }
+
     pub(super) fn read(part: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let part = part.into();
         move |source| Self::Read { part, source }

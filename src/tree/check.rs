@@ -30,30 +30,46 @@ pub(super) const LARGEST_WRAPPER: usize = 1 << 20;
 #[must_use]
 pub fn check(
     listing: Listing,
-    mut world: SourceWorld,
+    world: SourceWorld,
     policy: &CheckPolicy,
     environment: Environment,
     workers: &Workers,
 ) -> CheckReport {
-    let scripts = Scripts::of(world.source(), &listing.files, &policy.libraries, workers);
     let beside = beside_the_driver(&world, policy);
+    let inspected = inspect_all(listing, world.source(), (policy, &beside), workers);
+    judge(&inspected.items, &inspected.wrappers, world, policy, environment, workers)
+}
+
+/// What every file of a listing turned out to be, before anything is judged.
+pub(super) struct InspectedFiles {
+    pub(super) items: Vec<Item>,
+    /// What wraps a program, by its canonical path; of several the innermost first.
+    pub(super) wrappers: Vec<(BString, Wrapper)>,
+}
+
+/// Looks at every file of a listing once; what lies beside the driver is no driver's.
+pub(super) fn inspect_all(
+    listing: Listing,
+    source: &dyn Source,
+    (policy, beside): (&CheckPolicy, &LibraryNames),
+    workers: &Workers,
+) -> InspectedFiles {
+    let scripts = Scripts::of(source, &listing.files, &policy.libraries, workers);
     let paths: HashSet<PathBuf> = listing.files.iter().map(|found| found.shown.as_path().to_owned()).collect();
-    let looked = run_in_order(workers, world.source(), listing.files, |found| {
+    let looked = run_in_order(workers, source, listing.files, |found| {
         let hidden = hidden_program(found.shown.as_path()).filter(|hidden| paths.contains(hidden));
-        inspect(&found, hidden.as_deref(), world.source(), policy, &beside)
+        inspect(&found, hidden.as_deref(), source, policy, beside)
     });
     drop(paths);
     let mut items = Vec::with_capacity(looked.len());
+    let mut wrappers = Vec::new();
     for (mut item, wrapper) in looked {
-        if let Inspected::Object(facts) = &mut item.inspected {
-            if let Some(names) = scripts.asked_through(&item.shown) {
-                Arc::make_mut(facts).open_for(names, &policy.libraries);
-            }
-            world.know(facts);
+        if let Inspected::Object(facts) = &mut item.inspected
+            && let Some(names) = scripts.asked_through(&item.shown)
+        {
+            Arc::make_mut(facts).open_for(names, &policy.libraries);
         }
-        if let Some((hidden, wrapper)) = wrapper {
-            world.wrap(hidden, wrapper);
-        }
+        wrappers.extend(wrapper);
         items.push(item);
     }
     let failures = listing.failures.into_iter();
@@ -61,11 +77,33 @@ pub fn check(
         shown: failure.shown,
         inspected: Inspected::Unread(format!("cannot read it: {}", failure.error)),
     }));
-    let object = |item: &Item| match &item.inspected {
-        Inspected::Object(facts) => Some(Arc::clone(facts)),
+    InspectedFiles { items, wrappers }
+}
+
+/// The facts of the objects among files.
+pub(super) fn objects_of(items: &[Item]) -> impl Iterator<Item = &Arc<Facts>> {
+    items.iter().filter_map(|item| match &item.inspected {
+        Inspected::Object(facts) => Some(facts),
         _ => None,
-    };
-    let objects: Vec<Arc<Facts>> = items.iter().filter_map(object).collect();
+    })
+}
+
+/// Judges files in a world.
+pub(super) fn judge(
+    items: &[Item],
+    wrappers: &[(BString, Wrapper)],
+    mut world: SourceWorld,
+    policy: &CheckPolicy,
+    environment: Environment,
+    workers: &Workers,
+) -> CheckReport {
+    for (hidden, wrapper) in wrappers {
+        world.wrap(hidden.clone(), wrapper.clone());
+    }
+    let objects: Vec<Arc<Facts>> = objects_of(items).map(Arc::clone).collect();
+    for facts in &objects {
+        world.know(facts);
+    }
     let context = Context::new(&world, policy, environment, &objects);
     let reports = workers.run(objects, |facts| judge_object(&context, &facts));
     let (programs, failing) = programs_to_ask(&reports);
@@ -73,7 +111,7 @@ pub fn check(
         let found = judge_in_program(&context, &program, &failing);
         (program, found)
     });
-    sum_up(&context, &items, reports, &programs)
+    sum_up(&context, items, reports, &programs)
 }
 
 /// What lies in the driver directories that are at hand and is not the driver's.

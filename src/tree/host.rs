@@ -1,5 +1,6 @@
 //! The source that is a directory of this machine: all of it, or an image's root.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,16 +43,16 @@ impl Source for HostSource {
         self.sysroot.hold(path)
     }
 
-    fn link(&self, path: &ImagePath) -> Option<PathBuf> {
-        self.sysroot.link(path)
-    }
-
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
         self.sysroot.kind(path).map(|kind| match kind {
             Some(fsio::Kind::File) => EntryKind::File,
             Some(fsio::Kind::Directory) => EntryKind::Directory,
             None => EntryKind::Other,
         })
+    }
+
+    fn link(&self, path: &ImagePath) -> Option<OsString> {
+        self.sysroot.link(path).map(PathBuf::into_os_string)
     }
 
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {

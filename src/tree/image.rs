@@ -127,17 +127,19 @@ impl Source for ImageSource {
         Ok(ImagePath::new(OsString::from_vec(led.path().into())))
     }
 
-    fn link(&self, path: &ImagePath) -> Option<PathBuf> {
-        let (_, NodeKind::Link(target), _) = self.at(path).ok()? else { return None };
-        Some(PathBuf::from(OsStr::from_bytes(target)))
-    }
-
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind> {
         Ok(match self.at(path)?.1 {
             NodeKind::Directory(_) => EntryKind::Directory,
             NodeKind::File(_) => EntryKind::File,
             NodeKind::Link(_) | NodeKind::Special => EntryKind::Other,
         })
+    }
+
+    fn link(&self, path: &ImagePath) -> Option<OsString> {
+        match self.at(path).ok()?.1 {
+            NodeKind::Link(text) => Some(OsString::from_vec(text.clone().into())),
+            NodeKind::Directory(_) | NodeKind::File(_) | NodeKind::Special => None,
+        }
     }
 
     fn directory(&self, path: &ImagePath) -> io::Result<SourceDirectory> {

@@ -19,6 +19,8 @@ pub struct Input {
     pub scope: Scope,
     /// Its paths are names of an image, which are reported with their links followed.
     pub(crate) is_inside: bool,
+    /// It is a saved image, which only a container has for its root.
+    pub(crate) is_saved: bool,
     /// What an image's programs are started with, `NAME=VALUE`.
     pub(crate) environment: Vec<String>,
 }
@@ -27,19 +29,26 @@ impl Input {
     /// Files and trees: what they need may lie anywhere in the source.
     #[must_use]
     pub(crate) fn tree(source: Arc<dyn Source>, paths: Vec<ImagePath>) -> Self {
-        Self { source, paths, scope: Scope::Tree, is_inside: false, environment: Vec::new() }
+        Self { source, paths, scope: Scope::Tree, is_inside: false, is_saved: false, environment: Vec::new() }
     }
 
     /// An image: everything that its programs need is in it.
     #[must_use]
     pub fn image(source: Arc<dyn Source>, paths: Vec<ImagePath>) -> Self {
-        Self { source, paths, scope: Scope::Image, is_inside: true, environment: Vec::new() }
+        Self { source, paths, scope: Scope::Image, is_inside: true, is_saved: false, environment: Vec::new() }
     }
 
     /// The store paths of a closure: nothing else is there, whatever else the source has.
     #[must_use]
     pub(crate) fn closure(source: Arc<dyn Source>, paths: Vec<ImagePath>, closure: Closure) -> Self {
-        Self { source, paths, scope: Scope::Closure(closure), is_inside: false, environment: Vec::new() }
+        Self {
+            source,
+            paths,
+            scope: Scope::Closure(closure),
+            is_inside: false,
+            is_saved: false,
+            environment: Vec::new(),
+        }
     }
 
     /// What its paths lead to, or that one leads nowhere.

@@ -3,6 +3,8 @@
 mod archs;
 mod check;
 mod clean;
+mod container;
+mod containers;
 mod copy;
 mod discover;
 mod explain;
@@ -31,6 +33,8 @@ mod world;
 pub use archs::{ArchsReport, archs};
 pub use check::check;
 pub use clean::CleanError;
+pub use containers::container_of;
+pub(crate) use containers::{ContainerInput, HostSpec, check_in_containers, machine_of_object, world_of_container};
 pub(crate) use copy::{copy_tree, references_to};
 pub use discover::{Found, Listing, Root, RootError, discover};
 pub use explain::{ExplainError, explain};

@@ -4,9 +4,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+
+use bstr::BString;
 
 use crate::elf::data::DataMap;
+use crate::elf::machine::Machine;
 use crate::fsio::{Anchor, FileError, ImagePath, Site};
 
 /// What stands at a path, by its own kind: a symbolic link is none of these.
@@ -27,6 +29,17 @@ pub struct SourceDirectory {
     pub names: Option<Vec<OsString>>,
     /// Every user may add a file.
     pub is_world_writable: bool,
+}
+
+/// A library that only the target has.
+#[derive(Clone, Debug)]
+pub struct OpaqueLibrary {
+    /// DT_SONAME
+    pub(crate) soname: BString,
+    /// What it is for.
+    pub(crate) machine: &'static Machine,
+    /// As device and inode.
+    pub(crate) identity: (u64, u64),
 }
 
 /// Where the bytes of a file come from.
@@ -136,16 +149,21 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok((self.resolve(path)?, Anchor::default()))
     }
 
-    /// What a symbolic link says, at a path without links on the way; `None` for anything else.
-    fn link(&self, _path: &ImagePath) -> Option<PathBuf> {
-        None
-    }
-
     /// What stands at a path without symbolic links.
     ///
     /// # Errors
     /// What a system would say.
     fn kind(&self, path: &ImagePath) -> io::Result<EntryKind>;
+
+    /// What a symbolic link says, at a path without links on the way; `None` for anything else.
+    fn link(&self, _path: &ImagePath) -> Option<OsString> {
+        None
+    }
+
+    /// The DT_SONAME of a library of the target's whose contents are not at hand; `None` for what is at hand.
+    fn opaque(&self, _path: &ImagePath) -> Option<OpaqueLibrary> {
+        None
+    }
 
     /// What a directory has, at a path without symbolic links.
     ///

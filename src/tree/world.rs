@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::look::{Seen, look};
-use super::source::{EntryKind, Source};
+use super::source::{EntryKind, OpaqueLibrary, Source};
 use super::symbol_cache::SymbolCache;
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
@@ -159,7 +159,7 @@ impl SourceWorld {
                 continue;
             }
             let next = led.join(&name);
-            match self.source.link(&ImagePath::new(&next)) {
+            match self.source.link(&ImagePath::new(&next)).map(PathBuf::from) {
                 None => led = next,
                 Some(target) => {
                     links = links.saturating_add(1);
@@ -192,6 +192,12 @@ impl SourceWorld {
     }
 
     fn open(&self, path: &ImagePath) -> Look {
+        if let Some(OpaqueLibrary { soname, machine, identity }) = self.source.opaque(path) {
+            let key = BString::from(path.as_path().as_os_str().as_bytes());
+            let object = Object::opaque(key.clone(), identity, soname, machine);
+            let facts = self.facts.put(key, Arc::new(Facts::opaque(object)));
+            return Look::Object(Arc::clone(&facts.object));
+        }
         let looked = look(&*self.source, Site::at(path), |seen| {
             let (file, subject) = match seen {
                 Seen::NotElf => return Look::NotLoadable(None, NotApplicable::NotElf.reason().into()),

@@ -3,6 +3,7 @@
 #[path = "../it/saved/build.rs"]
 #[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
 mod build;
+mod cdi;
 #[path = "../it/elfgen/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the integration tests, which use the rest")]
 mod elfgen;
@@ -15,6 +16,7 @@ mod image;
 mod slim;
 mod spec;
 
+pub use cdi::{cdi, cdi_seeds};
 pub use fatbin::fatbin;
 pub use harness::{fix, read, runpath_list, symbols};
 pub use image::{image, image_seeds};
@@ -56,6 +58,13 @@ pub fn write_slims() {
 /// The same of saved images.
 pub fn write_images() {
     for (name, bytes) in image_seeds() {
+        write_seed(&name, &bytes);
+    }
+}
+
+/// The same of CDI specs.
+pub fn write_specs() {
+    for (name, bytes) in cdi_seeds() {
         write_seed(&name, &bytes);
     }
 }

@@ -241,6 +241,61 @@ let
       log = [ "-closure/bin/app" ];
     };
 
+  # checkImage: images as dockerTools makes them, store paths with absolute names in a layer of a gzip archive; and a script
+  # that prints one.
+  images =
+    let
+      inherit (pkgs.nixpkgs.extensible) checkImage;
+      archive =
+        paths: pack:
+        pkgs.runCommand "image" { inherit paths; } ''
+          tar --sort=name -P -cf layer.tar $paths
+          digest=$(sha256sum layer.tar | cut -d " " -f 1)
+          mkdir "$digest"
+          mv layer.tar "$digest/layer.tar"
+          printf '{"architecture":"%s","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+              ${if pkgs.system or "" == "aarch64-linux" then "arm64" else "amd64"} "$digest" >config.json
+          printf '[{"Config":"config.json","RepoTags":["app:1"],"Layers":["%s/layer.tar"]}]' "$digest" >manifest.json
+          tar -cf image.tar "$digest" config.json manifest.json
+          ${pack}
+        '';
+      packed = ''gzip -c image.tar >"$out"'';
+      streamed = ''
+        { printf '#!%s\nsed "1,/^exit/d" "$0"\nexit\n' "$SHELL"; cat image.tar; } >"$out"
+        chmod +x "$out"
+      '';
+      built = case: project "image" { } groups.golden.${case} pkgs.ours;
+      checked =
+        image: more:
+        checkImage (
+          {
+            inherit image;
+            # The C library is the machine's, not the store's.
+            arguments = [
+              "--skip"
+              "CRP312"
+            ];
+          }
+          // more
+        );
+      on = hosts: { inherit hosts; };
+    in
+    derivationCase "image/good" (checked (archive [ (built "driver") ] packed) (on [ "nixos" ])) { }
+    + derivationCase "image/streamed" (checked (archive [ (built "driver") ] streamed) (on [ "nixos" ])) { }
+    + derivationCase "image/spec" (checked (archive [ (built "driver") ] packed) {
+      cdi = ./spec.yaml;
+    }) { }
+    + derivationCase "image/bad" (checked (archive [
+      (built "none")
+      pkgs.cuda_cudart
+    ] packed) (on [ "nixos" ])) {
+      fails = true;
+      log = [ "CRP200 stub-first" ];
+    }
+    + derivationCase "image/none" (checked ./spec.yaml (on [ "nixos" ])) {
+      fails = true;
+    };
+
   # nix-shell: no phases, no outputs, a file in the current folder.
   shells =
     let
@@ -350,4 +405,4 @@ lines (letter: [
   pkgs.fixtures.drvPath
 ]
 + lib.optionalString (arguments.withToday or true) today
-+ lib.optionalString (arguments.withOurs or true) (ours + closures + shells + evaluation)
++ lib.optionalString (arguments.withOurs or true) (ours + closures + images + shells + evaluation)

@@ -12,6 +12,7 @@
 //! - `check`, `archs`, `loader`: a folder for each of these commands, `loader` beside the real loaders.
 //! - `cost`: hostile input takes steps and memory by its size.
 //! - `slim`: GPU code leaves files, which load and have what stays, byte for byte.
+//! - `container`: images under specs, beside the real ldconfig and loaders.
 //! - `saved`: images of containers in every form, layer by layer, damaged and hostile.
 //! - `memory`: a source without a disk, through every command that reads.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
@@ -36,6 +37,7 @@ mod archs;
 mod check;
 mod classes;
 mod complaints;
+mod container;
 mod cost;
 mod crashes;
 mod elfgen;

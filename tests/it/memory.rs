@@ -155,6 +155,7 @@ fn policy() -> ByClass<Policy> {
 
 fn check_policy(input: &Input) -> CheckPolicy {
     CheckPolicy {
+        container: None,
         platform: None,
         compat: cuda_runpath::check::CompatPolicy::default(),
         paths: policy(),

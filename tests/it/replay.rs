@@ -1,6 +1,9 @@
 //! The fuzz targets on stable Rust, without a fuzzer: over their corpora, over the generated layouts, and over cheap mutations of
 //! both that are the same in every run.
 
+#[path = "../fuzz/cdi.rs"]
+#[expect(unreachable_pub, reason = "public for the fuzz targets")]
+mod cdi;
 #[path = "../fuzz/fatbin.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz targets")]
 pub(crate) mod fatbin;
@@ -20,7 +23,7 @@ mod spec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::elfgen::presets;
+use crate::elfgen::{self, presets};
 use crate::fatgen;
 use crate::harness::long;
 use crate::saved::build;
@@ -167,4 +170,9 @@ fn any_bytes_are_a_path() {
 #[test]
 fn images_replay() {
     replay("image", image::image, &image::image_seeds(), 60);
+}
+
+#[test]
+fn specs_replay() {
+    replay("cdi", cdi::cdi, &cdi::cdi_seeds(), 60);
 }

@@ -133,7 +133,7 @@ fn frozen_drivers(context: &Context<'_>, objects: &[Arc<Facts>], findings: &mut 
     for facts in objects.iter().filter(|facts| !facts.is_stub) {
         let object = &facts.object;
         let Some(library) = facts.driver.filter(|library| library.is_of_the_driver()) else { continue };
-        let class = context.roles.role(object.directory(), object.class);
+        let class = context.role_in_container(facts, context.roles.role(object.directory(), object.class));
         // Some stubs have the SONAME of the real library and nothing that tells them apart but where they lie.
         if !matches!(class, EntryClass::Compat | EntryClass::Driver | EntryClass::Stub) {
             let soname = object.soname.clone().unwrap_or_default();

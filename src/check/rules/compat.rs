@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::files;
+use crate::cdi::{Admission, CompatChoice};
 use crate::check::answer::{Answer, answer};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
@@ -59,7 +60,7 @@ pub(in crate::check) fn judge_object(
     findings: &mut Vec<Finding>,
 ) -> Vec<(&'static str, BString)> {
     let mut at_runtime = Vec::new();
-    if !is_compat_libcuda(&context.roles, facts) {
+    if !is_compat_libcuda(&context.roles, facts) || is_left_aside(context, facts) {
         return at_runtime;
     }
     let process = Process::of(Arc::clone(&facts.object));
@@ -94,6 +95,13 @@ pub(in crate::check) fn judge_object(
         }
     }
     at_runtime
+}
+
+/// Whether a container has a compat that the toolkit does not put in front: what else puts it there is CRP803.
+fn is_left_aside(context: &Context<'_>, facts: &Facts) -> bool {
+    let Some(container) = context.container() else { return false };
+    let is_used = |directory: &BString| directory == facts.object.directory();
+    !matches!(&container.compat, CompatChoice::Found(directory, Admission::Admitted) if is_used(directory))
 }
 
 /// CRP408: what the libcuda at an index of a process opens for itself and does not find.
@@ -270,6 +278,9 @@ pub(in crate::check) fn judge_closure(context: &Context<'_>, objects: &[Arc<Fact
                 None
             }
         };
+        if is_left_aside(context, facts) {
+            continue;
+        }
         let limit = note.map(|note| note.cuda).or_else(|| context.policy.platform?.newest_with_compat());
         if let (Some(limit), Some((cudart, at))) = (limit, newest)
             && cudart > limit

@@ -52,3 +52,9 @@ pub(in crate::check) fn search_cut(facts: &Facts) -> Finding {
         format!("loads what asks for more than {MOST_PLACES} names and places; what comes after them is not known");
     Finding::new(&rule::SEARCH_CUT, &facts.shown, "", case)
 }
+
+/// CRP707 of what hooks go through.
+pub(in crate::check) fn container_cut() -> Finding {
+    let case = "has more names and longer paths than hooks are followed through; what comes after them is not known";
+    Finding::new(&rule::SEARCH_CUT, "".as_ref(), "", case)
+}

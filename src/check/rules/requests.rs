@@ -5,7 +5,9 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::image::{self, Unreachable};
 use super::{compat, stubs};
+use crate::cdi::{Admission, ContainerState};
 use crate::check::answer::{Answer, answer};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
@@ -41,6 +43,12 @@ pub(in crate::check) fn judge(
         let case = "asks for libcuda.so only: a stub directory in the path would win over the driver";
         unversioned.findings.push(Finding::new(&rule::UNVERSIONED_DLOPEN, &facts.shown, "libcuda.so", case));
     }
+    if context.container().is_some()
+        && let Some(unversioned) = reports.iter_mut().find(|report| report.soname == "libcuda.so")
+    {
+        let finding = two_libcudas(context, loader, facts, process, unversioned);
+        unversioned.findings.extend(finding);
+    }
     if let Some(first) = reports.first_mut() {
         for path in &consumer.hardcoded {
             let case = format!("has the absolute path {path} in its data, which no search path can redirect");
@@ -56,6 +64,23 @@ pub(in crate::check) fn judge(
         }
     }
     reports
+}
+
+/// CRP804: `libcuda.so` is another library than `libcuda.so.1`.
+fn two_libcudas(
+    context: &Context<'_>,
+    loader: &Loader<'_>,
+    facts: &Facts,
+    process: &Process,
+    unversioned: &RequestReport,
+) -> Option<Finding> {
+    let is_real = |answer: &Answer| matches!(answer, Answer::Compat(_) | Answer::Driver(_) | Answer::Other(_));
+    let search = loader.search(process, 0, Ask::Dlopen, "libcuda.so.1".into());
+    let versioned = answer(context, &search, process, facts);
+    let (one, other) = (unversioned.answer.place()?, versioned.place()?);
+    let (one, other) = (context.world.real(one)?, context.world.real(other)?);
+    let are_two = one != other && is_real(&unversioned.answer) && is_real(&versioned);
+    are_two.then(|| image::two_libcudas(facts, one.as_bstr(), other.as_bstr()))
 }
 
 /// The role of the directory in a whole path.
@@ -129,6 +154,7 @@ pub(in crate::check) fn one(
         answer: found,
         verdict,
         through: None,
+        on_hosts: Vec::new(),
         findings,
     }
 }
@@ -162,6 +188,9 @@ impl Asked<'_, '_> {
     }
 
     fn verdict(&self) -> (Verdict, Vec<Finding>) {
+        if let Some(container) = self.context.container() {
+            return self.in_container(container);
+        }
         let soname = &self.request.soname;
         match self.answer {
             Answer::Compat(place) => {
@@ -182,14 +211,7 @@ impl Asked<'_, '_> {
             }
             Answer::Driver(_) => (Verdict::Pass, Vec::new()),
             Answer::DriverAtRuntime(place) => self.at_runtime(place.as_bstr()),
-            Answer::Stub(place) => {
-                let asks_versioned = self.facts.consumer.requests.iter().any(|other| other.soname == "libcuda.so.1");
-                if soname == "libcuda.so" && asks_versioned {
-                    let (rule, case) = stubs::unversioned(soname, place.as_bstr());
-                    return (Verdict::Runtime, vec![self.finding(rule, case)]);
-                }
-                self.fail(stubs::first(soname, place.as_bstr()))
-            }
+            Answer::Stub(place) => self.stub(place.as_bstr()),
             // On a Jetson the board support's libraries are packages of their own.
             Answer::Other(_) if is_board_support(soname) => (Verdict::Pass, Vec::new()),
             Answer::Other(place) if self.lists(EntryClass::Driver) || self.lists(EntryClass::Compat) => {
@@ -213,6 +235,65 @@ impl Asked<'_, '_> {
                 self.fail((&rule::DRIVER_UNREACHABLE, case))
             }
         }
+    }
+
+    /// What is right in a container: that the host's driver answers, or compat where it fits that.
+    fn in_container(&self, container: &ContainerState) -> (Verdict, Vec<Finding>) {
+        let soname = &self.request.soname;
+        let way = || image::way(self.context, container, self.search);
+        let (verdict, findings) = match self.answer {
+            Answer::Driver(place) | Answer::DriverAtRuntime(place) if is_libcuda(soname) => {
+                match &self.context.wanted {
+                    CompatWanted::Require(why) => self.fail(compat::missing(soname, place.as_bstr(), why)),
+                    CompatWanted::Prefer | CompatWanted::Forbid(_) => (Verdict::Pass, Vec::new()),
+                }
+            }
+            Answer::Driver(_) => (Verdict::Pass, Vec::new()),
+            Answer::DriverAtRuntime(place) => self.at_runtime(place.as_bstr()),
+            Answer::Compat(place) if is_libcuda(soname) => {
+                match image::admission_of(self.context, container, place.as_bstr()) {
+                    (_, Admission::Admitted) => (Verdict::Pass, Vec::new()),
+                    (path, Admission::Refused(why)) => {
+                        self.fail(image::not_admitted(soname, path.as_bstr(), &way(), &why))
+                    }
+                    (path, Admission::Unknown) => {
+                        let (rule, case) = image::perhaps_not_admitted(soname, path.as_bstr(), &way());
+                        (Verdict::Runtime, vec![self.finding(rule, case).no_worse_than(Severity::Warning)])
+                    }
+                }
+            }
+            Answer::Compat(_) => (Verdict::Pass, Vec::new()),
+            Answer::Stub(place) => self.stub(place.as_bstr()),
+            Answer::Other(_) if is_board_support(soname) => (Verdict::Pass, Vec::new()),
+            Answer::Other(place) => {
+                let real = self.context.world.real(place.as_bstr()).unwrap_or_else(|| place.clone());
+                self.fail(image::shadowed(soname, real.as_bstr(), &way()))
+            }
+            Answer::Interrupted(place, reason) => {
+                let case = format!("the search for {soname} ends with an error at {place}: {reason}");
+                self.fail((&rule::DRIVER_SHADOWED, case))
+            }
+            Answer::Nothing => match image::unreachable(self.context, container, self.facts, self.search, self.how()) {
+                Unreachable::AtRuntime(case) => (Verdict::Runtime, vec![self.finding(&rule::DRIVER_AT_RUNTIME, case)]),
+                Unreachable::Fails(case) => {
+                    let (verdict, findings) = self.fail((&rule::DRIVER_UNREACHABLE, case));
+                    // What fix puts in front is no directory of this container.
+                    (verdict, findings.into_iter().map(|finding| Finding { fixable: false, ..finding }).collect())
+                }
+            },
+        };
+        let is_certain = container.unknown_hooks.is_empty() && container.failures.is_empty();
+        (if is_certain { verdict } else { verdict.max(Verdict::Runtime) }, findings)
+    }
+
+    fn stub(&self, place: &BStr) -> (Verdict, Vec<Finding>) {
+        let soname = &self.request.soname;
+        let asks_versioned = self.facts.consumer.requests.iter().any(|other| other.soname == "libcuda.so.1");
+        if soname == "libcuda.so" && asks_versioned {
+            let (rule, case) = stubs::unversioned(soname, place);
+            return (Verdict::Runtime, vec![self.finding(rule, case)]);
+        }
+        self.fail(stubs::first(soname, place))
     }
 
     /// libcuda from the driver directory.

@@ -87,6 +87,7 @@ pub(in crate::check) fn judge(context: &Context<'_>, loader: &Loader<'_>, facts:
                     format!("lists {entry}, which does not exist and which everybody can make"),
                 );
             }
+            DirectoryState::Missing { .. } if is_of_other_hosts(context, entry) => {}
             // What the name tells says more.
             DirectoryState::Missing { .. } if !is_named && is_expected(context, class) => {
                 let where_ =
@@ -119,6 +120,11 @@ pub(in crate::check) fn library_path(started: &std::path::Path, list: &BStr) -> 
         findings.push(Finding { fixable: false, ..Finding::new(rule, started, about, case) });
     }
     findings
+}
+
+/// An image has NixOS' driver directory in its paths for hosts that mount it: on others nothing is wrong with that.
+fn is_of_other_hosts(context: &Context<'_>, entry: &BStr) -> bool {
+    context.container().is_some() && entry.starts_with(b"/run/opengl-driver")
 }
 
 /// A store may lie anywhere, in a home too: what a closure has is no directory of a build.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::groups::{self, GroupBy};
 use super::run::CheckRun;
-use crate::check::{CheckReport, Finding, ObjectReport, Severity, Verdict};
+use crate::check::{Answer, CheckReport, Finding, ObjectReport, Severity, Verdict};
 use crate::report::human::{Detail, Human};
 
 /// Prints findings, with `-v` every verdict, and the counts.
@@ -62,20 +62,29 @@ fn verdicts(human: &Human, object: &ObjectReport, out: &mut dyn Write) -> io::Re
         write!(out, "  {verdict} ")?;
         human.name(out, request.soname.as_bytes())?;
         write!(out, " ({}) ", request.kind.name())?;
-        match request.answer.place() {
-            Some(place) => {
-                write!(out, "<- ")?;
-                human.name(out, place)?;
-            }
-            None => write!(out, "is found nowhere")?,
-        }
+        answer(human, &request.answer, out)?;
         if let Some(program) = &request.through {
             write!(out, ", in ")?;
             human.path(out, program)?;
         }
         writeln!(out)?;
+        for on in &request.on_hosts {
+            write!(out, "    {} on a host like {}: ", human.out.verdict_label(on.verdict), on.host)?;
+            answer(human, &on.answer, out)?;
+            writeln!(out)?;
+        }
     }
     Ok(())
+}
+
+fn answer(human: &Human, answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+    match answer.place() {
+        Some(place) => {
+            write!(out, "<- ")?;
+            human.name(out, place)
+        }
+        None => write!(out, "is found nowhere"),
+    }
 }
 
 fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {

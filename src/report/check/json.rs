@@ -9,7 +9,7 @@ use serde::Serialize;
 use strum::VariantNames as _;
 
 use super::run::CheckRun;
-use crate::check::{self, ObjectReport, RequestReport, Severity, Verdict};
+use crate::check::{self, ObjectReport, OnHost, RequestReport, Severity, Verdict};
 use crate::report::document::{self, SCHEMA, Text};
 
 /// The document's JSON Schema.
@@ -69,6 +69,24 @@ struct CheckRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Text"))]
     program: Option<Text<'a>>,
+    /// What it gets on each kind of host, where an image is judged on several and they differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<CheckHost<'a>>,
+}
+
+/// What a request comes to on one kind of host.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckHost<'a> {
+    host: &'a str,
+    #[cfg_attr(test, schemars(extend("enum" = Verdict::VARIANTS)))]
+    verdict: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = check::Answer::VARIANTS)))]
+    answer: &'static str,
+    /// The file or directory that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Text"))]
+    place: Option<Text<'a>>,
 }
 
 /// What is wrong, and where.
@@ -160,6 +178,18 @@ impl<'a> CheckRequest<'a> {
             answer: request.answer.name(),
             place: request.answer.place().map(Text::new),
             program: request.through.as_deref().map(Text::of_path),
+            hosts: request.on_hosts.iter().map(CheckHost::new).collect(),
+        }
+    }
+}
+
+impl<'a> CheckHost<'a> {
+    fn new(on: &'a OnHost) -> Self {
+        Self {
+            host: &on.host,
+            verdict: on.verdict.name(),
+            answer: on.answer.name(),
+            place: on.answer.place().map(Text::new),
         }
     }
 }

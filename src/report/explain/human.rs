@@ -93,6 +93,10 @@ fn one(human: &Human, explained: &Explained, out: &mut dyn Write) -> io::Result<
                 _ => "",
             };
             write!(out, "{what}")?;
+            if let Some(file) = explained.file.as_ref().filter(|file| answer.place() != Some(file.as_ref())) {
+                write!(out, ", which is ")?;
+                human.name(out, file)?;
+            }
         }
     }
     match explained.verdict {

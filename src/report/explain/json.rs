@@ -81,6 +81,9 @@ struct ExplainSearch<'a> {
     place: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<Text<'a>>,
+    /// In a container, the file that is found, links followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'static str>,
     findings: Vec<ExplainFinding>,
@@ -188,6 +191,7 @@ impl<'a> ExplainSearch<'a> {
                 End::Found(_, opened) => Some(Text::new(opened)),
                 End::Loaded(_) | End::Interpreter | End::NotFound | End::Fatal => None,
             },
+            file: explained.file.as_ref().map(Text::new),
             verdict: explained.verdict.map(Verdict::name),
             findings: explained.findings.iter().map(ExplainFinding::new).collect(),
         }

@@ -4,6 +4,7 @@ mod after_fix;
 mod bad_input;
 mod commands;
 mod compat;
+mod containers;
 mod doctor;
 mod driver;
 mod entries;
@@ -11,7 +12,7 @@ mod fit;
 pub(crate) mod formats;
 mod gpu;
 mod groups;
-mod image;
+pub(crate) mod image;
 mod inputs;
 mod names;
 mod nix;
@@ -40,7 +41,9 @@ fn rules() -> BTreeMap<String, Value> {
 /// A rule without a case that raises it, or without one that nearly does, is not tested.
 #[test]
 fn every_rule_has_a_case_and_a_near_miss() {
-    let rules: BTreeSet<String> = rules().into_keys().collect();
+    let mut rules: BTreeSet<String> = rules().into_keys().collect();
+    // An image that cannot be read is no tree: `container::rules`.
+    assert!(rules.remove("CRP800"));
     let cases = cases();
     let of_kind = |raised: bool| -> BTreeSet<String> {
         cases.iter().filter(|case| case.raised.is_some() == raised).map(|case| case.code.to_owned()).collect()

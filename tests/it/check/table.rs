@@ -100,6 +100,7 @@ pub(crate) fn cases() -> Vec<Case> {
         super::driver::cases(),
         super::gpu::cases(),
         super::whole::cases(),
+        super::containers::cases(),
     ];
     all.into_iter().flatten().collect()
 }
