@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Shows on a real GPU: that PyTorch and all its CUDA libraries give the same bits before and after `cuda-runpath slim`, at
 #   level 1, at level 2, in place, and after strip, patchelf and `cuda-runpath fix`; what the start, the mappings and the
-#   memory of a process are then; and that cuobjdump lists the kept architectures only. With a toolkit also a library of
-#   nvcc's own, in each way in which it writes fat binaries.
+#   memory of a process are then; and that cuobjdump lists the kept architectures only, at level 1 (it reads the first part
+#   of a section). With a toolkit also a library of nvcc's own, in each way in which it writes fat binaries.
 # Needs: Linux, bash, python3, an NVIDIA GPU with its driver, a Python with torch; strip and patchelf; cuobjdump and nvcc for
 #   the parts that say so. Room in TMPDIR for two copies of the tree (11 GB).
 # Run: benches/slim-gpu.sh PYTHON [CUDA]
@@ -111,7 +111,8 @@ if [[ -x $cuda/bin/cuobjdump ]]; then
             tr -s '\n ' ' '
     }
     rm -rf "$tree"
-    "$program" slim --arch "$arch" --output "$tree" -q "$original" >&2 || (($? == 1))
+    # It reads the first part of a section only: see docs/slim.md.
+    "$program" slim --arch "$arch" --no-compact --output "$tree" -q "$original" >&2 || (($? == 1))
     libraries | while IFS= read -r library; do
         printf -- '- %s:%s ->%s\n' "${library##*/}" "$(listed "$original${library#"$tree"}")" "$(listed "$library")"
     done

@@ -31,13 +31,13 @@ done
 traced memory --ok 0,1 --stdout /dev/null -- "$program" slim --arch "$arch" --dry-run -j 1 "$tree"
 
 header "slim --arch $arch, ${tree##*/}" wall 'times cp -a' anonymous ''
-row 'cp -a' cp/wall/s
+row 'cp -a' cp/wall/time =- =- =-
 verdict "$(value output/wall) <= 1.0 * $(value cp/wall)"
-row 'slim --output' output/wall/s output/wall/x/cp =- "$answer"
+row 'slim --output' output/wall/time output/wall/ratio/cp =- "$answer"
 verdict "$(value in-place/wall) <= 0.25 * $(value cp/wall)"
-row 'slim --in-place --no-compact' in-place/wall/s in-place/wall/x/cp =- "$answer"
+row 'slim --in-place --no-compact' in-place/wall/time in-place/wall/ratio/cp =- "$answer"
 verdict "$(value memory/anonymous) <= 64 * 1048576"
-row 'slim --dry-run, one thread' =- =- memory/anonymous/MiB "$answer"
+row 'slim --dry-run, one thread' =- =- memory/anonymous/bytes "$answer"
 
 python3 - "$work/level-1.json" "$work/level-2.json" "$tree" "$copy" <<'PY' || failed=1
 import ctypes, json, os, subprocess, sys

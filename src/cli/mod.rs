@@ -3,6 +3,7 @@
 mod archs;
 mod args;
 mod check;
+mod choices;
 mod completions;
 mod container;
 mod cpu;

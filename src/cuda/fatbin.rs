@@ -85,8 +85,9 @@ pub(super) enum Magic<'a> {
     Container { entries: Vec<FatbinEntry<'a>>, spans: Vec<RawSpan>, end: usize, noted: Place },
     /// A container of which nothing is known.
     Broken(CodeProblem),
-    /// The four bytes mean something else, which so many things that look like entries showed.
-    ByChance { entries: usize },
+    /// The four bytes mean something else, which so many things that look like entries showed; as a container it would
+    /// reach up to `claimed`.
+    ByChance { entries: usize, claimed: usize },
 }
 
 /// Where an entry lies in a payload, header included.
@@ -129,14 +130,14 @@ pub(super) fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
         let (field, value, least) = ("the rest of the section", len(rest.len()), len(CONTAINER));
         return match is_for_containers(part) {
             true => Magic::Broken(CodeProblem::Bounds { field, at: place, value, least, most: least }),
-            false => Magic::ByChance { entries: 0 },
+            false => Magic::ByChance { entries: 0, claimed: at },
         };
     };
     let (version, header_size) = (u16_at(header, 4), u16_at(header, 6));
     if (version, header_size) != (1, 16) {
         return match is_for_containers(part) {
             true => Magic::Broken(CodeProblem::Container { at: place, version, header_size }),
-            false => Magic::ByChance { entries: 0 },
+            false => Magic::ByChance { entries: 0, claimed: at },
         };
     }
     let start = at.saturating_add(CONTAINER);
@@ -145,13 +146,13 @@ pub(super) fn container<'a>(part: &Part<'a>, at: usize) -> Magic<'a> {
     let payload = usize::try_from(size).ok().and_then(|size| part.bytes.get(start..start.checked_add(size)?));
     let Some(payload) = payload else {
         let problem = CodeProblem::Bounds { field: "payload_size", at: place, value: size, least: 0, most: len(most) };
-        return if is_expected { Magic::Broken(problem) } else { Magic::ByChance { entries: 0 } };
+        return if is_expected { Magic::Broken(problem) } else { Magic::ByChance { entries: 0, claimed: at } };
     };
     let end = start.saturating_add(payload.len());
     let mut noted = Place::default();
     let (entries, spans, count) = entries(payload, place.saturating_add(len(CONTAINER)), &mut noted);
     if noted.problem_count() > 0 && !is_expected {
-        return Magic::ByChance { entries: count };
+        return Magic::ByChance { entries: count, claimed: end };
     }
     Magic::Container { entries, spans, end, noted }
 }

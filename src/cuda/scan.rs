@@ -163,6 +163,8 @@ impl Scanner {
         let mut is_end_known = true;
         // What stands behind a container that is not understood may be a part of it.
         let mut is_doubtful = false;
+        // So may what lies in one that is taken for other data.
+        let mut claimed_up_to = 0_usize;
         // Entries behind false magics, which can all lead to the same ones: without a bound the time would be the square
         // of the size.
         let mut patience = part.bytes.len().checked_div(ENTRY).unwrap_or(0);
@@ -191,7 +193,7 @@ impl Scanner {
                     fatbin::add(containers, &mut entries, self.counter.as_mut());
                     if let Some(located) = &mut self.located {
                         let at = self.base.saturating_add(place);
-                        let is_understood = !is_doubtful && noted.problem_count() == 0;
+                        let is_understood = !is_doubtful && next >= claimed_up_to && noted.problem_count() == 0;
                         located.extend(FatBinary::new(self.base, at, &spans, &entries, len(end), is_understood, part));
                     }
                     containers.join(noted);
@@ -203,7 +205,8 @@ impl Scanner {
                     sighted.containers.note(problem);
                     next.saturating_add(fatbin::CONTAINER)
                 }
-                Magic::ByChance { entries } => {
+                Magic::ByChance { entries, claimed } => {
+                    claimed_up_to = claimed_up_to.max(claimed);
                     let Some(rest) = patience.checked_sub(entries) else {
                         sighted.containers.note(CodeProblem::FalseContainers { at: place });
                         return;

@@ -7,7 +7,7 @@ use super::contents::Contents;
 use super::load_map;
 use super::ranges::RangeSet;
 use super::record::{Encoding, Section, Segment, pt, sht};
-use super::relocations::{Told, each_address};
+use super::relocations::{Mention, each_address};
 use super::units::{Address, FileRange};
 use super::view::{ElfView, object_or_loader, parse_header, parse_sections, parse_segments};
 
@@ -144,8 +144,8 @@ fn is_where_it_is_said(segments: &[Segment], sections: &[Section], range: FileRa
 
 fn of_view(view: &ElfView<'_>, asked: &mut EnteredRanges) -> Option<()> {
     each_address(view, |told| match told {
-        Told::Written(address) => asked.write(address),
-        Told::Named(address) => asked.name(address),
+        Mention::Written(address) => asked.write(address),
+        Mention::Named(address) => asked.name(address),
     })
 }
 

@@ -15,14 +15,14 @@ const LARGEST: u64 = 1 << 32;
 
 /// What is told of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Mention {
     /// The loader writes there.
     Written(u64),
     /// A symbol has it, or a relocation puts it somewhere.
     Named(u64),
 }
 
-impl Told {
+impl Mention {
     fn address(self) -> u64 {
         match self {
             Self::Written(address) | Self::Named(address) => address,
@@ -35,13 +35,13 @@ impl Told {
 /// or is packed in an unknown form.
 pub(super) fn any_address(view: &ElfView<'_>, wanted: impl Fn(u64) -> bool) -> Option<bool> {
     let mut found = false;
-    let mut ask = |told: Told| found |= wanted(told.address());
+    let mut ask = |told: Mention| found |= wanted(told.address());
     all_tables(view, None, &mut ask)?;
     Some(found)
 }
 
 /// Hands over all of them, and the sums of symbols and addends too. `None` as for [`any_address`].
-pub(super) fn each_address(view: &ElfView<'_>, mut ask: impl FnMut(Told)) -> Option<()> {
+pub(super) fn each_address(view: &ElfView<'_>, mut ask: impl FnMut(Mention)) -> Option<()> {
     let table = match dynamic_symbols(view) {
         Symbols::Table(range) => range.of(view.bytes)?,
         Symbols::None => &[],
@@ -50,7 +50,7 @@ pub(super) fn each_address(view: &ElfView<'_>, mut ask: impl FnMut(Told)) -> Opt
     all_tables(view, Some(table), &mut ask)
 }
 
-fn all_tables(view: &ElfView<'_>, sums_with: Option<&[u8]>, ask: &mut impl FnMut(Told)) -> Option<()> {
+fn all_tables(view: &ElfView<'_>, sums_with: Option<&[u8]>, ask: &mut impl FnMut(Mention)) -> Option<()> {
     let packed = |entry: &DynamicEntry| matches!(entry.tag, 0x6000_000f..=0x6000_0012 | 0x6fff_e000..=0x6fff_e003);
     if view.dynamic.entries.iter().any(packed) {
         return None;
@@ -76,11 +76,11 @@ pub(super) fn is_address_tag(tag: u64) -> bool {
         || matches!(tag, 0x6fff_fe00..=0x6fff_feff | 0x6fff_fff0 | 0x6fff_fffc | 0x6fff_fffe)
 }
 
-fn symbols(view: &ElfView<'_>, table: &[u8], ask: &mut impl FnMut(Told)) -> Option<()> {
+fn symbols(view: &ElfView<'_>, table: &[u8], ask: &mut impl FnMut(Mention)) -> Option<()> {
     let size = usize::try_from(view.encoding.symbol_size()).ok()?;
     let value_at = value_at(view);
     for symbol in table.chunks_exact(size) {
-        ask(Told::Named(view.encoding.word_at(symbol, value_at)?));
+        ask(Mention::Named(view.encoding.word_at(symbol, value_at)?));
     }
     Some(())
 }
@@ -99,7 +99,7 @@ struct RelocationTables<'v, 'a> {
 }
 
 impl RelocationTables<'_, '_> {
-    fn relocations(&self, [tag, size_tag]: [u64; 2], addends: bool, ask: &mut impl FnMut(Told)) -> Option<()> {
+    fn relocations(&self, [tag, size_tag]: [u64; 2], addends: bool, ask: &mut impl FnMut(Mention)) -> Option<()> {
         let Some(range) = table(self.view, tag, size_tag)? else { return Some(()) };
         let bytes = range.of(self.view.bytes)?;
         // There can be millions: class and byte order are chosen once, not for each.
@@ -118,30 +118,30 @@ impl RelocationTables<'_, '_> {
         bytes: &[u8],
         addends: bool,
         decode: impl Fn([u8; WORD]) -> u64,
-        ask: &mut impl FnMut(Told),
+        ask: &mut impl FnMut(Mention),
     ) {
         let (words, _) = bytes.as_chunks::<WORD>();
         if addends {
             for [target, info, addend] in words.as_chunks::<3>().0 {
                 let addend = decode(*addend);
-                ask(Told::Written(decode(*target)));
-                ask(Told::Named(addend));
+                ask(Mention::Written(decode(*target)));
+                ask(Mention::Named(addend));
                 self.sum(decode(*info), addend, ask);
             }
             return;
         }
         for [target, info] in words.as_chunks::<2>().0 {
             let target = decode(*target);
-            ask(Told::Written(target));
+            ask(Mention::Written(target));
             if let Some(addend) = self.loads.word_at(self.view, target) {
-                ask(Told::Named(addend));
+                ask(Mention::Named(addend));
                 self.sum(decode(*info), addend, ask);
             }
         }
     }
 
     /// What a relocation makes of its symbol, where that is asked for.
-    fn sum(&self, info: u64, addend: u64, ask: &mut impl FnMut(Told)) {
+    fn sum(&self, info: u64, addend: u64, ask: &mut impl FnMut(Mention)) {
         let encoding = self.view.encoding;
         let (Some(symbols), true) = (self.sums_with, info != 0) else { return };
         let index = if encoding.is_64 { info >> 32 } else { info >> 8 };
@@ -151,13 +151,13 @@ impl RelocationTables<'_, '_> {
         let at = index.checked_mul(encoding.symbol_size()).and_then(|at| usize::try_from(at).ok());
         let value = at.and_then(|at| encoding.word_at(symbols.get(at..)?, value_at(self.view)));
         if let Some(value) = value {
-            ask(Told::Named(value.wrapping_add(addend) & encoding.highest()));
+            ask(Mention::Named(value.wrapping_add(addend) & encoding.highest()));
         }
     }
 }
 
 /// RELR (gABI 5.4): an even word is an address, an odd one a bitmap of the words behind it.
-fn relative(view: &ElfView<'_>, loads: &Loads<'_>, ask: &mut impl FnMut(Told)) -> Option<()> {
+fn relative(view: &ElfView<'_>, loads: &Loads<'_>, ask: &mut impl FnMut(Mention)) -> Option<()> {
     let Some(range) = table(view, DT_RELR, DT_RELRSZ)? else { return Some(()) };
     let word = view.encoding.word_size();
     let bits = word.checked_mul(8)?.checked_sub(1)?;
@@ -165,16 +165,16 @@ fn relative(view: &ElfView<'_>, loads: &Loads<'_>, ask: &mut impl FnMut(Told)) -
     for entry in range.of(view.bytes)?.chunks_exact(usize::try_from(word).ok()?) {
         let entry = view.encoding.word_at(entry, 0)?;
         if entry & 1 == 0 {
-            ask(Told::Written(entry));
-            loads.word_at(view, entry).map(Told::Named).into_iter().for_each(&mut *ask);
+            ask(Mention::Written(entry));
+            loads.word_at(view, entry).map(Mention::Named).into_iter().for_each(&mut *ask);
             next = entry.checked_add(word)?;
             continue;
         }
         for bit in 0..bits {
             if entry.checked_shr(u32::try_from(bit).ok()?.checked_add(1)?)? & 1 != 0 {
                 let target = next.checked_add(bit.checked_mul(word)?)?;
-                ask(Told::Written(target));
-                loads.word_at(view, target).map(Told::Named).into_iter().for_each(&mut *ask);
+                ask(Mention::Written(target));
+                loads.word_at(view, target).map(Mention::Named).into_iter().for_each(&mut *ask);
             }
         }
         next = next.checked_add(bits.checked_mul(word)?)?;

@@ -55,8 +55,9 @@ impl Surroundings {
             if path.entries().any(|entry| directory.is_named_by(entry)) {
                 continue;
             }
-            let real = self.world.leads_to(directory.as_bstr());
-            let same = leads.iter().find(|(_, leads)| Some(leads) == real.as_ref());
+            let place = directory_of(directory.as_bstr(), origin.as_bstr());
+            let real = place.and_then(|place| self.world.leads_to(place.as_bstr()));
+            let same = leads.iter().find(|(_, leads)| real.as_ref() == Some(leads));
             if let Some(entry) = same.and_then(|(entry, _)| Directory::new((*entry).to_owned()).ok()) {
                 *directory = entry;
                 is_other = true;

@@ -153,7 +153,9 @@ fn whatever_can_be_slimmed_is_proven() {
         [[0, 0], [2, 0], [5, 1], [6, 2], [13, 3]].map(|end| (name.clone(), [&bytes[..], &end].concat()))
     };
     let presets = fatgen::presets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-    let inputs: Vec<_> = corpus("fatbin").into_iter().chain(presets).flat_map(with).collect();
+    let mut inputs: Vec<_> = corpus("fatbin").into_iter().chain(presets).flat_map(with).collect();
+    // A fat binary in what could be another one, and is one once the first is written anew.
+    inputs.push(("overlapping".to_owned(), include_bytes!("../fuzz/corpus/slim/overlapping").to_vec()));
     replay("slim", slim::slim, &inputs, 20);
 }
 

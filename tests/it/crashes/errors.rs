@@ -18,7 +18,7 @@ fn is_dispensable(call: &Call) -> bool {
     let of_replacing = ["ioctl", "lseek", "flistxattr", "renameat2", "unlinkat", "fsync"];
     // Without its owner there is no copy, but the file itself.
     let of_copies = ["fchown", "fsetxattr"];
-    let of_both = ["fgetxattr", "flock", "fstatfs"];
+    let of_both = ["fgetxattr", "flock", "fstatfs", "fstat", "readlinkat"];
     // Whether the name has left other names of the file is asked after the edit.
     let looks_again = call.text.contains("O_PATH") || (call.name == "statx" && call.text.contains("AT_EMPTY_PATH"));
     opens_a_directory
@@ -31,6 +31,11 @@ fn is_dispensable(call: &Call) -> bool {
 /// for by name.
 fn lists_what_is_beside(call: &Call) -> bool {
     call.name == "getdents64" || (call.name.starts_with("open") && call.text.contains("\".\", O_RDONLY|"))
+}
+
+/// Whether it looks at where an entry of the path leads: what cannot be looked at leads nowhere.
+fn looks_around(call: &Call) -> bool {
+    call.text.contains("O_PATH") && !call.text.contains("\"object\"")
 }
 
 /// Whether the harm is that something else is not kept.
@@ -194,6 +199,7 @@ fn refuse(case: &Case, mode: &[&str], (name, errno, said): (&str, &str, &str)) -
             && !call.asks_where_it_is()
             && !call.is_of_the_key
             && !lists_what_is_beside(call)
+            && !looks_around(call)
             && !call.text.contains("/proc/self/fd")
     };
     for call in fix.calls(&site.object).1.iter().filter(is_tried) {
