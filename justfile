@@ -86,6 +86,11 @@ bench-before OLD:
     cargo build --release
     ./benches/before.sh {{OLD}}
 
+# A million files, 300,000 names in one directory, 5,000 levels, 200,000 objects
+bench-extremes:
+    cargo build --release
+    ./benches/extremes.sh
+
 # How the time grows with threads and with files
 bench-scaling:
     cargo build --release
