@@ -21,7 +21,7 @@ pub(super) const CONTAINER: usize = 16;
 /// The shortest header of an entry.
 pub(super) const ENTRY: usize = 64;
 /// Containers are aligned to this; a magic elsewhere is one only if all behind it is right.
-const ALIGNMENT: u64 = 8;
+pub(super) const ALIGNMENT: u64 = 8;
 /// Where an entry with several contents (`fatbinary -concat`) says how many they are, and how many bytes from here on say
 /// which: these two words, then for each content the header that it would have by itself, with its place among the
 /// unpacked contents instead of `header_size`.

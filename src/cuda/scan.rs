@@ -193,7 +193,8 @@ impl Scanner {
                     fatbin::add(containers, &mut entries, self.counter.as_mut());
                     if let Some(located) = &mut self.located {
                         let at = self.base.saturating_add(place);
-                        let is_understood = !is_doubtful && next >= claimed_up_to && noted.problem_count() == 0;
+                        let is_in_place = place.is_multiple_of(fatbin::ALIGNMENT) && next >= claimed_up_to;
+                        let is_understood = !is_doubtful && is_in_place && noted.problem_count() == 0;
                         located.extend(FatBinary::new(self.base, at, &spans, &entries, len(end), is_understood, part));
                     }
                     containers.join(noted);

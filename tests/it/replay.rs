@@ -156,6 +156,8 @@ fn whatever_can_be_slimmed_is_proven() {
     let mut inputs: Vec<_> = corpus("fatbin").into_iter().chain(presets).flat_map(with).collect();
     // A fat binary in what could be another one, and is one once the first is written anew.
     inputs.push(("overlapping".to_owned(), include_bytes!("../fuzz/corpus/slim/overlapping").to_vec()));
+    // Some that do not lie where compilers put them, over and in each other.
+    inputs.push(("unaligned".to_owned(), include_bytes!("../fuzz/corpus/slim/unaligned").to_vec()));
     replay("slim", slim::slim, &inputs, 20);
 }
 

@@ -93,8 +93,10 @@ fn what_is_not_understood_stays_as_it_is() {
         assert!(slimmed_quietly(&bytes) == bytes, "{told}");
         // Another one beside it is done.
         let pair = pair(&[(code(75, 4000), false), (code(90, 100), true)]);
-        let both = [&bytes[..], &[0; 8], &pair.before].concat();
-        assert!(slimmed_quietly(&both) == [&bytes[..], &[0; 8], &pair.after].concat(), "beside {told}");
+        // Where compilers put it: at a multiple of 8 bytes.
+        let gap = vec![0; bytes.len().next_multiple_of(8) - bytes.len() + 8];
+        let both = [&bytes[..], &gap, &pair.before].concat();
+        assert!(slimmed_quietly(&both) == [&bytes[..], &gap, &pair.after].concat(), "beside {told}");
     }
     // Behind one whose end is not known, anything may be a part of it.
     let mut broken = container([dead(), code(90, 100)]);
