@@ -49,21 +49,23 @@ impl Surroundings {
                 Some((entry, self.world.leads_to(place.as_bstr())?))
             })
             .collect();
-        let mut spelled = policy.clone();
-        let mut is_other = false;
-        for directory in spelled.compat.iter_mut().chain(&mut spelled.driver) {
+        let leading = |directory: &Directory| {
             if path.entries().any(|entry| directory.is_named_by(entry)) {
-                continue;
+                return None;
             }
-            let place = directory_of(directory.as_bstr(), origin.as_bstr());
-            let real = place.and_then(|place| self.world.leads_to(place.as_bstr()));
+            let real = self.world.leads_to(directory_of(directory.as_bstr(), origin.as_bstr())?.as_bstr());
             let same = leads.iter().find(|(_, leads)| real.as_ref() == Some(leads));
-            if let Some(entry) = same.and_then(|(entry, _)| Directory::new((*entry).to_owned()).ok()) {
+            same.and_then(|(entry, _)| Directory::new((*entry).to_owned()).ok())
+        };
+        // Nearly every policy is right as it is, and needs no copy.
+        policy.compat.iter().chain(&policy.driver).find_map(leading)?;
+        let mut spelled = policy.clone();
+        for directory in spelled.compat.iter_mut().chain(&mut spelled.driver) {
+            if let Some(entry) = leading(directory) {
                 *directory = entry;
-                is_other = true;
             }
         }
-        is_other.then_some(spelled)
+        Some(spelled)
     }
 }
 
