@@ -89,11 +89,20 @@ pub(super) struct Scanner {
     is_exhausted: bool,
 }
 
+/// By so many bytes a sign is told from others that begin so (`e_ident` and the rest of the ELF header).
+const LONGEST_HEADER: usize = 64;
+
 /// What was found in one part, by form.
 struct Sighted {
     containers: Place,
     frames: Place,
     raw: Place,
+}
+
+impl Sighted {
+    fn problem_count(&self) -> u64 {
+        [&self.containers, &self.frames, &self.raw].iter().map(|place| place.problem_count()).sum()
+    }
 }
 
 impl Scanner {
@@ -181,8 +190,14 @@ impl Scanner {
             is_end_known = true;
             let place = part.offset.saturating_add(len(next));
             if sign != Sign::Container {
+                let told = sighted.problem_count();
                 let size = self.other(sign, part.bytes.get(next..).unwrap_or_default(), place, sighted);
-                at = next.saturating_add(size);
+                at = next.saturating_add(size.unwrap_or(1));
+                // What it turned out to be may rest upon the bytes of a container behind it.
+                is_doubtful |= sighted.problem_count() > told || (size.is_none() && sign == Sign::Frame);
+                if size.is_none() {
+                    claimed_up_to = claimed_up_to.max(next.saturating_add(LONGEST_HEADER));
+                }
                 continue;
             }
             at = match fatbin::container(part, next) {
@@ -232,8 +247,8 @@ impl Scanner {
         })
     }
 
-    /// What is outside of containers, at the start of `rest`: how much of it was understood.
-    fn other(&mut self, sign: Sign, rest: &[u8], at: u64, sighted: &mut Sighted) -> usize {
+    /// What is outside of containers, at the start of `rest`: how much of it was understood, if it is code.
+    fn other(&mut self, sign: Sign, rest: &[u8], at: u64, sighted: &mut Sighted) -> Option<usize> {
         let known = match sign {
             Sign::Frame => self.frame(rest, at, &mut sighted.frames),
             Sign::Cubin if cubin::is_cubin(rest) => self.raw(rest, at, &mut sighted.raw),
@@ -243,7 +258,7 @@ impl Scanner {
             }),
             Sign::Cubin | Sign::Container => None,
         };
-        known.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(1).max(1)
+        known.and_then(|bytes| usize::try_from(bytes).ok()).map(|bytes| bytes.max(1))
     }
 
     /// A cubin as it is.

@@ -158,6 +158,8 @@ fn whatever_can_be_slimmed_is_proven() {
     inputs.push(("overlapping".to_owned(), include_bytes!("../fuzz/corpus/slim/overlapping").to_vec()));
     // Some that do not lie where compilers put them, over and in each other.
     inputs.push(("unaligned".to_owned(), include_bytes!("../fuzz/corpus/slim/unaligned").to_vec()));
+    // A cubin that ends beyond its section for bytes of a fat binary behind it, and no longer once that is written anew.
+    inputs.push(("claimed".to_owned(), include_bytes!("../fuzz/corpus/slim/claimed").to_vec()));
     replay("slim", slim::slim, &inputs, 20);
 }
 
