@@ -6,15 +6,10 @@ use std::collections::BTreeMap;
 use bstr::BString;
 
 use super::ldconfig::CachedName;
+use crate::elf::library_cache::{ENTRY, EXTENSION_HWCAPS, EXTENSION_MAGIC, HEADER, HWCAPS_EXTENSION, MAGIC};
 
-const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
-const HEADER: usize = 48;
-const ENTRY: usize = 24;
 /// The values are little-endian.
 const LITTLE_ENDIAN: u8 = 2;
-const HWCAPS_EXTENSION: u64 = 1 << 62;
-const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
-const EXTENSION_HWCAPS: u32 = 1;
 
 /// The bytes of a cache; of one that would need more than 4 GiB, an empty one's.
 pub(super) fn of(entries: &[CachedName]) -> Vec<u8> {

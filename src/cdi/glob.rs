@@ -1,4 +1,5 @@
-//! The patterns that an `include` may have.
+//! The patterns that an `include` may have, as glob(3) takes them: for `globset` braces and `**` are more than bytes, and a
+//! bracket without its end is an error.
 
 use bstr::{BStr, BString, ByteSlice};
 

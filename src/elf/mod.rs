@@ -13,6 +13,7 @@ pub(crate) mod imports;
 pub(crate) mod inward;
 pub(crate) mod journal_mark;
 pub mod ldcache;
+pub(crate) mod library_cache;
 pub(crate) mod load_map;
 pub mod lookups;
 pub(crate) mod machine;

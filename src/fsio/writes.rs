@@ -143,8 +143,8 @@ const PAGE: u64 = 4096;
 fn write_zeros(target: &File, offset: u64, len: u64) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
     let end = offset.saturating_add(len);
-    let (first, last) =
-        (offset.saturating_add(PAGE.wrapping_sub(1)) & !PAGE.wrapping_sub(1), end & !PAGE.wrapping_sub(1));
+    let first = offset.checked_next_multiple_of(PAGE).unwrap_or(end);
+    let last = end.saturating_sub(end % PAGE);
     let inner = last.saturating_sub(first);
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     if len < SHORTEST_HOLE || rustix::fs::fallocate(target, hole, first, inner).is_err() {

@@ -6,18 +6,10 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
+use crate::elf::library_cache::{ENTRY, EXTENSION_HWCAPS, EXTENSION_MAGIC, HEADER, HWCAPS_EXTENSION, MAGIC};
 use crate::elf::record::Encoding;
 
-const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const OLD_MAGIC: &[u8] = b"ld.so-1.7.0";
-/// Magic, number of libraries, size of the strings, flags, extension offset, three unused words.
-const HEADER: usize = 48;
-/// Flags, key, value, kernel version, hardware capabilities.
-const ENTRY: usize = 24;
-/// Entries from a `glibc-hwcaps` folder carry this bit, and the index of the folder's name in the low half.
-const HWCAPS_EXTENSION: u64 = 1 << 62;
-const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
-const EXTENSION_HWCAPS: u32 = 1;
 /// A file's name is no longer (NAME_MAX), nor is a path (PATH_MAX), their NULs included.
 const LONGEST_NAME: usize = 256;
 const LONGEST_PATH: usize = 4096;

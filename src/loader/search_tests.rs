@@ -9,7 +9,6 @@ use super::super::object::Abi;
 use super::*;
 use crate::elf::class::Class;
 use crate::elf::machine::Machine;
-use crate::elf::versions::SymbolVersions;
 use crate::loader::{
     Depth, DirectoryState, FileSystem, Hardware, Ident, Look, MOST_PLACES, Object, Process, System, SystemFiles,
     TaggedPath, start,
@@ -46,24 +45,9 @@ impl FileSystem for List {
 }
 
 fn object(path: &str) -> Object {
-    Object {
-        path: path.into(),
-        identity: (0, path.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)))),
-        class: Class::Elf64,
-        is_big_endian: false,
-        code: 62,
-        machine: Machine::named("x86_64").unwrap(),
-        interpreter: None,
-        soname: None,
-        abi: Abi::default(),
-        dependencies: Vec::new(),
-        path_tag: TaggedPath::None,
-        no_default_directories: false,
-        is_executable: false,
-        is_secure: false,
-        hints: None,
-        versions: Ok(SymbolVersions::default()),
-    }
+    let inode = path.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let machine = Machine::named("x86_64").unwrap();
+    Object { soname: None, ..Object::opaque(path.into(), (0, inode), BString::default(), machine) }
 }
 
 fn needs(names: &[BString]) -> Vec<(Ask, BString)> {

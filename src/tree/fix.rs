@@ -82,6 +82,12 @@ enum FirstLook {
     Linked(Found, (u64, u64), Option<Tie>),
 }
 
+/// What is left when the others have decided.
+enum SecondLook {
+    Done(FileReport),
+    Linked(Found, (u64, u64)),
+}
+
 /// Does every file of a list; the reports are in its order. `done` hears of each as soon as it is finished.
 pub(crate) fn fix(
     files: Vec<Found>,
@@ -89,7 +95,7 @@ pub(crate) fn fix(
     workers: &Workers,
     done: &(dyn Fn(&FileReport) + Sync),
 ) -> Vec<FileReport> {
-    let mut steps = workers.run(files, |found| {
+    let steps = workers.run(files, |found| {
         let mut step = first_look(found, settings);
         if let FirstLook::Done(report) = &mut step {
             done(report);
@@ -98,22 +104,22 @@ pub(crate) fn fix(
         step
     });
     let loans = loans(&steps, settings, workers);
-    if steps.iter().any(|step| matches!(step, FirstLook::Waits(..))) {
-        steps = workers.run(steps, |step| {
-            let FirstLook::Waits(found, _, early) = step else { return step };
+    let steps = workers.run(steps, |step| match step {
+        FirstLook::Done(report) => SecondLook::Done(report),
+        FirstLook::Linked(found, inode, _) => SecondLook::Linked(found, inode),
+        FirstLook::Waits(found, _, early) => {
             let early = early.filter(|_| loans.is_none());
             let mut report = early.unwrap_or_else(|| fix_found(found, settings, loans.as_ref()));
             done(&report);
             report.forget_undo();
-            FirstLook::Done(report)
-        });
-    }
+            SecondLook::Done(report)
+        }
+    });
     // Names of one inode must be done one after the other: the first one in path order stands for all.
     let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let finish = |step| match step {
-        FirstLook::Done(report) | FirstLook::Waits(_, _, Some(report)) => report,
-        FirstLook::Waits(found, _, None) => fix_found(found, settings, loans.as_ref()),
-        FirstLook::Linked(found, inode, _) => match first_names.get(&inode) {
+        SecondLook::Done(report) => report,
+        SecondLook::Linked(found, inode) => match first_names.get(&inode) {
             Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
             None => {
                 let name = found.clone();

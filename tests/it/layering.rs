@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("report", &["tree", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
     ("tree", &["cdi", "oci", "fsio", "check", "loader", "cuda", "elf", "runpath"]),
     ("oci", &[]),
-    ("cdi", &["cuda"]),
+    ("cdi", &["cuda", "elf"]),
     ("fsio", &["elf"]),
     ("check", &["cdi", "loader", "cuda", "elf", "runpath", "nix"]),
     ("loader", &["elf", "runpath", "nix"]),

@@ -18,11 +18,12 @@ fn is_dispensable(call: &Call) -> bool {
     let of_replacing = ["ioctl", "lseek", "flistxattr", "renameat2", "unlinkat", "fsync"];
     // Without its owner there is no copy, but the file itself.
     let of_copies = ["fchown", "fsetxattr"];
-    let of_both = ["fgetxattr", "flock", "fstatfs", "fstat", "readlinkat"];
+    let of_both = ["fgetxattr", "flock", "fstatfs"];
     // Whether the name has left other names of the file is asked after the edit.
     let looks_again = call.text.contains("O_PATH") || (call.name == "statx" && call.text.contains("AT_EMPTY_PATH"));
     opens_a_directory
         || lists_what_is_beside(call)
+        || looks_around(call)
         || looks_again
         || [&of_replacing[..], &of_copies, &of_both].concat().contains(&call.name.as_str())
 }
@@ -35,7 +36,8 @@ fn lists_what_is_beside(call: &Call) -> bool {
 
 /// Whether it looks at where an entry of the path leads: what cannot be looked at leads nowhere.
 fn looks_around(call: &Call) -> bool {
-    call.text.contains("O_PATH") && !call.text.contains("\"object\"")
+    let asks_a_directory = call.name == "fstat" && call.text.contains("S_IFDIR");
+    asks_a_directory || call.name == "readlinkat" || (call.text.contains("O_PATH") && !call.text.contains("\"object\""))
 }
 
 /// Whether the harm is that something else is not kept.
