@@ -1,6 +1,5 @@
 //! One file from its first bytes to its result, and a tree of them.
 
-use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::clean;
 use super::discover::Found;
+use super::first_names::FirstNames;
 use super::lent::{Loans, Tie, Ties};
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
@@ -115,19 +115,15 @@ pub(crate) fn fix(
             SecondLook::Done(report)
         }
     });
-    // Names of one inode must be done one after the other: the first one in path order stands for all.
-    let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    let mut first_names = FirstNames::default();
     let finish = |step| match step {
         SecondLook::Done(report) => report,
-        SecondLook::Linked(found, inode) => match first_names.get(&inode) {
-            Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.clone()))),
+        SecondLook::Linked(found, inode) => match first_names.of(inode) {
+            Some(first) => report(found.shown.into_path(), None, Outcome::Skipped(Skip::SameFile(first.to_owned()))),
             None => {
                 let name = found.clone();
                 let mut finished = fix_found(found, settings, loans.as_ref());
-                // On overlayfs a name leaves the others when the file is written to: they are still to be done.
-                if name.open_with(|spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
-                    first_names.insert(inode, name.shown.into_path());
-                }
+                first_names.note(&name, inode);
                 done(&finished);
                 finished.forget_undo();
                 finished

@@ -8,6 +8,7 @@ mod containers;
 mod copy;
 mod discover;
 mod explain;
+mod first_names;
 mod fix;
 mod host;
 mod image;

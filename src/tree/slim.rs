@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::discover::Found;
+use super::first_names::FirstNames;
 use super::fix::Writing;
 use super::outcome::{FixError, Skip};
 use super::run::Workers;
@@ -55,21 +56,17 @@ pub(crate) fn slim(
         }
         sight
     });
-    // Names of one inode must be done one after the other: the first one in path order stands for all.
-    let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    let mut first_names = FirstNames::default();
     let finish = |sight| match sight {
         FirstSight::Done(report) => report,
         FirstSight::Linked(found, inode) => {
-            if let Some(first) = first_names.get(&inode) {
+            if let Some(first) = first_names.of(inode) {
                 let path = found.shown.into_path();
-                return SlimReport { path, outcome: SlimOutcome::Skipped(Skip::SameFile(first.clone())) };
+                return SlimReport { path, outcome: SlimOutcome::Skipped(Skip::SameFile(first.to_owned())) };
             }
             let outcome = found.open_with(fsio::open).map_err(FixError::from);
             let outcome = outcome.and_then(|opened| slim_opened(opened, settings)).unwrap_or_else(failed);
-            // On overlayfs a name leaves the others when the file is written to: they are still to be done.
-            if found.open_with(|spot, path| fsio::inode_of(&spot, path)).is_ok_and(|now| now == inode) {
-                first_names.insert(inode, found.shown.as_path().to_owned());
-            }
+            first_names.note(&found, inode);
             let report = SlimReport { path: found.shown.into_path(), outcome };
             done(&report);
             report
