@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
 use super::container::{self, Hosts};
 use super::exit::Status;
-use super::{input, output, paths, policy, settings};
+use super::{input, output, paths, policy, settings, signals};
 use crate::check::{
     Allowlist, ArchPolicy, Baseline, CheckReport, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
 };
@@ -114,6 +114,7 @@ fn finish(
     allowed.retain(|allowed| selected.has(&allowed.finding));
     let run = CheckRun { report, allowed };
     if let Some(file) = &args.runtime_list {
+        signals::watch();
         let mut out = Vec::new();
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;

@@ -40,7 +40,8 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
             let copied = tree::copy_tree(&original, target, &fix_settings.store, &|_, _| false)
                 .with_context(|| format!("--output {}", target.display()))?;
             roots = vec![copied.root];
-            Some((original, copied.links))
+            fix_settings.only_made = Some(copied.made);
+            Some((original, copied.links, copied.closed))
         }
     };
     if mode(args).writes() {
@@ -62,14 +63,17 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
         files.extend(failures);
         files.sort_by(|a, b| a.path.cmp(&b.path));
     }
-    let copy = copied.and_then(|(original, links)| {
-        let store_path = fix_settings.store.path_of(original.real.as_path())?;
-        Some(copy_notes(store_path, links, &files, &workers))
-    });
+    let (mut copy, mut is_open) = (None, Ok(()));
+    if let Some((original, links, closed)) = copied {
+        let store_path = fix_settings.store.path_of(original.real.as_path());
+        copy = store_path.map(|store_path| copy_notes(store_path, links, &files, &workers));
+        is_open = closed.open_up();
+    }
     let is_consumer = |report: &FileReport| report.object.and_then(|object| object.is_consumer) == Some(true);
     let run =
         FixRun { mode: mode(args), no_consumer: args.require_consumer && !files.iter().any(is_consumer), files, copy };
     print(&run, global)?;
+    is_open.context("the copy is not complete")?;
     if let Some(receipt) = receipt {
         receipt.finish()?;
     }

@@ -84,6 +84,7 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
         },
         has_receipt: args.receipt.is_some(),
         secret: secret(&store),
+        only_made: None,
         store,
     })
 }

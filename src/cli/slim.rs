@@ -86,7 +86,9 @@ fn copy(
     let listing = tree::discover(&*source, &[copied.root], exclude, workers);
     let failures = listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error)));
     let files = listing.files.into_iter().map(|found| slimmed.report(found));
-    Ok(failures.chain(files).collect())
+    let reports = failures.chain(files).collect();
+    copied.closed.open_up().context("the copy is not complete")?;
+    Ok(reports)
 }
 
 fn mode(args: &SlimArgs) -> Mode {

@@ -4,7 +4,6 @@ use super::edit::{Committed, Durability, EditError, How, Remark, WriteMode, chec
 use super::in_place::{Terms, Writable};
 use super::journal::Journal;
 use super::map::{self, Opened};
-use super::rights::{SET_ID, is_exclusive};
 use super::secret::Secret;
 use super::store::Admitted;
 use super::undo::Undo;
@@ -168,8 +167,7 @@ pub(crate) fn take_back(admitted: Admitted, secret: &Secret) -> Result<Opened, E
         }
         let (spot, path) = (opened.spot.clone(), opened.path.clone());
         let patches = journal.patches_back();
-        // The bits may be those of other contents where another user could write meanwhile.
-        let set_id = if is_exclusive(&opened.identity) { journal.mode & SET_ID } else { 0 };
+        let set_id = journal.set_id_of(opened.bytes(), &opened.identity);
         let writes = Writes::back(&patches, journal.old_len, Taken { modified: Some(journal.modified), set_id });
         // The journal that is there serves until the end.
         let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: None };

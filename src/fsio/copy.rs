@@ -1,6 +1,6 @@
 //! Copies of trees; links stay links.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::contents::copy_contents;
 use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
+use super::identity::Identity;
 use super::limits::size_limit;
 use super::map::{self, Opened};
 use super::regular::Regular;
@@ -43,7 +44,7 @@ pub(crate) enum CopyError {
 ///
 /// # Errors
 /// [`CopyError`] when something is there already or the copy would contain itself.
-pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> Result<Arc<Dir>, CopyError> {
+pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> Result<Target, CopyError> {
     let error = |action, error| FileError::new(target, action, error);
     let mut path = target;
     let (above, text) = loop {
@@ -68,7 +69,8 @@ pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> R
     let Some((first, _)) = names.split_first() else {
         store.check_directory(&above)?;
         let is_empty = above.names().is_ok_and(|names| names.is_empty());
-        return if is_empty { Ok(above) } else { Err(CopyError::Occupied(target.to_owned())) };
+        let there = Target { directory: above, mode: None };
+        return if is_empty { Ok(there) } else { Err(CopyError::Occupied(target.to_owned())) };
     };
     if names.contains(&OsStr::new("..")) {
         // What is above a directory that is not there yet is no place.
@@ -80,7 +82,56 @@ pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> R
         directory =
             Arc::new(directory.make(name, Mode::from_raw_mode(0o777)).map_err(|e| error("make the directory", e))?);
     }
-    Ok(directory)
+    let mode = directory.mode().map_err(|e| error("read its attributes", e))?;
+    directory.set_mode(Mode::RWXU).map_err(|e| error("set its mode", e))?;
+    Ok(Target { directory, mode: Some(mode) })
+}
+
+/// The directory that a copy goes into.
+#[derive(Debug)]
+pub(crate) struct Target {
+    directory: Arc<Dir>,
+    /// What a new one gets when the copy is done.
+    mode: Option<Mode>,
+}
+
+/// Directories that only the running user may enter as long as a copy is at work in them, with the modes that they get:
+/// another user who could write to one would put other files in place of the copies, for the run to write to.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Closed {
+    root: Arc<Dir>,
+    copy: PathBuf,
+    /// Each behind the one that it is in.
+    modes: Vec<(PathBuf, Mode)>,
+}
+
+impl Closed {
+    /// Gives each its mode, those that are in others first.
+    ///
+    /// # Errors
+    /// [`FileError`] names the first that did not get it.
+    pub(crate) fn open_up(self) -> Result<(), FileError> {
+        let set = |below: &Path, mode| self.root.below(below.as_os_str().as_bytes())?.set_mode(mode);
+        self.modes.iter().rev().try_for_each(|(below, mode)| {
+            set(below, *mode).map_err(|e| FileError::new(&self.copy.join(below), "set its mode", e))
+        })
+    }
+}
+
+/// What a copy of a tree consists of.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    /// The copy.
+    pub(crate) anchor: Anchor,
+    /// Its symbolic links.
+    pub(crate) links: Links,
+    /// Files that have no contents yet.
+    pub(crate) later: Vec<Later>,
+    /// Device and inode of every file that was made: no other one is the copy's.
+    pub(crate) made: HashSet<(u64, u64)>,
+    /// Its directories.
+    pub(crate) closed: Closed,
 }
 
 /// Symbolic links of a copy, with what they point to.
@@ -96,6 +147,8 @@ pub(crate) struct Later {
     original: PathBuf,
     target: Spot,
     copy: PathBuf,
+    /// What was made.
+    made: (u64, u64),
 }
 
 impl Later {
@@ -114,6 +167,9 @@ impl Later {
         let meta = opened.file.metadata().map_err(|e| FileError::new(&self.original, "read its attributes", e))?;
         let wrote = |action, e: io::Error| FileError::new(&self.copy, action, e);
         let to = self.target.open(OFlags::RDWR, Mode::empty()).map_err(|e| wrote("open it", e.into()))?;
+        if Identity::of(&to).map_err(|e| wrote("read its attributes", e))?.inode != self.made {
+            return Err(wrote("open it", io::Error::other("another file took its place")).into());
+        }
         let filled = fill(&opened, &to)?;
         give_attributes((&opened.file, &meta, &self.original), (&to, &self.copy))?;
         Ok(filled)
@@ -140,9 +196,11 @@ pub(crate) fn fill_whole(source: &Opened, target: &File) -> Result<(), FileError
 /// [`FileError`] names the side that failed.
 pub(crate) fn copy_held(
     (source, original): (&Anchor, &Path),
-    (target, copy): (Arc<Dir>, &Path),
+    (Target { directory: target, mode }, copy): (Target, &Path),
     is_later: IsLater<'_>,
-) -> Result<(Anchor, Links, Vec<Later>), FileError> {
+) -> Result<Copied, FileError> {
+    let mut closed = Closed { root: Arc::clone(&target), copy: copy.to_owned(), modes: Vec::new() };
+    closed.modes.extend(mode.map(|mode| (PathBuf::new(), mode)));
     match source.held() {
         Some((from, None)) => {
             let mut copier = Copier {
@@ -150,20 +208,24 @@ pub(crate) fn copy_held(
                 copy,
                 is_later,
                 first_names: HashMap::new(),
-                left: vec![PathBuf::new()],
+                left: vec![(PathBuf::new(), None)],
                 links: Vec::new(),
                 later: Vec::new(),
+                made: HashSet::new(),
+                modes: closed.modes,
             };
-            while let Some(below) = copier.left.pop() {
-                copier.copy_directory(from, &target, &below)?;
+            while let Some((below, made)) = copier.left.pop() {
+                copier.copy_directory(from, &target, &below, made)?;
             }
-            Ok((Anchor::directory(target), copier.links, copier.later))
+            let Copier { links, later, made, modes, .. } = copier;
+            Ok(Copied { anchor: Anchor::directory(target), links, later, made, closed: Closed { modes, ..closed } })
         }
         Some((_, Some(spot))) => {
             let to = Spot::new(target, spot.name());
             let name = Path::new(spot.name());
-            let later = copy_file((spot, original), (&to, copy), &|start| is_later(name, start))?;
-            Ok((Anchor::file(to), Vec::new(), later.into_iter().collect()))
+            let (made, later) = copy_file((spot, original), (&to, copy), &|start| is_later(name, start))?;
+            let (later, made) = (later.into_iter().collect(), HashSet::from([made]));
+            Ok(Copied { anchor: Anchor::file(to), links: Vec::new(), later, made, closed })
         }
         None => Err(FileError::new(original, "copy it", io::Error::other("neither a regular file nor a directory"))),
     }
@@ -176,19 +238,30 @@ struct Copier<'c> {
     is_later: IsLater<'c>,
     /// The names that were copied already, by inode, so that hard links stay hard links.
     first_names: HashMap<(u64, u64), PathBuf>,
-    /// Directories that are made and empty.
-    left: Vec<PathBuf>,
+    /// Directories that are made and empty, with device and inode; the first one is held.
+    left: Vec<(PathBuf, Option<(u64, u64)>)>,
     links: Links,
     later: Vec<Later>,
+    made: HashSet<(u64, u64)>,
+    modes: Vec<(PathBuf, Mode)>,
 }
 
 impl Copier<'_> {
-    fn copy_directory(&mut self, from: &Arc<Dir>, to: &Arc<Dir>, below: &Path) -> Result<(), FileError> {
+    fn copy_directory(
+        &mut self,
+        from: &Arc<Dir>,
+        to: &Arc<Dir>,
+        below: &Path,
+        made: Option<(u64, u64)>,
+    ) -> Result<(), FileError> {
         let (original, copy) = (self.original.join(below), self.copy.join(below));
         let open = |dir: &Dir, path: &Path| {
             dir.below(below.as_os_str().as_bytes()).map(Arc::new).map_err(|e| FileError::new(path, "open it", e))
         };
         let (source, target) = (open(from, &original)?, open(to, &copy)?);
+        if made.is_some_and(|made| target.whereabouts().is_ok_and(|there| there.inode != made)) {
+            return Err(FileError::new(&copy, "open it", io::Error::other("another directory took its place")));
+        }
         let mut names = source.names().map_err(|e| FileError::new(&original, "read it", e))?;
         names.sort();
         for name in names {
@@ -206,10 +279,11 @@ impl Copier<'_> {
             FileType::Directory => {
                 let made =
                     target.directory().make(target.name(), Mode::RWXU).map_err(|e| wrote("make the directory", e))?;
-                let mode = Mode::from_raw_mode((found.mode & 0o7777 & !SET_ID) | 0o700);
-                let listed = made.listed(b"").map_err(|e| wrote("set its mode", e))?;
-                rustix::fs::fchmod(listed, mode).map_err(|e| wrote("set its mode", e.into()))?;
-                self.left.push(below);
+                // Neither the umask nor a default ACL may open it up.
+                made.set_mode(Mode::RWXU).map_err(|e| wrote("set its mode", e))?;
+                let there = made.whereabouts().map_err(|e| wrote("read its attributes", e))?;
+                self.modes.push((below.clone(), Mode::from_raw_mode((found.mode & 0o7777 & !SET_ID) | 0o700)));
+                self.left.push((below, Some(there.inode)));
             }
             FileType::Symlink => {
                 let points_to = source.link().map_err(|e| FileError::new(&original, "read the link", e))?;
@@ -225,7 +299,9 @@ impl Copier<'_> {
                     }
                     None => {
                         let is_later = |start: &[u8]| (self.is_later)(&below, start);
-                        self.later.extend(copy_file((source, &original), (target, &copy), &is_later)?);
+                        let (made, later) = copy_file((source, &original), (target, &copy), &is_later)?;
+                        self.made.insert(made);
+                        self.later.extend(later);
                     }
                 }
                 if found.links > 1 {
@@ -243,29 +319,31 @@ fn copy_file(
     (source, original): (&Spot, &Path),
     (target, copy): (&Spot, &Path),
     is_later: &dyn Fn(&[u8]) -> bool,
-) -> Result<Option<Later>, FileError> {
+) -> Result<((u64, u64), Option<Later>), FileError> {
     let from = Regular::at(source).and_then(|node| node.read()).map_err(|e| FileError::new(original, "open it", e))?;
     let meta = from.metadata().map_err(|e| FileError::new(original, "read its attributes", e))?;
     let wrote = |action, e: io::Error| FileError::new(copy, action, e);
     // No other user opens it before it has everything.
     let make = || {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        target.open(flags, Mode::RUSR | Mode::WUSR).map_err(|e| wrote("make it", e.into()))
+        let made = target.open(flags, Mode::RUSR | Mode::WUSR).map_err(|e| wrote("make it", e.into()))?;
+        let identity = Identity::of(&made).map_err(|e| wrote("read its attributes", e))?;
+        Ok((made, identity.inode))
     };
     let mut start = [0_u8; 4];
     let has_start = meta.len() >= 4 && from.read_exact_at(&mut start, 0).is_ok();
     if has_start && is_later(&start) {
-        make()?;
+        let (_, made) = make()?;
         let [original, copy] = [original, copy].map(Path::to_owned);
-        return Ok(Some(Later { source: source.clone(), original, target: target.clone(), copy }));
+        return Ok((made, Some(Later { source: source.clone(), original, target: target.clone(), copy, made })));
     }
     if size_limit().is_some_and(|limit| meta.len() > limit) {
         // The write would kill the process with SIGXFSZ.
         return Err(wrote("write it", Errno::FBIG.into()));
     }
-    let to = make()?;
+    let (to, made) = make()?;
     copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
-    give_attributes((&from, &meta, original), (&to, copy)).map(|()| None)
+    give_attributes((&from, &meta, original), (&to, copy)).map(|()| (made, None))
 }
 
 /// The copy is the running user's: set-user-ID and set-group-ID stay where they give what they gave, and give it for what

@@ -156,6 +156,17 @@ impl Dir {
         self.below(name.as_bytes())
     }
 
+    /// Its permissions.
+    pub(super) fn mode(&self) -> io::Result<Mode> {
+        let stat = rustix::fs::statx(self, c"", AtFlags::EMPTY_PATH, StatxFlags::MODE)?;
+        Ok(Mode::from_raw_mode(u32::from(stat.stx_mode) & 0o7777))
+    }
+
+    /// Gives it others.
+    pub(super) fn set_mode(&self, mode: Mode) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(self.listed(b"")?, mode)?)
+    }
+
     /// The names of everything in it.
     pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
         names(&self.listed(b"")?)

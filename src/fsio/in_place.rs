@@ -70,6 +70,8 @@ impl From<EditError> for NotWritten {
 
 /// Makes the writes, or none of them.
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -> Result<Committed, NotWritten> {
+    // What is begun is finished, or taken back, before a signal ends the run.
+    let _uninterrupted = Uninterrupted::begin();
     let file = open_for_writing(opened, terms.writable)?;
     lock(&file)?;
     opened.follow_copy_up(&file).map_err(EditError::File)?;
@@ -84,8 +86,6 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
     let key = terms.journal.and_then(Secret::key);
     let behind = key.map(|key| journal.encode(&old, key)).unwrap_or_default();
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
-    // What is begun is finished, or taken back, before a signal ends the run.
-    let _uninterrupted = Uninterrupted::begin();
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
     let (path, spot) = (&opened.path, &opened.spot);
@@ -237,6 +237,7 @@ pub(super) fn lock(file: &File) -> Result<(), EditError> {
     }
 }
 
+/// Opens a file once more, to write to it; a signal must wait meanwhile.
 pub(super) fn open_for_writing(opened: &mut Opened, writable: Writable) -> Result<File, NotWritten> {
     let open = || again(&opened.file, &opened.identity, &opened.spot, OFlags::RDWR);
     let error = match open() {
@@ -248,9 +249,20 @@ pub(super) fn open_for_writing(opened: &mut Opened, writable: Writable) -> Resul
     match Errno::from_io_error(&error) {
         Some(Errno::TXTBSY) => Err(NotWritten::Running),
         Some(Errno::ACCESS | Errno::PERM) if writable == Writable::MakeIt && opened.identity.mode & 0o200 == 0 => {
-            // The names of a hard-linked file only follow its inode, so its owner lends himself the right.
-            let mode = Mode::from_raw_mode(opened.identity.mode & 0o7777);
-            let lent = rustix::fs::fchmod(&opened.file, mode | Mode::WUSR).map_err(Into::into).and_then(|()| open());
+            // The names of a hard-linked file only follow its inode, so its owner lends himself the right. Another process
+            // may have taken rights away meanwhile: those are not given back.
+            let before = Identity::of(&opened.file).map_err(|error| NotWritten::NotWritable(file_error(error)))?;
+            if !opened.identity.is_same_as(&before) {
+                return Err(EditError::ChangedMeanwhile.into());
+            }
+            let mode = Mode::from_raw_mode(before.mode & 0o7777);
+            let lent_mode = mode | Mode::WUSR;
+            rustix::fs::fchmod(&opened.file, lent_mode).map_err(|e| NotWritten::NotWritable(file_error(e.into())))?;
+            let lent = open();
+            let now = Identity::of(&opened.file).map_err(|error| NotWritten::NotWritable(file_error(error)))?;
+            if now.mode & 0o7777 != lent_mode.bits() {
+                return Err(EditError::ChangedMeanwhile.into());
+            }
             let back = rustix::fs::fchmod(&opened.file, mode).map_err(Into::into);
             // Only the time of that is another one; the rest is compared.
             opened.identity.changed = Identity::of(&opened.file).map_or(opened.identity.changed, |now| now.changed);

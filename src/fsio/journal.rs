@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::identity::Identity;
+use super::rights::{SET_ID, is_exclusive};
 use super::secret::{Key, Secret};
 use super::undo::Undo;
 use crate::elf::image::{Image, Saved};
@@ -19,10 +20,12 @@ use crate::elf::journal_mark::JOURNAL_MARK;
 use crate::elf::plan::Patch;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
-/// Behind the steps: size, mode and time of the file, number of steps, their length in bytes, and their hash. Then come
-/// the signature of that and [`JOURNAL_MARK`]: whether a journal is to be believed is known before a step is read.
+/// Behind the steps: size of the file, its rights, its time, number of steps, their length in bytes, their hash, and the
+/// contents that the rights were given to. Then come the signature of that and [`JOURNAL_MARK`]: whether a journal is to be
+/// believed is known before a step is read.
 const NUMBERS: usize = 6 * 8;
 const HASH: usize = blake3::OUT_LEN;
+const FOOTER: usize = NUMBERS + 2 * HASH;
 
 /// One write of an edit, as far as it goes over bytes that the file had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,13 +44,33 @@ impl Replaced {
     }
 }
 
+/// Set-user-ID and set-group-ID that a write takes from a file of the running user's, which no other user could write to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct GivenBits {
+    set_id: u32,
+    /// Whose the second one is.
+    group: u32,
+    /// A hash of what they were given to, where there is one of them.
+    contents: [u8; HASH],
+}
+
+impl GivenBits {
+    fn of(file: &Identity, bytes: impl FnOnce() -> Option<blake3::Hash>) -> Option<Self> {
+        let set_id = if is_exclusive(file) { file.mode & SET_ID } else { 0 };
+        if set_id == 0 {
+            return Some(Self::default());
+        }
+        Some(Self { set_id, group: file.owner.1, contents: *bytes()?.as_bytes() })
+    }
+}
+
 /// How to bring a file back to what it was, from any point of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     /// The file's size before, in bytes.
     pub(crate) old_len: u64,
-    /// Its permissions before: a write can drop set-user-ID.
-    pub(crate) mode: u32,
+    /// What a write can take away.
+    pub(crate) given: GivenBits,
     /// When its contents changed last before, in seconds and nanoseconds: a receipt asks for that.
     pub(crate) modified: (i64, i64),
     /// One for each write, in order.
@@ -64,6 +87,7 @@ impl Journal {
         patches: &'b [Patch],
     ) -> Option<Self> {
         let all = FileRange::new(FileOffset::new(0), old_len)?;
+        let given = GivenBits::of(identity, || Some(blake3::hash(&image.read(all)?)))?;
         let mut steps = Vec::with_capacity(patches.len());
         for patch in patches {
             let range = patch.range()?;
@@ -72,13 +96,13 @@ impl Journal {
             image.put(patch)?;
             steps.push(Replaced { offset: range.start(), before, after: image.read(inside)?.into_owned() });
         }
-        Some(Self { old_len, mode: identity.mode & 0o7777, modified: identity.modified, steps })
+        Some(Self { old_len, given, modified: identity.modified, steps })
     }
 
     /// The bytes that stand behind the end of the file while the edit is made.
     pub(super) fn encode(&self, file: &Identity, key: Key) -> Vec<u8> {
         let body = self.steps.iter().map(|step| step.before.len().saturating_mul(2).saturating_add(16));
-        let end = NUMBERS.saturating_add(HASH).saturating_add(HASH).saturating_add(JOURNAL_MARK.len());
+        let end = FOOTER.saturating_add(HASH).saturating_add(JOURNAL_MARK.len());
         let mut bytes = Vec::with_capacity(body.fold(end, usize::saturating_add));
         let mut count = 0_u64;
         for step in self.steps.iter().filter(|step| !step.before.is_empty()) {
@@ -89,9 +113,12 @@ impl Journal {
             bytes.extend(&step.after);
         }
         let (seconds, nanoseconds) = (self.modified.0.cast_unsigned(), self.modified.1.cast_unsigned());
-        let numbers = [self.old_len, u64::from(self.mode), seconds, nanoseconds, count, len64(&bytes)];
+        let GivenBits { set_id, group, contents } = self.given;
+        let rights = (u64::from(group) << 32) | u64::from(set_id);
+        let numbers = [self.old_len, rights, seconds, nanoseconds, count, len64(&bytes)];
         let hash = blake3::hash(&bytes);
-        let footer: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).chain(*hash.as_bytes()).collect();
+        let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+        let footer: Vec<u8> = numbers.chain(*hash.as_bytes()).chain(contents).collect();
         bytes.extend(&footer);
         bytes.extend(signature(file, &footer, key).as_bytes());
         bytes.extend(JOURNAL_MARK);
@@ -119,16 +146,20 @@ impl Journal {
     /// The journal at the end of a file's bytes, if there is one that a run of this user wrote for this file.
     pub(super) fn behind(file: &[u8], identity: &Identity, secret: &Secret) -> Option<Self> {
         let (rest, signed) = file.strip_suffix(JOURNAL_MARK)?.split_last_chunk::<HASH>()?;
-        let (rest, footer) = rest.split_last_chunk::<{ NUMBERS + HASH }>()?;
+        let (rest, footer) = rest.split_last_chunk::<FOOTER>()?;
         // Of a hash, so that the time which the comparison takes says nothing.
         secret.keys().find(|key| signature(identity, footer, *key) == *signed)?;
         let mut numbers = Numbers(footer);
-        let (old_len, mode) = (numbers.next()?, u32::try_from(numbers.next()?).ok()?);
+        let (old_len, rights) = (numbers.next()?, numbers.next()?);
         let modified = (numbers.next()?.cast_signed(), numbers.next()?.cast_signed());
         let (count, len) = (numbers.next()?, numbers.next()?);
+        let (hash, contents) = numbers.0.split_first_chunk::<HASH>()?;
+        let group = u32::try_from(rights >> 32).ok()?;
+        let set_id = u32::try_from(rights & u64::from(SET_ID)).ok()?;
+        let given = GivenBits { set_id, group, contents: contents.try_into().ok()? };
         let start = rest.len().checked_sub(usize::try_from(len).ok()?)?;
         let mut body = Numbers(rest.get(start..)?);
-        if blake3::hash(body.0).as_bytes() != numbers.0 || old_len > u64::try_from(start).ok()? {
+        if blake3::hash(body.0).as_bytes() != hash || old_len > u64::try_from(start).ok()? {
             return None;
         }
         let mut steps = Vec::new();
@@ -137,7 +168,23 @@ impl Journal {
             let len = usize::try_from(body.next()?).ok()?;
             steps.push(Replaced { offset, before: body.take(len)?.to_vec(), after: body.take(len)?.to_vec() });
         }
-        Some(Self { old_len, mode, modified, steps })
+        Some(Self { old_len, given, modified, steps })
+    }
+
+    /// The bits that a file gets back together with its bytes: those that were given to just these, of the same group, where
+    /// still no other user may write to it.
+    pub(super) fn set_id_of(&self, file: &[u8], identity: &Identity) -> u32 {
+        let GivenBits { set_id, group, contents } = self.given;
+        if set_id == 0 || group != identity.owner.1 || !is_exclusive(identity) {
+            return 0;
+        }
+        let back = self.patches_back();
+        let old = || {
+            let mut image = Image::growing(file, len64(file));
+            back.iter().try_for_each(|patch| image.put(patch))?;
+            Some(blake3::hash(&image.read(FileRange::new(FileOffset::new(0), self.old_len)?)?))
+        };
+        if old().is_some_and(|old| *old.as_bytes() == contents) { set_id } else { 0 }
     }
 
     /// Whether a file holds, wherever the edit writes, what stood there at some point of it. A write that was cut short
@@ -324,7 +371,7 @@ mod tests {
     #[test]
     fn every_point_of_an_edit_leads_back() {
         let (file, patches, journal) = journal();
-        assert_eq!((journal.old_len, journal.mode, journal.modified), (16, 0o4755, (-3, 4)));
+        assert_eq!((journal.old_len, journal.given, journal.modified), (16, GivenBits::default(), (-3, 4)));
         for count in 0..=patches.len() {
             for bytes in 0..14 {
                 let now = after(&file, &patches, count, bytes);
@@ -384,6 +431,34 @@ mod tests {
             assert_eq!(Journal::behind(&whole, &other, &own), None, "{other:?}");
         }
         assert_eq!(Journal::behind(&whole, &FILE, &secret()), None);
+    }
+
+    /// The bits go to the bytes, the owner and the group that they were given to; each of the others is asked for alone.
+    #[test]
+    fn rights_come_back_to_what_had_them() {
+        let (file, patches, _) = journal();
+        let user = rustix::process::geteuid().as_raw();
+        let own = Identity { owner: (user, 8), mode: 0o100_6755, ..FILE };
+        let journal_of = |of: &Identity| {
+            let journal = Journal::of(of, 16, &mut Image::growing(&file, 19), &patches).unwrap();
+            let secret = secret();
+            let whole = [&file[..], b"zz", &journal.encode(of, secret.key().unwrap())].concat();
+            Journal::behind(&whole, of, &secret).unwrap()
+        };
+        let journal = journal_of(&own);
+        let half = after(&file, &patches, 1, 2);
+        let dropped = Identity { mode: 0o100_755, len: 700, ..own };
+        assert_eq!(journal.set_id_of(&half, &dropped), 0o6000);
+        let mut other = half.clone();
+        other[0] ^= 1;
+        assert_eq!(journal.set_id_of(&other, &dropped), 0, "another byte that no step writes");
+        assert_eq!(journal.set_id_of(&half, &Identity { owner: (user, 9), ..dropped }), 0, "another group");
+        assert_eq!(journal.set_id_of(&half, &Identity { owner: (user + 1, 8), ..dropped }), 0, "another owner");
+        assert_eq!(journal.set_id_of(&half, &Identity { mode: 0o100_775, ..dropped }), 0, "others may write");
+        // Nor those that another user could have given to other bytes before it was signed.
+        for before in [Identity { owner: (user + 1, 8), ..own }, Identity { mode: 0o100_4775, ..own }] {
+            assert_eq!(journal_of(&before).set_id_of(&half, &dropped), 0, "{before:?}");
+        }
     }
 
     /// Cost in steps looked at: a file whose maker chose many places is as cheap for each as one with few.

@@ -28,7 +28,7 @@ mod undo;
 mod writes;
 
 pub(crate) use commit::{commit, revert, take_back};
-pub(crate) use copy::{CopyError, IsLater, Later, Links, copy_held, fill_whole, prepare_target};
+pub(crate) use copy::{Closed, Copied, CopyError, IsLater, Later, Links, copy_held, fill_whole, prepare_target};
 pub use dir::Anchor;
 pub(crate) use dir::Spot;
 pub(crate) use disk::Kind;

@@ -10,10 +10,12 @@ use rustix::io::Errno;
 
 use super::dir::Spot;
 use super::error::FileError;
+use super::limits::size_limit;
 use super::map::{self, Opened};
 use super::store::{Store, StoreRefusal};
 use super::sysroot::{ImagePath, Sysroot};
 use super::temporary::Temporary;
+use crate::elf::units::len64;
 
 /// Why a file could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,10 @@ pub(crate) fn put(path: &Path, contents: &[u8], store: &Store) -> Result<(), New
         Err(error) => return Err(error.into()),
     };
     store.check(&spot, None)?;
+    // A write past the limit would end the process with SIGXFSZ.
+    if size_limit().is_some_and(|limit| len64(contents) > limit) {
+        return Err(io::Error::from(Errno::FBIG).into());
+    }
     let mut temporary = Temporary::with_mode(&spot, path, RIGHTS)?;
     temporary.file.write_all(contents)?;
     Ok(temporary.rename(&spot)?)

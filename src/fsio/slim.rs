@@ -75,6 +75,8 @@ pub(crate) fn fill_slim(source: &Opened, proven: &ProvenSlim, target: &File) -> 
 
 fn write_steps(opened: &mut Opened, proven: &ProvenSlim) -> Result<Slimmed, NotWritten> {
     let links = opened.identity.links;
+    // What is begun is finished before a signal ends the run.
+    let _uninterrupted = Uninterrupted::begin();
     let file = open_for_writing(opened, if links > 1 { Writable::MakeIt } else { Writable::AsItIs })?;
     lock(&file)?;
     opened.follow_copy_up(&file).map_err(EditError::File)?;
@@ -84,8 +86,6 @@ fn write_steps(opened: &mut Opened, proven: &ProvenSlim) -> Result<Slimmed, NotW
         AfterWriting::SetAgain | AfterWriting::SetIdLost => return Err(EditError::SetId.into()),
         AfterWriting::CapabilityLost => return Err(EditError::Capability.into()),
     }
-    // What is begun is finished before a signal ends the run.
-    let _uninterrupted = Uninterrupted::begin();
     check_unchanged(opened, &file)?;
     let path = &opened.path;
     for patch in &proven.plan().patches {

@@ -1,10 +1,11 @@
 //! A patched copy of a tree that must not be written, and what in it still points back.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::discover::Root;
 use super::run::Workers;
-use crate::fsio::{self, CopyError, FileError, ImagePath, IsLater, Later, Links, Store};
+use crate::fsio::{self, Closed, Copied, CopyError, FileError, ImagePath, IsLater, Later, Links, Store};
 
 /// A copied tree.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub(crate) struct CopyOfTree {
     pub(crate) links: Links,
     /// Files that have no contents yet.
     pub(crate) later: Vec<Later>,
+    /// Device and inode of its files: no other one may be edited.
+    pub(crate) made: HashSet<(u64, u64)>,
+    /// Its directories, to be opened up when all is done.
+    pub(crate) closed: Closed,
 }
 
 /// Copies the tree or file that a root names into a directory that is new or empty; some files are made and filled later.
@@ -33,12 +38,13 @@ pub(crate) fn copy_tree(
     if source.anchor.is_directory() != Some(true) {
         copy.push(original.file_name().unwrap_or_default());
     }
-    let (anchor, links, later) = fsio::copy_held((&source.anchor, original), (directory, &copy), is_later)?;
+    let copied = fsio::copy_held((&source.anchor, original), (directory, &copy), is_later)?;
+    let Copied { anchor, links, later, made, closed } = copied;
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
     let root =
         Root { given: ImagePath::new(copy), real: ImagePath::new(real), stands_for: source.real.clone(), anchor };
-    Ok(CopyOfTree { root, links, later })
+    Ok(CopyOfTree { root, links, later, made, closed })
 }
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.

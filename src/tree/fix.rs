@@ -1,5 +1,6 @@
 //! One file from its first bytes to its result, and a tree of them.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::clean;
 use super::discover::Found;
 use super::first_names::FirstNames;
-use super::lent::{Loans, Tie, Ties};
+use super::lent::{Loans, Tie, Ties, leads_anywhere};
 use super::outcome::{FileReport, FixError, ObjectBrief, Outcome, PathChange, Skip};
 use super::run::Workers;
 use super::scripts::Scripts;
@@ -69,6 +70,8 @@ pub(crate) struct FixSettings {
     pub(crate) has_receipt: bool,
     /// What may not be written.
     pub(crate) store: Store,
+    /// Of a copy, device and inode of what was made: another user can have put other files there.
+    pub(crate) only_made: Option<HashSet<(u64, u64)>>,
     /// What tells the journals of this user's runs from others.
     pub(crate) secret: Secret,
 }
@@ -133,20 +136,26 @@ pub(crate) fn fix(
     steps.into_iter().map(finish).collect()
 }
 
-/// What objects find through each other's DT_RPATH; `None` where none has one.
+/// What objects find through each other's DT_RPATH; `None` where none has one that leads anywhere.
 fn loans(steps: &[FirstLook], settings: &FixSettings, workers: &Workers) -> Option<Loans> {
+    let surroundings = &settings.surroundings;
     let tied = steps.iter().filter_map(|step| match step {
-        FirstLook::Waits(found, tie, _) | FirstLook::Linked(found, _, Some(tie)) => Some((found, *tie)),
+        FirstLook::Waits(found, tie, _) | FirstLook::Linked(found, _, Some(tie)) => Some((found, tie)),
         FirstLook::Linked(_, _, None) | FirstLook::Done(_) => None,
     });
-    let tied: Vec<(&Found, Tie)> = tied.collect();
-    if !tied.iter().any(|(_, tie)| *tie == Tie::Lender) {
+    let path_of = |found: &Found| surroundings.path_of(&found.stands_for());
+    let is_lender = |(found, tie): (&Found, &Tie)| {
+        let Tie::Lender(path) = tie else { return false };
+        let place = path_of(found);
+        let origin = place.as_path().parent().map(|parent| parent.as_os_str().as_bytes()).unwrap_or_default();
+        leads_anywhere(&surroundings.world, path.as_bstr(), origin.as_bstr())
+    };
+    if !tied.clone().any(is_lender) {
         return None;
     }
-    let paths: Vec<ImagePath> =
-        tied.iter().map(|(found, _)| settings.surroundings.path_of(&found.stands_for())).collect();
+    let paths: Vec<ImagePath> = tied.map(|(found, _)| path_of(found)).collect();
     let gives_driver = matches!(settings.policy.elf64.actions, Actions::Compose { driver: true, .. });
-    Some(Loans::find(&settings.surroundings.world, &paths, gives_driver, workers))
+    Some(Loans::find(&surroundings.world, &paths, gives_driver, workers))
 }
 
 /// Whether a file's tag depends on other files.
@@ -174,8 +183,9 @@ fn first_look(found: Found, settings: &FixSettings) -> FirstLook {
                 return FirstLook::Waits(found, tie, None);
             }
             let name = found.clone();
-            let report = fix_opened(found, opened, settings, None);
-            match report.object.and_then(|object| object.tie).filter(|_| is_told_early && asks_others(settings)) {
+            let mut seen = SeenObject::default();
+            let report = fix_opened(found, opened, settings, None, &mut seen);
+            match seen.tie.filter(|_| is_told_early && asks_others(settings)) {
                 None => FirstLook::Done(report),
                 Some(tie) => FirstLook::Waits(name, tie, Some(report)),
             }
@@ -192,7 +202,7 @@ fn tie_of(opened: &Opened) -> Option<Tie> {
 
 fn fix_found(found: Found, settings: &FixSettings, loans: Option<&Loans>) -> FileReport {
     match found.open_with(fsio::open) {
-        Ok(opened) => fix_opened(found, opened, settings, loans),
+        Ok(opened) => fix_opened(found, opened, settings, loans, &mut SeenObject::default()),
         Err(error) => report(found.shown.into_path(), None, failed(error)),
     }
 }
@@ -205,10 +215,22 @@ fn failed(error: impl Into<FixError>) -> Outcome {
     Outcome::Failed(Box::new(error.into()))
 }
 
-fn fix_opened(found: Found, opened: Opened, settings: &FixSettings, loans: Option<&Loans>) -> FileReport {
-    let mut object = None;
-    let outcome = fix_object(&found, opened, settings, loans, &mut object);
-    report(found.shown.into_path(), object, outcome.unwrap_or_else(failed))
+/// What was seen of an object before its outcome was clear.
+#[derive(Default)]
+struct SeenObject {
+    object: Option<ObjectBrief>,
+    tie: Option<Tie>,
+}
+
+fn fix_opened(
+    found: Found,
+    opened: Opened,
+    settings: &FixSettings,
+    loans: Option<&Loans>,
+    seen: &mut SeenObject,
+) -> FileReport {
+    let outcome = fix_object(&found, opened, settings, loans, seen);
+    report(found.shown.into_path(), seen.object, outcome.unwrap_or_else(failed))
 }
 
 /// A change that is decided and planned, and no longer borrows the file.
@@ -223,11 +245,14 @@ fn fix_object(
     opened: Opened,
     settings: &FixSettings,
     loans: Option<&Loans>,
-    object: &mut Option<ObjectBrief>,
+    seen: &mut SeenObject,
 ) -> Result<Outcome, FixError> {
+    if settings.only_made.as_ref().is_some_and(|made| !made.contains(&opened.identity.inode)) {
+        return Err(fsio::EditError::ChangedMeanwhile.into());
+    }
     let is_interrupted = opened.is_interrupted(&settings.secret);
     let opened = if is_interrupted { take_back(opened, settings)? } else { opened };
-    let planned = plan_object(found, &opened, settings, loans, object);
+    let planned = plan_object(found, &opened, settings, loans, seen);
     opened.check_whole()?;
     let planned = match planned? {
         Ok(planned) => planned,
@@ -272,7 +297,7 @@ fn plan_object(
     opened: &Opened,
     settings: &FixSettings,
     loans: Option<&Loans>,
-    object: &mut Option<ObjectBrief>,
+    seen: &mut SeenObject,
 ) -> Result<Result<Planned, Outcome>, FixError> {
     let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning;
     let data = if reads_data { opened.data() } else { DataMap::default() };
@@ -280,19 +305,16 @@ fn plan_object(
         Subject::Object(view) => view,
         Subject::NotApplicable(reason) => return Ok(Err(Outcome::Skipped(Skip::NotApplicable(reason)))),
     };
-    let seen = object.insert(ObjectBrief {
-        class: view.encoding.class(),
-        machine: view.machine(),
-        is_consumer: None,
-        tie: Tie::of(&view),
-    });
-    if !settings.machines.is_empty() && !settings.machines.contains(&seen.machine) {
+    seen.tie = Tie::of(&view);
+    let object =
+        seen.object.insert(ObjectBrief { class: view.encoding.class(), machine: view.machine(), is_consumer: None });
+    if !settings.machines.is_empty() && !settings.machines.contains(&object.machine) {
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
         let asks = settings.scripts.asked_through(found.shown.as_path()).is_some()
             || Consumer::of(&view, &settings.libraries).asks();
-        seen.is_consumer = Some(asks);
+        object.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
         }

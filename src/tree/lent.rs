@@ -26,10 +26,10 @@ use crate::loader::{
 use crate::runpath::{SearchPath, TagPolicy};
 
 /// How an object without DT_RUNPATH is tied to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tie {
     /// They inherit its DT_RPATH.
-    Lender,
+    Lender(BString),
     /// It inherits theirs.
     Heir,
 }
@@ -38,8 +38,10 @@ impl Tie {
     pub(super) fn of(view: &ElfView<'_>) -> Option<Self> {
         match view.path_tags() {
             PathTags::Runpath(_) | PathTags::Both(_) => None,
-            PathTags::Rpath(_) if view.search_path().is_some_and(|path| !path.is_empty()) => Some(Self::Lender),
-            PathTags::Rpath(_) | PathTags::None => Some(Self::Heir),
+            PathTags::Rpath(_) | PathTags::None => {
+                let path = view.search_path().filter(|path| !path.is_empty());
+                Some(path.map_or(Self::Heir, |path| Self::Lender(path.to_owned())))
+            }
         }
     }
 }
@@ -78,9 +80,9 @@ impl Loans {
     /// driver directory itself, and no longer needs that of others.
     pub(super) fn find(world: &SourceWorld, paths: &[ImagePath], gives_driver: bool, workers: &Workers) -> Self {
         let objects: Vec<Arc<Object>> = paths.iter().filter_map(|path| object_at(world, path)).collect();
-        let of_run: HashSet<BString> = objects.iter().map(|object| object.path.clone()).collect();
         let lends = |object: &&Arc<Object>| matches!(&object.path_tag, TaggedPath::Rpath(path) if !path.is_empty());
         let lenders: Vec<Arc<Object>> = objects.iter().filter(lends).cloned().collect();
+        let of_run: HashSet<BString> = objects.iter().map(|object| object.path.clone()).collect();
         let environment = Environment::default();
         let mut systems: HashMap<BString, System> = HashMap::new();
         let mut files = SystemFiles::of(world);
@@ -246,6 +248,15 @@ fn places_of(loader: &Loader<'_>, process: &Process) -> Vec<BString> {
     let Some(first) = process.maps.first() else { return Vec::new() };
     let path = first.object.path_tag.path().map(SearchPath::parse).unwrap_or_default();
     path.entries().map(|entry| loader.directory_of_entry(process, 0, entry)).collect()
+}
+
+/// Whether there may be a library in a directory of a DT_RPATH of an object in another one. What was built elsewhere often
+/// has the paths of its builder, which lead nowhere. A relative one is the working directory's, which is not known.
+pub(super) fn leads_anywhere(world: &SourceWorld, path: &BStr, origin: &BStr) -> bool {
+    SearchPath::parse(path).entries().any(|entry| match directory_of(entry, origin) {
+        Some(place) => !world.lists_nothing(place.as_bstr()),
+        None => entry.contains(&b'$'),
+    })
 }
 
 /// The libraries in all directories that lenders name by their full paths or from their own.

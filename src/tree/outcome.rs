@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use bstr::BString;
 
 use super::clean::CleanError;
-use super::lent::Tie;
 use crate::elf::class::Class;
 use crate::elf::dynamic::TagSet;
 use crate::elf::error::ParseError;
@@ -45,8 +44,6 @@ pub(crate) struct ObjectBrief {
     pub(crate) machine: &'static Machine,
     /// Whether it asks for a driver library; unknown where no option needs it.
     pub(crate) is_consumer: Option<bool>,
-    /// How it is tied to other objects by DT_RPATH.
-    pub(crate) tie: Option<Tie>,
 }
 
 /// What became of a file.

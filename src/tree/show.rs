@@ -123,7 +123,6 @@ fn facts(view: &ElfView<'_>, policy: &Policy, libraries: &DriverLibraries) -> Sh
             class: view.encoding.class(),
             machine: view.machine(),
             is_consumer: Some(!requests.is_empty()),
-            tie: None,
         },
         is_big_endian: view.encoding.is_big_endian,
         kind: view.kind(),

@@ -144,6 +144,11 @@ impl SourceWorld {
         self.source.resolve(path).ok()
     }
 
+    /// Whether a directory is missing, or was listed and has nothing in it.
+    pub(super) fn lists_nothing(&self, directory: &BStr) -> bool {
+        self.folder(directory).is_none_or(|folder| folder.names.as_ref().is_some_and(HashSet::is_empty))
+    }
+
     /// Follows the links of a path name by name. What is missing, and all behind it, stays as it is written.
     fn follow(&self, path: &Path) -> Option<PathBuf> {
         let mut led = PathBuf::from("/");

@@ -347,3 +347,39 @@ fn give_site_to_nobody(site: &Site) -> PathBuf {
     copy_program(&program(), &copy);
     copy
 }
+
+/// The user of a read-only file with several names lends himself the right to write to it for a moment.
+#[test]
+fn a_lent_right_goes_back() {
+    let test = "a_lent_right_goes_back";
+    if !can_trace(test) || !require("setpriv", test) {
+        return;
+    }
+    if !is_root() {
+        skip(test, "only root becomes another user");
+        return;
+    }
+    let site = Site::new(&few_cases()[0]);
+    let copy = give_site_to_nobody(&site);
+    fs::hard_link(&site.object, site.object.with_file_name("other.name")).unwrap();
+    let log = site.beside("log-of-nobody");
+    let mode = || fs::metadata(&site.object).unwrap().mode() & 0o7777;
+    for (signal, nth) in ["SIGTERM", "SIGINT", "SIGHUP"].into_iter().flat_map(|signal| [(signal, 1), (signal, 2)]) {
+        site.old.write_to(&site.object);
+        set_mode(&site.object, 0o444);
+        let mut strace = as_nobody("strace");
+        strace.args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=fchmod",
+            "-e",
+            &format!("inject=fchmod:signal={signal}:when={nth}"),
+            "-o",
+        ]);
+        run(strace.arg(&log).arg(&copy).args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object));
+        let calls = fs::read_to_string(&log).unwrap();
+        assert!(calls.contains(", 0644)") && calls.contains(signal), "{signal} {nth}: {calls}");
+        assert_eq!(mode(), 0o444, "{signal} {nth}: {calls}");
+    }
+}

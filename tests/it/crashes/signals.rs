@@ -1,8 +1,8 @@
 //! A signal that a person or a supervisor ends a program with, at every system call that changes a file.
 
 use super::site::{Loads, Site, few_cases};
-use super::strace::{Call, can_trace};
-use crate::harness::{MODES, command, for_all, run};
+use super::strace::{Call, Traced, can_trace};
+use crate::harness::{MODES, command, for_all, program, run};
 
 /// How a shell and a supervisor see the end.
 const SIGNALS: [(&str, i32); 3] = [("SIGTERM", 1015), ("SIGINT", 1002), ("SIGHUP", 1001)];
@@ -71,4 +71,27 @@ fn an_ignored_signal_stays_ignored() {
     let arguments = std::iter::once(traced.get_program()).chain(traced.get_args());
     run(command("sh").args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).args(arguments)).assert_code(0, "ignored");
     assert_eq!(site.now(), new);
+}
+
+/// A list is written under a temporary name first.
+#[test]
+fn a_list_leaves_no_temporary_file() {
+    let test = "a_list_leaves_no_temporary_file";
+    if !can_trace(test) {
+        return;
+    }
+    let site = Site::new(&few_cases()[0]);
+    let list = site.object.parent().unwrap().join("list");
+    let mut check = Traced::new(program(), site.beside("list.log"));
+    check.arguments(["check", "-q", "--runtime-list"]).arguments([&list, &site.object]);
+    for (signal, _) in SIGNALS {
+        let renames = ["rename", "renameat", "renameat2"].join(",");
+        check.run_with(&[format!("inject={renames}:error=EINTR:signal={signal}:when=1")]);
+        assert!(site.strangers().is_empty(), "{signal}: {:?}", site.strangers());
+    }
+    let mut shell = command("sh");
+    shell.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(program()).args(["check", "-q", "--runtime-list"]);
+    let run = run(shell.arg(&list).arg(&site.object));
+    run.assert_code(2, "larger than may be");
+    assert!(run.stderr.contains("list") && site.strangers().is_empty(), "{} {:?}", run.stderr, site.strangers());
 }

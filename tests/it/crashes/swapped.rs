@@ -2,7 +2,7 @@
 //! changes.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::strace::{Call, Traced, can_trace};
@@ -148,6 +148,57 @@ fn a_copy_has_nothing_of_what_a_link_leads_to() {
             swapped.assert_victims(&call.text);
             let copied = target.join("above/inside");
             assert!(copied.is_symlink() || !is_secret(&copied.join(FILES[0])), "after {}", call.text);
+        }
+    }
+}
+
+/// Another user may write to a directory of the tree, and so to the finished copy of it; while the copy is made no one else
+/// enters it, and what stands there all the same is not what was made.
+#[test]
+fn what_is_put_into_a_copy_is_not_written() {
+    if !can_trace("what_is_put_into_a_copy_is_not_written") {
+        return;
+    }
+    let swapped = Swapped::new();
+    let target = swapped.tree.join("copy");
+    let inside = target.join("above/inside");
+    let everybody = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    let closed = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 == 0);
+    let make = || {
+        swapped.reset();
+        everybody(&swapped.inside);
+    };
+    let commands: [&[&str]; 2] = [&["fix", "--driver", "$ORIGIN/new"], &["slim", "--arch", "8.7"]];
+    for command in commands {
+        let mut traced = Traced::new(program(), swapped.tree.join("log"));
+        traced.arguments(command).arguments(["-j1", "--output"]).arguments([&target, &swapped.tree.join("tree")]);
+        make();
+        let calls = traced.calls(Path::new("tree")).1;
+        assert_eq!(fs::metadata(&inside).unwrap().mode() & 0o777, 0o777, "as the tree has it");
+        let opens_up = calls
+            .iter()
+            .position(|call| call.name == "fchmod" && call.text.contains("0777)"))
+            .expect("the copy is opened up");
+        let written = calls.iter().rposition(|call| call.name.starts_with("pwrite") || call.name == "copy_file_range");
+        assert!(written.expect("files are written") < opens_up, "{command:?}: it is opened up last");
+        for (call, whole) in calls.iter().take(opens_up).flat_map(|call| [(call, false), (call, true)]) {
+            let told = format!("{command:?}, {whole} after {}", call.text);
+            make();
+            let stopped = traced.stop_after(call);
+            assert!(!inside.exists() || closed(&inside) && closed(&target), "{told}");
+            if whole && inside.exists() {
+                fs::rename(&inside, target.join("above/aside")).unwrap();
+                fs::create_dir(&inside).unwrap();
+            }
+            if inside.exists() {
+                for name in FILES {
+                    let _ = fs::remove_file(inside.join(name));
+                    fs::hard_link(swapped.victims.join(name), inside.join(name)).unwrap();
+                }
+            }
+            stopped.finish().assert_orderly(&told);
+            let _ = fs::remove_dir_all(&target);
+            swapped.assert_victims(&told);
         }
     }
 }
