@@ -7,7 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::world::World;
 use crate::elf::class::{ByClass, Class};
-use crate::loader::RealDirectory;
+use crate::loader::{Memo, RealDirectory};
 use crate::runpath::{EntryClass, Policy};
 
 /// What options and names say of directories, whatever leads to those.
@@ -15,6 +15,8 @@ pub(crate) struct Roles<'a> {
     world: &'a dyn World,
     paths: &'a ByClass<Policy>,
     given: ByClass<Given>,
+    /// Objects of a closure have the same entries, again and again.
+    known: ByClass<Memo<BString, EntryClass>>,
 }
 
 /// The roles of given directories.
@@ -48,12 +50,18 @@ impl<'a> Roles<'a> {
     /// Looks up where the given directories are.
     #[must_use]
     pub(crate) fn of(world: &'a dyn World, paths: &'a ByClass<Policy>) -> Self {
-        Self { world, paths, given: paths.map(|policy| Given::of(world, policy)) }
+        let given = paths.map(|policy| Given::of(world, policy));
+        Self { world, paths, given, known: paths.map(|_| Memo::default()) }
     }
 
     /// The role of a directory for objects of a class: by its text first, for one that is not there has no more than that.
     #[must_use]
     pub(crate) fn role(&self, directory: &BStr, class: Class) -> EntryClass {
+        let known = self.known.get(class);
+        known.get(directory).unwrap_or_else(|| known.put(directory.to_owned(), self.find(directory, class)))
+    }
+
+    fn find(&self, directory: &BStr, class: Class) -> EntryClass {
         let policy = self.paths.get(class);
         let by_text = policy.classify(directory);
         if is_managed(by_text) || !directory.starts_with(b"/") {

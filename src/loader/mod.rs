@@ -10,6 +10,7 @@ mod file_system;
 mod fit;
 mod hardware;
 mod libc;
+mod memo;
 mod object;
 mod process;
 mod run;
@@ -23,6 +24,7 @@ pub(crate) use file_system::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Look,
 pub(crate) use fit::{Provider, UnmetVersion, unmet_versions};
 pub(crate) use hardware::cache_flags;
 pub(crate) use libc::Libc;
+pub(crate) use memo::Memo;
 pub(crate) use object::{CacheHint, Ident, Object, TaggedPath, hints};
 pub(crate) use process::{LinkMap, Process};
 pub(crate) use run::Loader;

@@ -1,9 +1,9 @@
 //! A process as the loader builds it: objects in load order, and who loaded each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bstr::{BStr, BString};
+use foldhash::HashMap;
 
 use super::libc::Libc;
 use super::object::{Object, TaggedPath, directory_of};

@@ -1,9 +1,9 @@
 //! A search while it runs: the two loaders' rules, place by place.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
+use foldhash::HashSet;
 
 use super::ask::Ask;
 use super::expand;
@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
     fn each<'e>(&mut self, source: &StepSource, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
         let system = self.loader.system;
         let tokens = system.tokens(self.process, of);
-        let mut seen: HashSet<BString> = HashSet::new();
+        let mut seen: HashSet<BString> = HashSet::default();
         let entries = entries.flat_map(|entry| {
             let other = system.other_tokens(self.process, of, entry).map(|tokens| (entry, tokens));
             std::iter::once((entry, tokens)).chain(other)

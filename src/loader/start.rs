@@ -1,9 +1,10 @@
 //! What starting a program, or loading a library by itself, searches for.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bstr::BString;
+use foldhash::HashSet;
 
 use super::ask::Ask;
 use super::libc::Libc;
@@ -40,7 +41,7 @@ pub(crate) struct StartUp {
 #[must_use]
 pub(crate) fn start(loader: &Loader<'_>, process: Process, depth: Depth) -> StartUp {
     let mut started = StartUp { process, searches: Vec::new() };
-    let mut starting = Starting { loader, depth, started: &mut started, found: HashSet::new() };
+    let mut starting = Starting { loader, depth, started: &mut started, found: HashSet::default() };
     starting.preload();
     starting.follow(0);
     started
@@ -51,7 +52,7 @@ pub(crate) fn open(loader: &Loader<'_>, started: &mut StartUp, object: Arc<Objec
     // glibc notes no loader of what dlopen loads, musl the program.
     let by = (loader.system.libc == Libc::Musl).then_some(0);
     let index = started.process.add(object, opened.clone(), by, opened);
-    Starting { loader, depth: Depth::EverySearch, started, found: HashSet::new() }.follow(index);
+    Starting { loader, depth: Depth::EverySearch, started, found: HashSet::default() }.follow(index);
     index
 }
 

@@ -1,14 +1,14 @@
 //! The file system of a check: what a source has, or the store paths of a closure in it, each file looked at once.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::hash::Hash;
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
+use foldhash::HashSet;
 
 use super::look::{Seen, look};
 use super::source::{EntryKind, OpaqueLibrary, Source};
@@ -16,7 +16,7 @@ use super::symbol_cache::SymbolCache;
 use crate::check::{Facts, TargetWorld, World, Wrapper};
 use crate::elf::view::{NotApplicable, Subject};
 use crate::fsio::{FileError, ImagePath, Site};
-use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Object, RealDirectory};
+use crate::loader::{DirectoryState, FileSystem, HARDWARE_FOLDERS, Ident, Look, Memo, Object, RealDirectory};
 
 /// Loaders and caches are smaller; nothing else is read whole.
 const LARGEST_SYSTEM_FILE: u64 = 64 << 20;
@@ -41,30 +41,6 @@ pub struct SourceWorld {
     facts: Memo<BString, Arc<Facts>>,
     wrappers: HashMap<BString, Wrapper>,
     symbols: SymbolCache,
-}
-
-/// Answers that were given before.
-#[derive(Debug)]
-struct Memo<K, V>(RwLock<HashMap<K, V>>);
-
-impl<K, V> Default for Memo<K, V> {
-    fn default() -> Self {
-        Self(RwLock::default())
-    }
-}
-
-impl<K: Hash + Eq, V: Clone> Memo<K, V> {
-    fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
-    where
-        K: std::borrow::Borrow<Q>,
-    {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    /// The first answer stays.
-    fn put(&self, key: K, value: V) -> V {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(value).clone()
-    }
 }
 
 #[derive(Debug)]

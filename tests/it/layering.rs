@@ -25,7 +25,8 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 24] = [
+const HOMES: [(&str, &[&str]); 25] = [
+    ("foldhash", &["loader", "tree"]),
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
