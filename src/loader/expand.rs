@@ -1,5 +1,7 @@
 //! Dynamic string tokens in search paths and names: `$ORIGIN`, `$LIB`, `$PLATFORM`, with or without braces.
 
+use std::borrow::Cow;
+
 use bstr::{BStr, BString, ByteSlice};
 
 /// What the tokens stand for in one object of a process.
@@ -29,7 +31,15 @@ const LONGEST_PATH: usize = 4096;
 
 /// Expands the tokens as glibc does: an unknown `$word` stays as it is, and without a value, or where `$ORIGIN` is not
 /// trusted, there is no result (`glibc elf/dl-load.c`, `_dl_dst_substitute`).
-pub(super) fn glibc(text: &BStr, tokens: Tokens<'_>) -> Option<BString> {
+pub(super) fn glibc<'t>(text: &'t BStr, tokens: Tokens<'_>) -> Option<Cow<'t, BStr>> {
+    // Nearly every entry is as it is written.
+    if !text.contains(&b'$') {
+        return Some(Cow::Borrowed(text));
+    }
+    expand(text, tokens).map(Cow::Owned)
+}
+
+fn expand(text: &BStr, tokens: Tokens<'_>) -> Option<BString> {
     let mut out = BString::default();
     let mut rest = text.as_bytes();
     let mut has_origin = false;

@@ -235,18 +235,24 @@ impl Object {
     /// The last component of its path.
     #[must_use]
     pub(crate) fn file_name(&self) -> &BStr {
-        self.path.rsplit_once_str("/").map_or(self.path.as_bstr(), |(_, name)| name.as_bstr())
+        split_name(self.path.as_bstr()).map_or(self.path.as_bstr(), |(_, name)| name)
     }
 }
 
 /// A path without its last component, as `$ORIGIN` sees it; `.` for a bare name.
 #[must_use]
 pub(super) fn directory_of(path: &BStr) -> &BStr {
-    match path.rsplit_once_str("/") {
-        Some(([], _)) => "/".into(),
-        Some((directory, _)) => directory.as_bstr(),
+    match split_name(path) {
+        Some((directory, _)) if directory.is_empty() => "/".into(),
+        Some((directory, _)) => directory,
         None => ".".into(),
     }
+}
+
+/// What stands before and behind the last slash of a path.
+fn split_name(path: &BStr) -> Option<(&BStr, &BStr)> {
+    let (directory, name) = path.split_at_checked(path.rfind_byte(b'/')?)?;
+    Some((directory.as_bstr(), name.get(1..)?.as_bstr()))
 }
 
 /// Pairs of NUL-terminated strings until an empty soname; what cannot be read any more is left out.

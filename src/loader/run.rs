@@ -1,5 +1,6 @@
 //! A search while it runs: the two loaders' rules, place by place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
@@ -52,6 +53,31 @@ impl Loader<'_> {
             expanded = Some(other);
         }
         without_slashes(expanded.as_ref().map_or(entry, |expanded| expanded.as_bstr())).to_owned()
+    }
+}
+
+/// The directories of a list so far. Most lists are short.
+#[derive(Default)]
+struct SeenDirectories<'e> {
+    few: Vec<Cow<'e, BStr>>,
+    many: HashSet<Cow<'e, BStr>>,
+}
+
+/// As many are compared one by one.
+const FEW: usize = 16;
+
+impl<'e> SeenDirectories<'e> {
+    /// The directory, unless it was there before.
+    fn new(&mut self, directory: Cow<'e, BStr>) -> Option<&BStr> {
+        if self.few.contains(&directory) || self.many.contains(&directory) {
+            return None;
+        }
+        if self.few.len() < FEW {
+            self.few.push(directory);
+            return self.few.last().map(|last| &**last);
+        }
+        self.many.insert(directory.clone());
+        self.many.get(&directory).map(|seen| &**seen)
     }
 }
 
@@ -113,9 +139,9 @@ impl<'a> Run<'a> {
     fn expanded(loader: Loader<'_>, process: &Process, asking: &LinkMap, name: &BStr) -> Result<BString, Step> {
         let expanded = expand::glibc(name, loader.system.tokens(process, asking));
         let error = match &expanded {
-            Some(expanded) if expanded == name => return Ok(name.to_owned()),
+            Some(expanded) if **expanded == *name => return Ok(name.to_owned()),
             Some(_) if process.is_secure() => "DST not allowed in SUID/SGID programs",
-            Some(expanded) if !expanded.is_empty() => return Ok(expanded.clone()),
+            Some(expanded) if !expanded.is_empty() => return Ok(expanded.clone().into_owned()),
             _ => "empty dynamic string token substitution",
         };
         let outcome = StepOutcome::Fatal(Arc::from(error));
@@ -147,7 +173,7 @@ impl<'a> Run<'a> {
     /// A name with a slash; dlopen's tokens are expanded only here.
     fn path(&mut self) -> Option<End> {
         let path = match self.loader.system.libc {
-            Libc::Glibc => expand::glibc(self.name, self.loader.system.tokens(self.process, self.asking))?,
+            Libc::Glibc => expand::glibc(self.name, self.loader.system.tokens(self.process, self.asking))?.into_owned(),
             Libc::Musl => self.name.to_owned(),
         };
         self.file(&StepSource::Path, self.name, path).end()
@@ -212,30 +238,30 @@ impl<'a> Run<'a> {
         if path.is_empty() {
             return None;
         }
-        self.each(source, path.split_str(":").map(BStr::new), of)
+        self.each(source, path.split(|byte| *byte == b':').map(BStr::new), of)
     }
 
     /// Each directory once, as `fillin_rpath` lists them.
     fn each<'e>(&mut self, source: &StepSource, entries: impl Iterator<Item = &'e BStr>, of: &LinkMap) -> Option<End> {
         let system = self.loader.system;
         let tokens = system.tokens(self.process, of);
-        let mut seen: HashSet<BString> = HashSet::default();
+        let mut seen = SeenDirectories::default();
         let entries = entries.flat_map(|entry| {
             let other = system.other_tokens(self.process, of, entry).map(|tokens| (entry, tokens));
             std::iter::once((entry, tokens)).chain(other)
         });
         for (entry, tokens) in entries {
             let expanded = match expand::glibc(entry, tokens) {
-                Some(expanded) if entry.is_empty() || !expanded.is_empty() => expanded,
+                Some(Cow::Borrowed(expanded)) => Cow::Borrowed(without_slashes(expanded)),
+                Some(Cow::Owned(expanded)) if entry.is_empty() || !expanded.is_empty() => {
+                    Cow::Owned(without_slashes(expanded.as_bstr()).to_owned())
+                }
                 _ => {
                     self.step(source.clone(), entry, entry.to_owned(), StepOutcome::UnknownToken);
                     continue;
                 }
             };
-            let directory = without_slashes(expanded.as_bstr());
-            if !seen.insert(directory.to_owned()) {
-                continue;
-            }
+            let Some(directory) = seen.new(expanded) else { continue };
             match self.directory(source, entry, directory) {
                 Next::Place => {}
                 Next::List => return None,

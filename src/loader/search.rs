@@ -203,6 +203,9 @@ pub(crate) const MOST_PLACES: usize = 1 << 18;
 
 /// A directory as both sides of a comparison write it; `/` stays.
 pub(super) fn without_slashes(directory: &BStr) -> &BStr {
-    let trimmed = directory.trim_end_with(|c| c == '/');
+    let mut trimmed = directory.as_bytes();
+    while let Some(rest) = trimmed.strip_suffix(b"/") {
+        trimmed = rest;
+    }
     if trimmed.is_empty() && !directory.is_empty() { "/".into() } else { trimmed.into() }
 }
