@@ -325,8 +325,11 @@ fn findings<'s>(old: &'s Snapshot, new: &'s Snapshot, pairs: &[Pair]) -> (HashSe
         let after = (*after)?;
         (new.findings.get(after)?.severity <= before.severity).then_some(after)
     };
+    let mut gone: Vec<&SnapshotFinding> = left.0.into_iter().filter_map(|index| old.findings.get(index)).collect();
+    // Those that a document has as excused stand behind the others there.
+    gone.sort_by(|a, b| (&a.path, &a.code, &a.about).cmp(&(&b.path, &b.code, &b.about)));
     let still = same.iter().filter_map(is_as_bad).collect();
-    (still, left.0.into_iter().filter_map(|index| old.findings.get(index)).collect())
+    (still, gone)
 }
 
 fn exact(about: &[u8]) -> Vec<u8> {
