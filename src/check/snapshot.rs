@@ -16,7 +16,8 @@ use crate::cuda::GpuCode;
 pub(crate) struct CheckSetting {
     /// What the objects are part of; unknown of a document of an older release.
     pub(crate) scope: Option<ScopeKind>,
-    /// What was walked, as reports name it; nothing where paths have a name of their own: those of a closure, of a list.
+    /// What was walked, as reports name it; of a list the directory that all of it lies in, and nothing of a closure, whose
+    /// paths have names of their own.
     pub(crate) roots: Vec<CheckRoot>,
     /// Options that decide about findings, by their names; unknown of a document of an older release.
     pub(crate) asked: Option<BTreeMap<String, String>>,

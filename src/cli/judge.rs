@@ -46,14 +46,18 @@ pub(super) fn judge(
     let workers = Workers::new(settings::jobs(global));
     let roots = input.roots();
     let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
-    // A closure has the archives of its sources, too.
-    let is_list = is_list || matches!(input.scope, Scope::Closure(_));
+    let is_closure = matches!(input.scope, Scope::Closure(_));
     let setting = CheckSetting {
         scope: Some(ScopeKind::from(&input.scope)),
-        roots: if is_list { Vec::new() } else { shown(&roots) },
+        roots: match (is_closure, is_list) {
+            (true, _) => Vec::new(),
+            (false, true) => common(&shown(&roots)).into_iter().collect(),
+            (false, false) => shown(&roots),
+        },
         asked: Some(asked(args)),
     };
-    let roots = if is_list { roots } else { paths::refuse_packed(&*input.source, roots) };
+    // A closure has the archives of its sources, too.
+    let roots = if is_list || is_closure { roots } else { paths::refuse_packed(&*input.source, roots) };
     let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
     let report = if hosts.is_asked() {
         let container = ContainerInput {
@@ -105,6 +109,18 @@ fn shown(roots: &[Result<tree::Root, tree::RootError>]) -> Vec<CheckRoot> {
     let root =
         |root: &tree::Root| CheckRoot { given: root.given.as_path().to_owned(), real: root.real.as_path().to_owned() };
     roots.iter().flatten().map(root).collect()
+}
+
+/// The directory that all files of a list lie in.
+fn common(roots: &[CheckRoot]) -> Option<CheckRoot> {
+    let above = |path: fn(&CheckRoot) -> &Path| -> Option<PathBuf> {
+        let mut above = path(roots.first()?).parent()?.to_owned();
+        for root in roots {
+            while !path(root).starts_with(&above) && above.pop() {}
+        }
+        Some(above)
+    };
+    Some(CheckRoot { given: above(|root| &root.given)?, real: above(|root| &root.real)? })
 }
 
 /// The options that decide about findings and verdicts, under their names.

@@ -31,7 +31,8 @@ struct CheckDocument<'a> {
     /// What the objects are part of.
     #[cfg_attr(test, schemars(extend("enum" = ScopeKind::VARIANTS)))]
     scope: Option<&'static str>,
-    /// What was walked; nothing of a closure or a list, whose paths have names of their own.
+    /// What was walked; of a list the directory that all of it lies in; nothing of a closure, whose paths have names of
+    /// their own.
     roots: Vec<CheckWalked<'a>>,
     /// The options that decide about findings and verdicts.
     asked: BTreeMap<&'a str, &'a str>,

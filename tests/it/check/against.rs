@@ -666,6 +666,11 @@ fn images_lists_trees_and_documents_are_compared_with_each_other() {
         assert_eq!(compared.codes(), ["CRP100 CRP900", "", ""], "{arguments:?}: {:#}", compared.json);
         assert_eq!(compared.files(), ["changed /opt/lib/libapp.so"], "{arguments:?}");
     }
+    // A list has no root of its own.
+    tree.file("list", b"new/opt/lib/libapp.so\nnew/opt/driver/libcuda.so.1\n");
+    let listed = Compared::of(check(&["--files-from", "list", "--against", "old/opt"]));
+    assert_eq!(listed.codes(), ["CRP100 CRP900", "", ""], "{:#}", listed.json);
+    assert_eq!(listed.files(), ["changed new/opt/lib/libapp.so"]);
     // What must be there differs.
     let compared = Compared::of(check(&["new", "--against", "old.tar", "--container", "none"]));
     assert_eq!(compared.codes_of("findings"), "CRP100 CRP900 CRP903", "{:#}", compared.json);
