@@ -1,6 +1,7 @@
 //! `check --against OLD`: the other release, looked at again or read from what was saved of it.
 
 use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -48,15 +49,19 @@ pub(super) fn other_release(
 
 /// The text of a file that starts as a JSON document does; where it may be a list of a closure, of one that says what it is.
 fn document(old: &Path, may_be_list: bool) -> anyhow::Result<Option<Vec<u8>>> {
-    if !std::fs::metadata(old)?.is_file() {
+    let kind = std::fs::metadata(old)?.file_type();
+    // What a pipe has is read once: it must be a document.
+    let is_pipe = kind.is_fifo();
+    if !kind.is_file() && !is_pipe {
         return Ok(None);
     }
     let mut start = Vec::new();
     let mut file = std::fs::File::open(old)?;
     file.by_ref().take(64).read_to_end(&mut start)?;
-    if start.trim_ascii_start().first() != Some(&b'{') {
+    if start.trim_ascii_start().first() != Some(&b'{') && !is_pipe {
         return Ok(None);
     }
     file.read_to_end(&mut start)?;
+    let may_be_list = may_be_list && !is_pipe;
     Ok(Some(start).filter(|text| !may_be_list || report::check::saved::says_what_it_is(text)))
 }

@@ -9,7 +9,7 @@ use super::image::{Image, findings, store, text};
 use super::objects::{COMPAT, DRIVER, compat, driver, library, linked, program, stub};
 use crate::elfgen::{Kind, Machine, Spec};
 use crate::fatgen::{Entry, container};
-use crate::harness::{Run, Tree, binary, command, expect, invoke, require, run};
+use crate::harness::{self, Run, Tree, binary, command, expect, invoke, require, run};
 use crate::saved::build::{self, Layer, Pack, archive};
 
 /// Two trees, `old` and `new`, each with a driver directory beside its libraries.
@@ -471,6 +471,17 @@ fn what_is_no_release_is_refused() {
     // A folder without objects is a release, and it is said that nothing is compared.
     let empty = Compared::of(releases.check(&["new", "--against", "empty", "--json"]));
     assert_eq!(empty.codes(), ["CRP903", "", ""]);
+    // A pipe has a document, or nothing that can be used.
+    let saved = releases.save("old", &["-v"]);
+    let piped = |command_line: &str| {
+        let line = format!(
+            "{command_line} | {} check --skip CRP604 --driver '$ORIGIN/../driver' new --against /dev/stdin",
+            text(&harness::program())
+        );
+        run(command("sh").args(["-c", &line]).current_dir(releases.0.path()))
+    };
+    piped(&format!("cat {}", text(&saved))).assert_code(0, "a pipe with a document");
+    piped("echo /nix/store/x").assert_code(2, "a pipe with a list");
     // What cannot be read of the other release may be what is worse.
     releases.0.symlink("gone", "dangling");
     releases.check(&["new", "--against", "dangling"]).assert_code(2, "a link that leads nowhere");
