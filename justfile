@@ -67,9 +67,13 @@ demo:
 demo-closure:
     ./fixtures/demo/closure.sh
 
-# One static binary each for x86-64 and aarch64, and a look whether they run
+# The crate as it would be published, and its tests in it
+package:
+    ./tests/package
+
+# What is released: one static binary each for x86-64 and aarch64 that runs, with checksums
 static:
-    ./benches/static.sh
+    ./benches/static.sh --twice
 
 # A whole tree in both write modes, beside a bare walk, cp and two hooks
 bench-tree tree="":

@@ -37,6 +37,19 @@ impl Answer {
         self.into()
     }
 
+    /// From the word and the place that a document has; why a search ended is not told there.
+    #[must_use]
+    pub(crate) fn named(name: &str, place: Option<BString>) -> Option<Self> {
+        let made: [fn(BString) -> Self; 6] =
+            [Self::Compat, Self::Driver, Self::DriverAtRuntime, Self::Stub, Self::Other, |place| {
+                Self::Interrupted(place, Arc::from(""))
+            }];
+        match place {
+            None => Some(Self::Nothing).filter(|nothing| nothing.name() == name),
+            Some(place) => made.iter().map(|make| make(place.clone())).find(|answer| answer.name() == name),
+        }
+    }
+
     /// The file or directory.
     #[must_use]
     pub(crate) fn place(&self) -> Option<&BStr> {

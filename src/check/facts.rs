@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bstr::BString;
 
 use super::policy::CheckPolicy;
+use super::record::FileRecord;
 use crate::cuda::{
     self, Companion, CompatNote, CompatNoteError, Consumer, Counting, DriverLibraries, DriverLibrary, GpuCode,
     LibraryNames, Request, RequestKind,
@@ -35,7 +36,7 @@ impl<'a> Reading<'a> {
     /// What a policy needs to know.
     #[must_use]
     pub(crate) fn of(policy: &'a CheckPolicy) -> Self {
-        Self { libraries: &policy.libraries, beside: None, gpu_code: !policy.gpus.is_empty() }
+        Self { libraries: &policy.libraries, beside: None, gpu_code: policy.reads_gpu_code() }
     }
 
     /// The same, and whether it opens these.
@@ -64,6 +65,8 @@ pub(crate) struct StaticProgram {
     pub(crate) names: Vec<String>,
     /// Its GPU code, if that was asked for.
     pub(crate) gpu_code: GpuCode,
+    /// Its size and contents, if that was asked for.
+    pub(crate) record: Option<FileRecord>,
 }
 
 impl StaticProgram {
@@ -72,7 +75,7 @@ impl StaticProgram {
     pub(crate) fn of(bytes: &[u8], data: &DataMap, reading: Reading<'_>) -> Self {
         let whole = FileRange::between(0, len64(bytes));
         let parts = whole.into_iter().flat_map(|whole| data.within(whole)).filter_map(|range| range.of(bytes));
-        Self { names: cuda::names_in(parts, reading.libraries), gpu_code: reading.gpu_code(bytes, data) }
+        Self { names: cuda::names_in(parts, reading.libraries), gpu_code: reading.gpu_code(bytes, data), record: None }
     }
 }
 
@@ -83,6 +86,8 @@ pub(crate) struct CodeFile {
     pub(crate) is_elf: bool,
     /// Its GPU code.
     pub(crate) gpu_code: GpuCode,
+    /// Its size and contents, if that was asked for.
+    pub(crate) record: Option<FileRecord>,
 }
 
 /// An object's facts.
@@ -112,6 +117,8 @@ pub struct Facts {
     pub(crate) gpu_code: GpuCode,
     /// It ends like a file in which an edit was interrupted.
     pub(crate) carries_journal: bool,
+    /// Its size and contents, if that was asked for.
+    pub(crate) record: Option<FileRecord>,
 }
 
 impl Facts {
@@ -161,6 +168,7 @@ impl Facts {
             compat_note: None,
             gpu_code: GpuCode::default(),
             carries_journal: false,
+            record: None,
         }
     }
 
@@ -180,6 +188,7 @@ impl Facts {
             compat_note: CompatNote::of(view),
             gpu_code: GpuCode::default(),
             carries_journal: carries_journal(view.bytes),
+            record: None,
         }
     }
 }
@@ -201,6 +210,20 @@ pub(crate) enum Inspected {
     Malformed(String),
     /// It could not be read, and why: nothing is known of it.
     Unread(String),
+}
+
+impl Inspected {
+    /// The same with the size and contents of the file; where it is none that a comparison is about, as it was.
+    #[must_use]
+    pub(crate) fn recorded(mut self, record: impl FnOnce() -> FileRecord) -> Self {
+        match &mut self {
+            Self::Object(facts) => Arc::make_mut(facts).record = Some(record()),
+            Self::Static(program) => program.record = Some(record()),
+            Self::Code(file) => file.record = Some(record()),
+            Self::NotElf | Self::NotApplicable(_) | Self::Malformed(_) | Self::Unread(_) => {}
+        }
+        self
+    }
 }
 
 /// A file of the list.

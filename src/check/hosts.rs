@@ -18,6 +18,7 @@ pub(crate) fn on_all_hosts(mut reports: Vec<(String, CheckReport)>) -> CheckRepo
         return reports.pop().map(|(_, report)| report).unwrap_or_default();
     }
     let findings = findings(&reports);
+    let others = reports.first_mut().map(|(_, report)| std::mem::take(&mut report.others)).unwrap_or_default();
     let mut objects: BTreeMap<BString, Vec<(String, ObjectReport)>> = BTreeMap::new();
     let (mut files, mut elf, mut unread) = (0, 0, BTreeSet::new());
     for (host, report) in reports {
@@ -30,7 +31,7 @@ pub(crate) fn on_all_hosts(mut reports: Vec<(String, CheckReport)>) -> CheckRepo
     }
     let mut objects: Vec<ObjectReport> = objects.into_values().filter_map(object).collect();
     objects.sort_by(|a, b| a.facts.shown.cmp(&b.facts.shown));
-    CheckReport { files, elf, objects, findings, unread: unread.into_iter().collect() }
+    CheckReport { files, elf, objects, others, findings, unread: unread.into_iter().collect() }
 }
 
 fn findings(reports: &[(String, CheckReport)]) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 //!
 //! Pure: [`facts`](Facts) in, findings out; what lies where is asked of a [`World`].
 
+mod against;
 mod allow;
 mod answer;
 mod closure;
@@ -16,12 +17,15 @@ mod hosts;
 mod in_container;
 mod judge;
 mod misfits;
+mod pairing;
 mod policy;
+mod record;
 mod releases;
 mod report;
 mod roles;
 pub(crate) mod rule;
 mod rules;
+mod snapshot;
 mod stale;
 mod symbols;
 mod verdicts;
@@ -29,6 +33,7 @@ mod wanted;
 mod world;
 mod wrapper;
 
+pub(crate) use against::{Comparison, ContentsChange, FileChange, KnownFindings, RequestChange, Totals, against};
 pub(crate) use allow::{Allowed, Allowlist, Baseline, Date};
 pub(crate) use answer::Answer;
 pub use closure::Closure;
@@ -45,9 +50,13 @@ pub(crate) use judge::{judge_in_program, judge_object};
 pub use policy::{
     ArchPolicy, CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, PtxPolicy, Scope,
 };
+pub(crate) use record::{ContentDigest, FileRecord};
 pub use report::{CheckReport, ObjectReport};
-pub(crate) use report::{OnHost, RequestReport};
+pub(crate) use report::{OnHost, OtherFile, RequestReport};
 pub(crate) use rule::{RULES, Rule, Severity, rule};
+pub(crate) use snapshot::{
+    CheckRoot, CheckSetting, Lack, ScopeKind, Snapshot, SnapshotFile, SnapshotFinding, SnapshotRequest,
+};
 pub(crate) use stale::stale_hints;
 pub(crate) use verdicts::{programs_to_ask, sum_up};
 pub(crate) use world::{World, Wrapper};

@@ -225,6 +225,8 @@ pub struct CheckPolicy {
     pub require_consumer: bool,
     /// Symbols are looked for, too.
     pub symbols: bool,
+    /// What a comparison with another run needs is kept of each file: its contents' digest, its GPU code.
+    pub records: bool,
     /// The GPUs that it will run on; GPU code is not looked at without any.
     pub gpus: Vec<Capability>,
     /// Which code for them is good enough.
@@ -244,6 +246,12 @@ impl CheckPolicy {
     pub(crate) fn native_cuda(&self) -> Option<Version> {
         let of_driver = self.host_driver.as_ref().and_then(|driver| release_of_branch(driver.branch()));
         self.host_cuda.or_else(|| self.platform.and_then(Platform::native_cuda).max(of_driver))
+    }
+
+    /// Whether GPU code is looked at.
+    #[must_use]
+    pub(crate) fn reads_gpu_code(&self) -> bool {
+        self.records || !self.gpus.is_empty()
     }
 
     /// The GPUs of the target with its driver in front of them.

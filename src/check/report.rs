@@ -10,8 +10,9 @@ use super::answer::Answer;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
 use super::misfits::Misfits;
+use super::record::FileRecord;
 use super::rule::Severity;
-use crate::cuda::RequestKind;
+use crate::cuda::{GpuCode, RequestKind};
 use crate::loader::Object;
 
 /// A request and what comes of it.
@@ -96,6 +97,17 @@ pub(crate) struct InProgram {
 /// Libraries that miss something by themselves, or that a wrapper's LD_LIBRARY_PATH may lead astray, by path.
 pub(crate) type Failing = BTreeMap<BString, Arc<Facts>>;
 
+/// A file that no loader reads: a static program, or one with GPU code.
+#[derive(Clone, Debug)]
+pub(crate) struct OtherFile {
+    /// As it was given.
+    pub(crate) shown: PathBuf,
+    /// Its size and contents.
+    pub(crate) record: FileRecord,
+    /// Its GPU code.
+    pub(crate) gpu_code: GpuCode,
+}
+
 /// The whole result.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
@@ -105,6 +117,8 @@ pub struct CheckReport {
     pub elf: usize,
     /// Objects with a search path or the right to one, in path order.
     pub objects: Vec<ObjectReport>,
+    /// Other files that a comparison is about, in path order, if that was asked for.
+    pub(crate) others: Vec<OtherFile>,
     /// Everything that was found, in path order, by code.
     pub(crate) findings: Vec<Finding>,
     /// What could not be read, and why: whatever findings are wanted, the check is not one of these.

@@ -1,7 +1,19 @@
 //! The table of findings: `rules`, the manual and every output format are made from it.
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantNames)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::IntoStaticStr,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum Severity {
     /// Worth knowing.
@@ -400,6 +412,27 @@ rules! {
         because "musl reads no cache. The toolkit appends the driver's directories to /etc/ld-musl-ARCH.path, and only where there is /etc/alpine-release."
         do "End the path file with a newline, and list /usr/local/lib:/lib:/usr/lib in it; elsewhere than on Alpine set LD_LIBRARY_PATH to the driver's directory."
         such as "An /etc/ld-musl-x86_64.path of /opt/lib without a newline: the driver's directory is glued to it.";
+
+    VERDICT_WORSE = "CRP900" "verdict-worse" Error HAND
+        when "With --against: a request for a driver library that did not fail in the other release fails in this one."
+        because "The release broke it: it worked, and a program that is updated finds another library, or none."
+        do "Explain the object in both releases (cuda-runpath explain FILE); the finding that stands beside this one says what to do."
+        such as "bin/app got libcuda.so.1 from compat in 1.0, and gets a link-time stub in 1.1.";
+    ARCH_LOST = "CRP901" "arch-lost" Error HAND
+        when "With --against and --arch: a file ran on a GPU of --arch in the other release, and in this one not, or only by JIT where it had machine code."
+        because "The toolkit or the list of architectures of the build changed. The first kernel ends with \"no kernel image is available\", or starts minutes later."
+        do "Build it for that GPU again (CMAKE_CUDA_ARCHITECTURES, TORCH_CUDA_ARCH_LIST), or take the GPU out of --arch."
+        such as "libtorch_cuda.so without sm_70 since CUDA 13.0.";
+    COMPAT_LOST = "CRP902" "compat-lost" Error HAND
+        when "With --against: libcuda came from cuda_compat in the other release, and comes from elsewhere in this one; not where compat is not wanted."
+        because "The target's own driver may be older than the CUDA release of the program: it fails where it worked."
+        do "cuda-runpath check --compat-policy require finds every such object; with --compat-policy forbid it is as it should be."
+        such as "The package set was built without cuda_compat.";
+    NOT_COMPARED = "CRP903" "not-compared" Warning HAND
+        when "With --against: something is not known of the other release, or was asked of it differently."
+        because "What is not compared may have become worse: no word about it is no pass."
+        do "Save the other release again with check --format json -v and the options of this run, or give the release itself."
+        such as "A document of check --json without -v.";
 }
 
 /// Finds a rule by its code or its words.

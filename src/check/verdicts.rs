@@ -10,7 +10,7 @@ use super::context::Context;
 use super::facts::{Facts, Inspected, Item};
 use super::finding::{Circumstance, Finding, Verdict};
 use super::fit;
-use super::report::{CheckReport, Failing, InProgram, ObjectReport, RequestReport};
+use super::report::{CheckReport, Failing, InProgram, ObjectReport, OtherFile, RequestReport};
 use super::rule;
 use super::rules::{closure, compat, files, gpu, image, requests, search_path};
 use crate::loader::is_of_musl;
@@ -118,7 +118,23 @@ pub(crate) fn sum_up(
         _ => true,
     };
     unread.sort();
-    CheckReport { files: items.len(), elf: items.iter().filter(is_elf).count(), objects: reports, findings, unread }
+    let elf = items.iter().filter(is_elf).count();
+    let others = items.iter().filter_map(other_file).collect();
+    CheckReport { files: items.len(), elf, objects: reports, others, findings, unread }
+}
+
+/// What a comparison is about beside objects.
+fn other_file(item: &Item) -> Option<OtherFile> {
+    let (record, gpu_code) = match &item.inspected {
+        Inspected::Static(program) => (program.record?, &program.gpu_code),
+        Inspected::Code(file) => (file.record?, &file.gpu_code),
+        Inspected::NotElf
+        | Inspected::Object(_)
+        | Inspected::NotApplicable(_)
+        | Inspected::Malformed(_)
+        | Inspected::Unread(_) => return None,
+    };
+    Some(OtherFile { shown: item.shown.clone(), record, gpu_code: gpu_code.clone() })
 }
 
 impl CheckReport {

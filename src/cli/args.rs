@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(super) use super::choices::{ArchPolicyArg, CompatPolicyArg, FailOn, GroupByArg, PlatformName, PtxPolicyArg};
+pub(super) use super::choices::{
+    ArchPolicyArg, CompatPolicyArg, FailOn, GroupByArg, PlatformName, PtxPolicyArg, SchemaOf,
+};
 use crate::oci::ImagePlatform;
 use crate::report::check::{CheckFormat, FORMATS};
 
@@ -434,6 +436,10 @@ pub(super) struct CheckArgs {
     /// Excuse what an earlier check --json found
     #[arg(long, value_name = "FILE", help_heading = "Findings")]
     pub baseline: Option<PathBuf>,
+    /// Tell what changed since OLD, another release: a tree, an image, with --closure-from a list, or an earlier check
+    /// --format json -v; findings that OLD has are excused
+    #[arg(long, value_name = "OLD", help_heading = "Findings")]
+    pub against: Option<PathBuf>,
     /// Write to FILE what only the target can tell, for doctor --runtime-list
     #[arg(long, value_name = "FILE", help_heading = "Findings")]
     pub runtime_list: Option<PathBuf>,
@@ -522,9 +528,9 @@ pub(super) struct RulesArgs {
     /// The finding, such as CRP200 or stub-first
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
-    /// Print the JSON Schema of check --json
-    #[arg(long, conflicts_with = "code")]
-    pub schema: bool,
+    /// Print the JSON Schema of check --json, or of check --json --against
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "check", conflicts_with = "code", value_name = "DOCUMENT")]
+    pub schema: Option<SchemaOf>,
 }
 
 #[derive(Debug, Args)]

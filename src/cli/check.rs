@@ -2,89 +2,44 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
-use super::container::{self, Hosts};
+use super::against::{self, OtherRelease};
+use super::args::{CheckArgs, FailOn, Format, Global, GroupByArg};
 use super::exit::Status;
-use super::{input, output, paths, policy, settings, signals};
-use crate::check::{
-    Allowlist, ArchPolicy, Baseline, CheckReport, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
-};
+use super::judge::{self, Judged, judge};
+use super::{input, output, settings, signals};
+use crate::check::{self, Allowlist, Baseline, Date, Finding, KnownFindings, Rule, Severity, Snapshot, rule::rule};
 use crate::fsio;
 use crate::report;
+use crate::report::against::ComparedRun;
 use crate::report::check::{CheckRun, GroupBy};
-use crate::tree::{self, ContainerInput, Workers};
 
 pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let selected = Selection::of(args)?;
     let group_by = group_by(args.group_by, global)?;
     let allow = args.allow.as_deref().map(|file| read_allow(file).map(|list| (list, file))).transpose()?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
+    let records = args.against.is_some() || (global.is_json() && global.verbose > 0);
+    let told = (&selected, group_by, allow, baseline);
     let input = match input::of_check(args) {
         Ok(input) => input,
-        Err(error) => match input::unreadable_image(args, &error) {
-            Some(report) => return finish(report, args, global, (&selected, group_by, allow, baseline)),
+        Err(error) => match judge::unreadable(args, &error)? {
+            Some(judged) => return finish(judged, None, args, global, told),
             None => return Err(error),
         },
     };
-    let hosts = Hosts::of(&args.container, &args.wanted, input.is_saved)?;
-    if hosts.is_asked() && !matches!(input.scope, Scope::Image) {
-        bail!("--cdi and --container are for an image: a saved one, or --root DIR");
-    }
-    let mut policy = policy::policy(&args.wanted, input.scope.clone())?;
-    policy.require_consumer = args.require_consumer;
-    policy.symbols = args.symbols;
-    policy.gpus = settings::gpus("--arch", &args.arch)?;
-    policy.arch = match args.arch_policy {
-        ArchPolicyArg::Exact => ArchPolicy::Exact,
-        ArchPolicyArg::Family => ArchPolicy::Family,
-        ArchPolicyArg::Generation => ArchPolicy::Generation,
-        ArchPolicyArg::Ptx => ArchPolicy::Ptx,
-    };
-    policy.ptx = match args.ptx {
-        PtxPolicyArg::Require => PtxPolicy::Require,
-        PtxPolicyArg::Accept => PtxPolicy::Accept,
-        PtxPolicyArg::Ignore => PtxPolicy::Ignore,
-    };
-    if let Some(machine) = &args.machine {
-        policy.machine = Some(settings::machine(machine)?);
-    }
-    let exclude = paths::exclude(&args.inputs)?;
-    let environment = policy::environment(&args.wanted, &input.environment)?;
-    if hosts.is_asked() && args.wanted.driver.is_empty() {
-        // It is what the host mounts.
-        policy.paths.elf64.driver.clear();
-        policy.paths.elf32.driver.clear();
-    }
-    let host_root = container::host_root(&args.container)?;
-    let workers = Workers::new(settings::jobs(global));
-    let roots = input.roots();
-    let leads_nowhere = !roots.is_empty() && roots.iter().all(Result::is_err);
-    // A closure has the archives of its sources, too, and a list may name such files among others.
-    let takes_archives = args.inputs.files_from.is_some() || matches!(input.scope, Scope::Closure(_));
-    let roots = if takes_archives { roots } else { paths::refuse_packed(&*input.source, roots) };
-    let listing = paths::listing_of(&*input.source, roots, &exclude, &workers);
-    let report = if hosts.is_asked() {
-        let container = ContainerInput {
-            source: Arc::clone(&input.source),
-            host: host_root,
-            hosts: &|machine| hosts.of_machine(machine, &policy, &args.wanted),
-            environment: &|added| policy::environment(&args.wanted, &[input.environment.as_slice(), added].concat()),
-            must_run: hosts.is_named(),
-        };
-        tree::check_in_containers(listing, &container, &policy, &workers)?
-    } else {
-        tree::check(listing, input.world(), &policy, environment, &workers)
-    };
-    if leads_nowhere {
-        report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
+    // The other release goes first: of it only what is compared is kept.
+    let is_image = input.is_saved;
+    let other = args.against.as_deref().map(|old| against::other_release(old, is_image, args, global)).transpose()?;
+    let judged = judge(&input, args, global, (records, args.inputs.files_from.is_some()))?;
+    if judged.leads_nowhere {
+        report::check::human::print_unread(&output::human(global), &judged.report, &mut output::stderr())?;
         // There is nothing to report on.
         return Ok(Status::Failed);
     }
-    finish(report, args, global, (&selected, group_by, allow, baseline))
+    finish(judged, other, args, global, told)
 }
 
 /// What is excused and what is wanted: everything else of how findings are told.
@@ -92,12 +47,21 @@ type Told<'t> = (&'t Selection, GroupBy, Option<(Allowlist, &'t Path)>, Option<B
 
 /// Excuses what is excused, and prints the rest.
 fn finish(
-    mut report: CheckReport,
+    judged: Judged,
+    other: Option<OtherRelease>,
     args: &CheckArgs,
     global: &Global,
     (selected, group_by, allow, baseline): Told<'_>,
 ) -> anyhow::Result<Status> {
+    let Judged { mut report, setting, policy, .. } = judged;
     report::check::human::print_unread(&output::human(global), &report, &mut output::stderr())?;
+    let new = other.as_ref().map(|_| Snapshot::of(&report, setting.clone())).unwrap_or_default();
+    let mut compared = other.as_ref().map(|other| check::against(&other.snapshot, &new, &policy));
+    let known = compared.as_mut().map(|compared| {
+        report.findings.append(&mut compared.findings);
+        KnownFindings::of(compared.still.iter().filter_map(|index| report.findings.get(*index)))
+    });
+    report.findings.sort_by(|a, b| (&a.path, a.rule.code, &a.about).cmp(&(&b.path, b.rule.code, &b.about)));
     let mut allowed = Vec::new();
     // A row is unused when nothing was there to excuse, not when something else hides it: the allowlist comes first.
     if let Some((list, file)) = allow {
@@ -112,15 +76,42 @@ fn finish(
     }
     report.findings.retain(|finding| selected.has(finding));
     allowed.retain(|allowed| selected.has(&allowed.finding));
-    let run = CheckRun { report, allowed };
+    // What the other release has as well is neither new nor worse, excused or not.
+    let mut still = Vec::new();
+    if let Some(known) = known {
+        still.extend(report.findings.extract_if(.., |finding| known.has(finding)));
+        allowed.retain(|allowed| !known.has(&allowed.finding));
+    }
+    if let Some(compared) = &mut compared {
+        compared.gone.retain(|gone| selected.has_code(&gone.code));
+    }
+    let run = CheckRun { report, allowed, setting };
     if let Some(file) = &args.runtime_list {
         signals::watch();
         let mut out = Vec::new();
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&run, group_by, global)?;
-    Ok(status(&run, args.fail_on))
+    let status = status(&run, args.fail_on);
+    match compared {
+        None => print(&run, group_by, global)?,
+        Some(comparison) => print_compared(&ComparedRun { run, comparison, still }, group_by, global)?,
+    }
+    let is_read = other.is_none_or(|other| other.is_read);
+    Ok(if is_read { status } else { Status::Failed })
+}
+
+fn print_compared(run: &ComparedRun<'_>, group_by: GroupBy, global: &Global) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    match global.format {
+        _ if global.is_json() => report::against::json::print(run, &mut out)?,
+        // These list findings: what is new and what is worse.
+        Format::OfCheck(format) => (format.print)(&run.run, &mut out)?,
+        Format::Human | Format::Json | Format::Markdown => {
+            report::against::human::print(&output::human(global), run, group_by, &mut out)?;
+        }
+    }
+    Ok(out.flush()?)
 }
 
 fn status(run: &CheckRun, fail_on: FailOn) -> Status {
@@ -194,6 +185,12 @@ impl Selection {
             names.iter().map(find).collect::<anyhow::Result<Vec<_>>>()
         };
         Ok(Self { only: rules("--only", &args.only)?, skip: rules("--skip", &args.skip)? })
+    }
+
+    /// The same of a finding of another release, which may have a code that this one does not know.
+    fn has_code(&self, code: &str) -> bool {
+        let is_one_of = |rules: &[&Rule]| rules.iter().any(|rule| rule.code == code);
+        (self.only.is_empty() || is_one_of(&self.only)) && !is_one_of(&self.skip)
     }
 
     fn has(&self, finding: &Finding) -> bool {

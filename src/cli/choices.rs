@@ -62,3 +62,9 @@ pub(super) enum GroupByArg {
     /// Under the package of the file (a store path, what a Python environment installs, a directory), by kind
     Package,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    Check,
+    Against,
+}

@@ -1,12 +1,14 @@
 //! Which of glibc's levels this machine's CPU has, and what its loader calls it (x86-64 psABI, "Micro-Architecture Levels").
 
-use crate::elf::machine::Machine;
 use crate::loader::Cpu;
 
 /// This machine's CPU; `None` where its levels are not known here.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn detect() -> Option<Cpu> {
     use std::arch::is_x86_feature_detected as has;
+
+    use crate::elf::machine::Machine;
+
     let v2 = has!("cmpxchg16b") && has!("popcnt") && has!("sse3") && has!("sse4.1") && has!("sse4.2") && has!("ssse3");
     let has_avx = has!("avx") && has!("avx2") && has!("fma") && has!("f16c");
     let v3 = v2 && has_avx && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("movbe");

@@ -55,6 +55,38 @@ pub(super) fn of_check(args: &CheckArgs) -> anyhow::Result<Input> {
     Ok(tree(&sysroot, &paths))
 }
 
+/// The release that `check --against` compares with: of the same kind as what is checked, and an unpacked image where that is
+/// a saved one.
+pub(super) fn of_other_release(old: &Path, args: &CheckArgs, is_image: bool) -> anyhow::Result<Input> {
+    if args.closure_from.is_some() {
+        let list = read_closure_of("--against", old, args.attrs_key.as_deref())?;
+        return Ok(closure(&paths::sysroot(args.wanted.root.as_deref())?, list));
+    }
+    let old = [old.to_owned()];
+    if args.closure {
+        return Ok(closure(&Sysroot::host(), nix_closure(&old)?));
+    }
+    if args.wanted.root.is_some() {
+        let sysroot = paths::sysroot_of("--against", &old[0])?;
+        let mut given = args.inputs.paths.clone();
+        if given.is_empty() {
+            given.push(PathBuf::from("/"));
+        }
+        // Names of the image that is checked: one of this machine cannot be of both.
+        let images = given.iter().map(|path| ImagePath::new(Path::new("/").join(path))).collect();
+        return Ok(Input::image(Arc::new(HostSource::new(sysroot)), images));
+    }
+    let options = ImageArgs { image_platform: args.image.image_platform.clone() };
+    match image(&old[0], &options)? {
+        Some(image) => Ok(of_image(image)),
+        None if is_image && old[0].is_dir() => {
+            let source = Arc::new(HostSource::new(paths::sysroot_of("--against", &old[0])?));
+            Ok(Input { is_saved: true, ..Input::image(source, vec![ImagePath::new("/")]) })
+        }
+        None => Ok(tree(&Sysroot::host(), &old)),
+    }
+}
+
 /// The report about an image that cannot be judged; `None` for what is no image, or where it is not said which.
 pub(super) fn unreadable_image(args: &CheckArgs, error: &anyhow::Error) -> Option<CheckReport> {
     let of_image = error.downcast_ref::<ImageError>()?;
@@ -152,7 +184,11 @@ fn closure(sysroot: &Sysroot, closure: Closure) -> Input {
 }
 
 fn read_closure(file: &Path, key: Option<&str>) -> anyhow::Result<Closure> {
-    let name = || format!("--closure-from {}", file.display());
+    read_closure_of("--closure-from", file, key)
+}
+
+fn read_closure_of(option: &str, file: &Path, key: Option<&str>) -> anyhow::Result<Closure> {
+    let name = || format!("{option} {}", file.display());
     let text = std::fs::read(file).with_context(name)?;
     Closure::parse(&text, key).with_context(name)
 }

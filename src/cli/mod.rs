@@ -1,5 +1,6 @@
 //! The command line: arguments and environment in, printers and an exit code out. No decisions about files.
 
+mod against;
 mod archs;
 mod args;
 mod check;
@@ -12,6 +13,7 @@ mod exit;
 mod explain;
 mod fix;
 mod input;
+mod judge;
 mod man;
 mod output;
 mod paths;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::args::{Format, Global, RulesArgs};
+use super::args::{Format, Global, RulesArgs, SchemaOf};
 use super::exit::Status;
 use super::output;
 use crate::check::{RULES, rule::rule};
@@ -15,8 +15,12 @@ const WIDTH: usize = 80;
 
 pub(super) fn run(args: &RulesArgs, global: &Global) -> anyhow::Result<Status> {
     let mut out = output::stdout();
-    if args.schema {
-        out.write_all(report::check::json::SCHEMA_FILE.as_bytes())?;
+    if let Some(document) = args.schema {
+        let schema = match document {
+            SchemaOf::Check => report::check::json::SCHEMA_FILE,
+            SchemaOf::Against => report::against::json::SCHEMA_FILE,
+        };
+        out.write_all(schema.as_bytes())?;
         out.flush()?;
         return Ok(Status::Clean);
     }

@@ -21,6 +21,7 @@ mod files;
 mod frame;
 mod gpu;
 mod hollow;
+mod in_short;
 mod kernels;
 mod libraries;
 mod problem;

@@ -4,6 +4,7 @@ mod commit;
 mod contents;
 mod copy;
 mod cut;
+mod digest;
 mod dir;
 mod disk;
 mod edit;
@@ -29,6 +30,7 @@ mod writes;
 
 pub(crate) use commit::{commit, revert, take_back};
 pub(crate) use copy::{Closed, Copied, CopyError, IsLater, Later, Links, copy_held, fill_whole, prepare_target};
+pub(crate) use digest::digest;
 pub use dir::Anchor;
 pub(crate) use dir::Spot;
 pub(crate) use disk::Kind;

@@ -5,7 +5,7 @@
 use bstr::{BStr, ByteSlice};
 
 /// The directory that store paths lie in, as it stands in a path.
-const STORE: &str = "/store/";
+pub(crate) const STORE: &str = "/store/";
 
 /// Length of a store path's hash (Nix's base 32 of 160 bits).
 const HASH: usize = 32;

@@ -2,6 +2,7 @@
 //!
 //! One folder for each command, in it one file for each format; beside them what several commands share.
 
+pub(crate) mod against;
 pub(crate) mod archs;
 pub(crate) mod check;
 pub(crate) mod doctor;

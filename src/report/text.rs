@@ -59,6 +59,14 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes that lower-case hexadecimal digits say; `None` for anything else.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)?.checked_mul(16)?.checked_add(digit(*low)?)?).ok();
+    rest.is_empty().then(|| pairs.iter().map(byte).collect::<Option<_>>())?
+}
+
 /// Lines of text with nothing in them that a terminal would obey.
 #[must_use]
 pub(crate) fn for_terminal(text: &str) -> String {

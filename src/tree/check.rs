@@ -15,12 +15,14 @@ use super::scripts::Scripts;
 use super::source::{IsWanted, Source, SourceFile};
 use super::world::SourceWorld;
 use crate::check::{
-    CheckPolicy, CheckReport, CodeFile, Context, Facts, Inspected, Item, Reading, StaticProgram, TargetWorld, Wrapper,
-    hidden_by, judge_in_program, judge_object, library_path, programs_to_ask, sum_up,
+    CheckPolicy, CheckReport, CodeFile, ContentDigest, Context, Facts, FileRecord, Inspected, Item, Reading,
+    StaticProgram, TargetWorld, Wrapper, hidden_by, judge_in_program, judge_object, library_path, programs_to_ask,
+    sum_up,
 };
 use crate::cuda::{self, LibraryNames};
+use crate::elf::units::len64;
 use crate::elf::view::{NotApplicable, Subject, has_magic};
-use crate::fsio::{FileError, ImagePath, Site};
+use crate::fsio::{self, FileError, ImagePath, Site};
 use crate::loader::{Environment, Object};
 
 /// A wrapper is a short script or a small program.
@@ -156,6 +158,9 @@ fn inspect(
         (path, Wrapper { shown: shown.to_owned(), library_path: library_path(file.bytes()) })
     });
     let told = with_code(inspected(seen(&file), shown, &real, Reading::of(policy).with(beside)), &file, policy);
+    let record =
+        || FileRecord { length: len64(file.bytes()), contents: ContentDigest(fsio::digest(file.bytes(), &file.data)) };
+    let told = if policy.records { told.recorded(record) } else { told };
     (item(file.check_whole().map_or_else(|error| unread(&error), |()| told)), wrapper)
 }
 
@@ -167,7 +172,7 @@ fn with_code(inspected: Inspected, file: &SourceFile, policy: &CheckPolicy) -> I
     let gpu_code = Reading::of(policy).gpu_code(file.bytes(), &file.data);
     match gpu_code.places.is_empty() {
         true => inspected,
-        false => Inspected::Code(CodeFile { is_elf: !matches!(inspected, Inspected::NotElf), gpu_code }),
+        false => Inspected::Code(CodeFile { is_elf: !matches!(inspected, Inspected::NotElf), gpu_code, record: None }),
     }
 }
 

@@ -279,3 +279,22 @@ fn headers_that_name_the_same_bytes_again_and_again_are_named() {
     many[60..62].copy_from_slice(&(count + 200).to_le_bytes());
     refused("sections.so", &many, "of all headers together is more than eight times the size of the file");
 }
+
+/// Two releases are paired by hash, and a document of one is read once.
+#[test]
+fn releases_are_compared_in_steps_of_their_size() {
+    for (arguments, next) in
+        [(&["check", "new", "--against", "old"][..], 0), (&["check", "new", "--against", "old"], 1)]
+    {
+        assert_near_linear("cost::releases", arguments, 40, |tree, size| {
+            tree.folder("old");
+            tree.folder("new");
+            for n in 0..size {
+                let spec = library().runpath(format!("/o{n}:/tmp/{n}"));
+                tree.file(format!("old/p{}/lib{n}.so.1.{n}", n % 7), &spec.build());
+                // Every name of another version, where there are many of one name.
+                tree.file(format!("new/p{}/lib{n}.so.2.{}", n % 7, n + next), &spec.needs("libx.so").build());
+            }
+        });
+    }
+}

@@ -15,6 +15,7 @@
 //! - `container`: images under specs, beside the real ldconfig and loaders.
 //! - `saved`: images of containers in every form, layer by layer, damaged and hostile.
 //! - `memory`: a source without a disk, through every command that reads.
+//! - `action`: the steps of action.yml, as a runner starts them.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
 //!
 //! A test names itself where a tool is missing (`SKIP name: reason`), which `tests/run` forbids. What a subject alone needs
@@ -32,6 +33,7 @@
 )]
 #![allow(dead_code, reason = "helpers are shared by test files that do not all exist on every platform")]
 
+mod action;
 mod afterwards;
 mod archs;
 mod check;

@@ -147,6 +147,11 @@ impl Block {
 /// Where there is room depends on the linker that built the example; a checkout may be anywhere.
 fn steady(output: &str) -> Vec<String> {
     let line = |line: &str| {
+        // How long the examples' files are, too.
+        if ["bytes ", "changed ", "gone ", "new ", "worse "].iter().any(|word| line.starts_with(word)) {
+            let numbers = line.split_inclusive(|c: char| !c.is_ascii_digit());
+            return numbers.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
+        }
         if line.starts_with("  room ") { "  room".to_owned() } else { line.replace(root().to_str().unwrap(), "$PWD") }
     };
     output.lines().map(line).collect()
@@ -210,6 +215,20 @@ fn readme_examples() {
                 }
                 // Not for a shell.
                 ("nix", "") => {}
+                // Of another program, but for commands of this one: those are run somewhere on the page.
+                ("yaml", "") => {
+                    let commands: Vec<String> = page
+                        .blocks
+                        .iter()
+                        .filter(|block| block.info == "console")
+                        .flat_map(|block| block.examples().into_iter().map(|example| example.command))
+                        .collect();
+                    for line in block.lines.iter().filter_map(|line| line.trim_start().strip_prefix("- cuda-runpath "))
+                    {
+                        let line = format!("cuda-runpath {line}");
+                        assert!(commands.contains(&line), "{at}: no console block runs $ {line}");
+                    }
+                }
                 (other, _) => panic!("{at}: a block of kind {other:?}: console blocks are run, others unknown"),
             }
         }

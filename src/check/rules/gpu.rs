@@ -15,6 +15,9 @@ use crate::cuda::{Capability, Code, CodeKind, Gpu, GpuCode, Runs, SHARED_SINCE, 
 
 /// Judges one file. One without kernels has nothing to judge.
 pub(in crate::check) fn judge(policy: &CheckPolicy, shown: &Path, code: &GpuCode) -> Vec<Finding> {
+    if policy.gpus.is_empty() {
+        return Vec::new();
+    }
     let mut findings = unknown(shown, code);
     findings.extend(fit(policy, shown, code));
     findings
@@ -27,6 +30,9 @@ pub(in crate::check) fn judge_files<'f>(
     files: impl Iterator<Item = (&'f Path, &'f GpuCode)>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if policy.gpus.is_empty() {
+        return findings;
+    }
     let mut together: BTreeMap<&Path, Vec<(&Path, &GpuCode)>> = BTreeMap::new();
     for (shown, code) in files {
         if code.is_by_itself() {

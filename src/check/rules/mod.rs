@@ -4,6 +4,7 @@
 //! containers. A rule of another hundred is raised by calling the file of its number.
 
 pub(super) mod closure;
+pub(super) mod comparison;
 pub(super) mod compat;
 pub(super) mod files;
 pub(super) mod gpu;

@@ -43,7 +43,12 @@ fn kinds<'f>(findings: impl Iterator<Item = &'f Finding>) -> Kinds<'f> {
 ///
 /// # Errors
 /// What writing says.
-pub(super) fn print(human: &Human, by: GroupBy, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
+pub(in crate::report) fn print(
+    human: &Human,
+    by: GroupBy,
+    findings: &[&Finding],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let all = || findings.iter().copied();
     match by {
         GroupBy::Path => by_path(human, all(), out),

@@ -1,5 +1,6 @@
 //! The versioned JSON document of a check; `check.schema.json` describes it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 #[cfg(test)]
@@ -9,7 +10,10 @@ use serde::Serialize;
 use strum::VariantNames as _;
 
 use super::run::CheckRun;
-use crate::check::{self, ObjectReport, OnHost, RequestReport, Severity, Verdict};
+use crate::check::{
+    self, CheckRoot, FileRecord, ObjectReport, OnHost, OtherFile, RequestReport, ScopeKind, Severity, Verdict,
+};
+use crate::cuda::GpuCode;
 use crate::report::document::{self, SCHEMA, Text};
 
 /// The document's JSON Schema.
@@ -24,11 +28,34 @@ struct CheckDocument<'a> {
     schema: &'static str,
     #[cfg_attr(test, schemars(extend("const" = "check")))]
     command: &'static str,
+    /// What the objects are part of.
+    #[cfg_attr(test, schemars(extend("enum" = ScopeKind::VARIANTS)))]
+    scope: Option<&'static str>,
+    /// What was walked; of a list the directory that all of it lies in; nothing of a closure, whose paths have names of
+    /// their own.
+    roots: Vec<CheckWalked<'a>>,
+    /// The options that decide about findings and verdicts.
+    asked: BTreeMap<&'a str, &'a str>,
+    /// Every object is listed (-v), with its record.
+    complete: bool,
     /// Those that ask for a driver library; with -v the others too.
     objects: Vec<CheckObject<'a>>,
+    /// With -v: static programs, and files with GPU code that no loader reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<CheckOther<'a>>,
     findings: Vec<CheckFinding<'a>>,
     allowed: Vec<CheckAllowed<'a>>,
     summary: CheckSummary,
+}
+
+/// A file or a tree that was walked.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckWalked<'a> {
+    /// As paths below it begin here.
+    path: Text<'a>,
+    /// What it led to, as places begin.
+    real: Text<'a>,
 }
 
 /// An ELF file that was looked at.
@@ -48,6 +75,45 @@ struct CheckObject<'a> {
     #[cfg_attr(test, schemars(with = "&str", extend("enum" = Verdict::VARIANTS)))]
     verdict: Option<&'static str>,
     requests: Vec<CheckRequest<'a>>,
+    #[serde(flatten)]
+    record: Option<CheckRecord>,
+}
+
+/// A file that no loader reads.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckOther<'a> {
+    path: Text<'a>,
+    #[serde(flatten)]
+    record: CheckRecord,
+}
+
+/// With -v: what tells another release of a file from this one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckRecord {
+    /// In bytes.
+    length: u64,
+    /// A BLAKE3 hash over the length and each block of 64 KiB that is not all zeros, its number in front.
+    #[cfg_attr(test, schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    contents: String,
+    gpu_code: Vec<CheckCode>,
+    /// How much GPU code is not understood.
+    gpu_problems: u64,
+}
+
+/// GPU code of one form for one architecture.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(JsonSchema))]
+struct CheckCode {
+    form: &'static str,
+    architecture: String,
+    kind: &'static str,
+    count: u64,
+    without_kernels: u64,
+    bytes: u64,
 }
 
 /// A driver library that an object asks for.
@@ -92,7 +158,7 @@ struct CheckHost<'a> {
 /// What is wrong, and where.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-struct CheckFinding<'a> {
+pub(in crate::report) struct CheckFinding<'a> {
     #[cfg_attr(test, schemars(regex(pattern = "^CRP[0-9]{3}$")))]
     code: &'static str,
     #[cfg_attr(test, schemars(regex(pattern = "^[a-z0-9-]+$")))]
@@ -113,7 +179,7 @@ struct CheckFinding<'a> {
 /// A finding that an allowlist or a baseline excuses.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-struct CheckAllowed<'a> {
+pub(in crate::report) struct CheckAllowed<'a> {
     #[serde(flatten)]
     finding: CheckFinding<'a>,
     /// Why it is excused.
@@ -138,21 +204,33 @@ struct CheckSummary {
     fixable: usize,
 }
 
-/// Prints the document: every finding, and every object that asks for the driver; with `all` the other objects too.
+/// Prints the document: every finding, and every object that asks for the driver; with `all` the other files too.
 ///
 /// # Errors
 /// What writing says.
 pub(crate) fn print(run: &CheckRun, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    let setting = &run.setting;
     let is_listed = |object: &&ObjectReport| all || !object.requests.is_empty();
     let document = CheckDocument {
         schema: SCHEMA,
         command: "check",
+        scope: setting.scope.map(ScopeKind::name),
+        roots: setting.roots.iter().map(CheckWalked::new).collect(),
+        asked: setting.asked.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        complete: all,
+        others: run.report.others.iter().filter(|_| all).map(CheckOther::new).collect(),
         objects: run.report.objects.iter().filter(is_listed).map(CheckObject::new).collect(),
         findings: run.report.findings.iter().map(CheckFinding::new).collect(),
         allowed: run.allowed.iter().map(CheckAllowed::new).collect(),
         summary: CheckSummary::new(run),
     };
     document::print(&document, out)
+}
+
+impl<'a> CheckWalked<'a> {
+    fn new(root: &'a CheckRoot) -> Self {
+        Self { path: Text::of_path(&root.given), real: Text::of_path(&root.real) }
+    }
 }
 
 impl<'a> CheckObject<'a> {
@@ -165,6 +243,35 @@ impl<'a> CheckObject<'a> {
             wrapper: report.wrapper.as_deref().map(Text::of_path),
             verdict: report.verdict().map(Verdict::name),
             requests: report.requests.iter().map(CheckRequest::new).collect(),
+            record: facts.record.map(|record| CheckRecord::new(record, &facts.gpu_code)),
+        }
+    }
+}
+
+impl<'a> CheckOther<'a> {
+    fn new(other: &'a OtherFile) -> Self {
+        Self { path: Text::of_path(&other.shown), record: CheckRecord::new(other.record, &other.gpu_code) }
+    }
+}
+
+impl CheckRecord {
+    fn new(record: FileRecord, code: &GpuCode) -> Self {
+        let short = code.in_short();
+        let rows = short.places.iter().flat_map(|place| {
+            place.code.iter().map(|(code, tally)| CheckCode {
+                form: place.form.name(),
+                architecture: code.architecture(),
+                kind: code.kind.name(),
+                count: tally.count,
+                without_kernels: tally.empty,
+                bytes: tally.bytes,
+            })
+        });
+        Self {
+            length: record.length,
+            contents: record.contents.to_string(),
+            gpu_code: rows.collect(),
+            gpu_problems: short.problem_count(),
         }
     }
 }
@@ -195,7 +302,7 @@ impl<'a> CheckHost<'a> {
 }
 
 impl<'a> CheckFinding<'a> {
-    fn new(finding: &'a check::Finding) -> Self {
+    pub(in crate::report) fn new(finding: &'a check::Finding) -> Self {
         Self {
             code: finding.rule.code,
             slug: finding.rule.slug,
@@ -210,7 +317,7 @@ impl<'a> CheckFinding<'a> {
 }
 
 impl<'a> CheckAllowed<'a> {
-    fn new(allowed: &'a check::Allowed) -> Self {
+    pub(in crate::report) fn new(allowed: &'a check::Allowed) -> Self {
         Self { finding: CheckFinding::new(&allowed.finding), reason: &allowed.reason }
     }
 }

@@ -1,13 +1,14 @@
 //! What `check` prints: one file for each format, all over the same run.
 
 mod github;
-mod groups;
+pub(in crate::report) mod groups;
 pub(crate) mod human;
 pub(crate) mod json;
 mod junit;
 mod run;
 pub(crate) mod runtime_list;
 mod sarif;
+pub(crate) mod saved;
 
 pub(crate) use groups::GroupBy;
 pub(crate) use run::CheckRun;

@@ -1,6 +1,6 @@
 //! A check as its printers see it.
 
-use crate::check::{Allowed, CheckReport, Severity};
+use crate::check::{Allowed, CheckReport, CheckSetting, Severity};
 
 /// A check and what was done with its findings.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub(crate) struct CheckRun {
     pub report: CheckReport,
     /// Those that an allowlist or a baseline excuses.
     pub allowed: Vec<Allowed>,
+    /// What was checked, and what was asked.
+    pub setting: CheckSetting,
 }
 
 impl CheckRun {

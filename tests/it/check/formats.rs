@@ -53,7 +53,7 @@ impl Documents {
     }
 }
 
-fn has_jsonschema(test: &str) -> bool {
+pub(crate) fn has_jsonschema(test: &str) -> bool {
     let found = run(command("/usr/bin/python3").args(["-c", "import jsonschema"])).code == 0;
     if !found {
         skip(test, "python3-jsonschema is not installed");

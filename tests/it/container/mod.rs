@@ -5,4 +5,4 @@ mod hostile;
 mod hosts;
 mod outcomes;
 mod rules;
-mod scene;
+pub(crate) mod scene;

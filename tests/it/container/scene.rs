@@ -19,12 +19,12 @@ pub(super) const HOST: &str = "550.163.01";
 
 /// What an image has at a path.
 #[derive(Clone)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     File(Vec<u8>),
     Link(String),
 }
 
-pub(super) type Entries = Vec<(String, Entry)>;
+pub(crate) type Entries = Vec<(String, Entry)>;
 
 pub(super) fn file(path: &str, bytes: impl AsRef<[u8]>) -> (String, Entry) {
     (path.to_owned(), Entry::File(bytes.as_ref().to_owned()))
@@ -35,7 +35,7 @@ pub(super) fn link(path: &str, target: &str) -> (String, Entry) {
 }
 
 /// A libcuda of the image's own.
-pub(super) fn baked(path: &str) -> (String, Entry) {
+pub(crate) fn baked(path: &str) -> (String, Entry) {
     file(path, driver("libcuda.so.1").build())
 }
 
@@ -45,7 +45,7 @@ pub(super) fn program() -> Spec {
 }
 
 /// An image like Debian's, with the machine's own loader where there is one.
-pub(super) fn debian() -> Entries {
+pub(crate) fn debian() -> Entries {
     let mut entries = vec![
         link("/lib", "usr/lib"),
         link("/lib64", "usr/lib64"),
@@ -149,7 +149,7 @@ pub(super) fn layer(entries: &Entries) -> Layer {
 }
 
 /// The archive of an image of one layer.
-pub(super) fn save(tree: &Tree, entries: &Entries) -> PathBuf {
+pub(crate) fn save(tree: &Tree, entries: &Entries) -> PathBuf {
     save_with(tree, entries, &[])
 }
 
