@@ -225,6 +225,8 @@ pub struct CheckPolicy {
     pub require_consumer: bool,
     /// Symbols are looked for, too.
     pub symbols: bool,
+    /// The search of each request is kept for the report.
+    pub keeps_searches: bool,
     /// The GPUs that it will run on; GPU code is not looked at without any.
     pub gpus: Vec<Capability>,
     /// Which code for them is good enough.

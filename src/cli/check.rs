@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::args::{ArchPolicyArg, CheckArgs, FailOn, Format, Global, GroupByArg, PtxPolicyArg};
 use super::container::{self, Hosts};
 use super::exit::Status;
-use super::{input, output, paths, policy, settings};
+use super::{input, output, paths, policy, settings, subject};
 use crate::check::{
     Allowlist, ArchPolicy, Baseline, CheckReport, Date, Finding, PtxPolicy, Rule, Scope, Severity, rule::rule,
 };
@@ -37,6 +37,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<Status> {
     let mut policy = policy::policy(&args.wanted, input.scope.clone())?;
     policy.require_consumer = args.require_consumer;
     policy.symbols = args.symbols;
+    policy.keeps_searches = matches!(global.format, Format::Html) && !global.is_json();
     policy.gpus = settings::gpus("--arch", &args.arch)?;
     policy.arch = match args.arch_policy {
         ArchPolicyArg::Exact => ArchPolicy::Exact,
@@ -112,18 +113,20 @@ fn finish(
     }
     report.findings.retain(|finding| selected.has(finding));
     allowed.retain(|allowed| selected.has(&allowed.finding));
-    let run = CheckRun { report, allowed };
+    let status = status(&report, args.fail_on);
+    let conclusion = status.conclusion(meaning(status, args.fail_on));
+    let run = CheckRun { report, allowed, subject: subject::of_check(args), conclusion };
     if let Some(file) = &args.runtime_list {
         let mut out = Vec::new();
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
     print(&run, group_by, global)?;
-    Ok(status(&run, args.fail_on))
+    Ok(status)
 }
 
-fn status(run: &CheckRun, fail_on: FailOn) -> Status {
-    if !run.report.unread.is_empty() {
+fn status(report: &CheckReport, fail_on: FailOn) -> Status {
+    if !report.unread.is_empty() {
         return Status::Failed;
     }
     let limit = match fail_on {
@@ -131,7 +134,20 @@ fn status(run: &CheckRun, fail_on: FailOn) -> Status {
         FailOn::Warning => Severity::Warning,
         FailOn::Never => return Status::Clean,
     };
-    if run.worst().is_some_and(|worst| worst >= limit) { Status::Findings } else { Status::Clean }
+    let worst = report.findings.iter().map(|finding| finding.severity).max();
+    if worst.is_some_and(|worst| worst >= limit) { Status::Findings } else { Status::Clean }
+}
+
+/// What the exit code says, in words.
+fn meaning(status: Status, fail_on: FailOn) -> &'static str {
+    match (status, fail_on) {
+        (Status::Failed, _) => "something could not be read",
+        (Status::Findings, FailOn::Error) => "there are errors",
+        (Status::Findings, _) => "there are warnings or errors",
+        (Status::Clean, FailOn::Error) => "there are no errors",
+        (Status::Clean, FailOn::Warning) => "there are neither errors nor warnings",
+        (Status::Clean, FailOn::Never) => "findings were not to change it",
+    }
 }
 
 /// What findings stand under; with `-v` each is told.
@@ -154,7 +170,9 @@ fn print(run: &CheckRun, group_by: GroupBy, global: &Global) -> anyhow::Result<(
     match global.format {
         _ if global.is_json() => report::check::json::print(run, global.verbose > 0, &mut out)?,
         Format::OfCheck(format) => (format.print)(run, &mut out)?,
-        Format::Human | Format::Json | Format::Markdown => {
+        Format::Html => report::check::html::print(run, &mut out)?,
+        Format::Markdown => report::check::markdown::print(run, &mut out)?,
+        Format::Human | Format::Json => {
             report::check::human::print(&output::human(global), run, group_by, &mut out)?;
         }
     }

@@ -22,6 +22,7 @@ mod settings;
 mod show;
 mod signals;
 mod slim;
+mod subject;
 
 use std::process::ExitCode;
 

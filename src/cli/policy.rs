@@ -40,6 +40,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         libraries: DriverLibraries::with(&wanted.driver_library)?,
         require_consumer: false,
         symbols: false,
+        keeps_searches: false,
         gpus: Vec::new(),
         arch: ArchPolicy::default(),
         ptx: PtxPolicy::default(),

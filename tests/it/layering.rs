@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 24] = [
+const HOMES: [(&str, &[&str]); 26] = [
     ("toml", &["check"]),
     ("time", &["cli"]),
     ("clap", &["cli"]),
@@ -49,7 +49,9 @@ const HOMES: [(&str, &[&str]); 24] = [
     ("ruzstd", &["cuda", "oci"]),
     ("tar", &["oci"]),
     ("flate2", &["oci"]),
-    ("sha2", &["oci"]),
+    ("sha2", &["oci", "report"]),
+    ("maud", &["report"]),
+    ("base64", &["report"]),
 ];
 
 /// What a pure layer must not touch.

@@ -166,6 +166,7 @@ fn check_policy(input: &Input) -> CheckPolicy {
         libraries: DriverLibraries::with(&[]).unwrap(),
         require_consumer: false,
         symbols: false,
+        keeps_searches: false,
         gpus: Vec::new(),
         arch: cuda_runpath::check::ArchPolicy::default(),
         ptx: cuda_runpath::check::PtxPolicy::default(),

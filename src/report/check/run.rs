@@ -1,6 +1,7 @@
 //! A check as its printers see it.
 
-use crate::check::{Allowed, CheckReport, Severity};
+use crate::check::{Allowed, CheckReport};
+use crate::report::{Conclusion, Subject};
 
 /// A check and what was done with its findings.
 #[derive(Debug)]
@@ -9,6 +10,10 @@ pub(crate) struct CheckRun {
     pub report: CheckReport,
     /// Those that an allowlist or a baseline excuses.
     pub allowed: Vec<Allowed>,
+    /// What it was about.
+    pub subject: Subject,
+    /// How it ends.
+    pub conclusion: Conclusion,
 }
 
 impl CheckRun {
@@ -16,11 +21,5 @@ impl CheckRun {
     #[must_use]
     pub(crate) fn fixable(&self) -> usize {
         self.report.findings.iter().filter(|finding| finding.fixable).count()
-    }
-
-    /// The worst finding.
-    #[must_use]
-    pub(crate) fn worst(&self) -> Option<Severity> {
-        self.report.findings.iter().map(|finding| finding.severity).max()
     }
 }
