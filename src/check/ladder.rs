@@ -4,9 +4,7 @@ use bstr::BString;
 
 use super::context::Context;
 use super::facts::Facts;
-use crate::loader::{
-    Ask, End, Loader, Patience, Process, Search, Step, StepOutcome, StepSource,
-};
+use crate::loader::{Ask, End, Loader, Patience, Process, Search, Step, StepOutcome, StepSource};
 use crate::runpath::{Directory, EntryClass};
 
 /// As many places behind a hit are looked up; a path with more has other problems.

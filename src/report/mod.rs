@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 mod document;
 pub(crate) mod explain;
 pub(crate) mod fix;
+mod folder;
 mod html;
 mod human;
 mod markdown;

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn shares_and_digits() {
-        assert_eq!((percent(0, 0), percent(1, 10_000), percent(5, 100)), ("0 %".into(), "under 0.1 %".into(), "5.0 %".into()));
+        assert_eq!(
+            (percent(0, 0), percent(1, 10_000), percent(5, 100)),
+            ("0 %".into(), "under 0.1 %".into(), "5.0 %".into())
+        );
         assert_eq!((percent(437, 1000), percent(7, 7)), ("44 %".into(), "100 %".into()));
         assert_eq!(thousandths(u64::MAX, 1), u64::MAX);
         assert_eq!((exact(7), exact(1234), exact(123_456)), ("7".into(), "1\u{a0}234".into(), "123\u{a0}456".into()));

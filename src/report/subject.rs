@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_command_has_no_name_that_a_shell_would_take_apart() {
-        let words = |given: &[&str]| Subject { given: given.iter().map(PathBuf::from).collect(), ..Subject::default() }.words();
+        let words =
+            |given: &[&str]| Subject { given: given.iter().map(PathBuf::from).collect(), ..Subject::default() }.words();
         assert_eq!(words(&["./result", "/opt/cuda-12.8"]), "./result /opt/cuda-12.8");
         for hostile in ["a b", "$(id)", "a;b", "-rf", "\u{e4}", "", "a\nb"] {
             assert_eq!(words(&["fine", hostile]), "PATH", "{hostile:?}");

@@ -18,7 +18,12 @@ pub(crate) fn print(run: &ArchsRun, out: &mut dyn Write) -> io::Result<()> {
     let all = run.together();
     let total = all.total();
     let bytes = bytes_of(&total);
-    writeln!(out, "## cuda-runpath archs: {} of GPU code in {}", size(bytes), counted(run.with_code(), "file", "files"))?;
+    writeln!(
+        out,
+        "## cuda-runpath archs: {} of GPU code in {}",
+        size(bytes),
+        counted(run.with_code(), "file", "files")
+    )?;
     if !run.gpus.is_empty() {
         let unused = bytes_of(&all.unused(&run.gpus));
         let targets: Vec<String> = run.gpus.iter().map(ToString::to_string).collect();
@@ -39,7 +44,8 @@ fn architectures(run: &ArchsRun, all: &GpuCode, out: &mut dyn Write) -> io::Resu
     let (total, unused) = (all.total(), all.unused(&run.gpus));
     let bytes = bytes_of(&total);
     let row = |(code, tally): (&crate::cuda::Code, &crate::cuda::Tally)| {
-        let mut row = vec![code.architecture(), code.kind.name().to_owned(), size(tally.bytes), percent(tally.bytes, bytes)];
+        let mut row =
+            vec![code.architecture(), code.kind.name().to_owned(), size(tally.bytes), percent(tally.bytes, bytes)];
         if !run.gpus.is_empty() {
             row.push(if unused.contains_key(code) { "no" } else { "yes" }.to_owned());
         }

@@ -110,4 +110,3 @@ fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
         fixable => writeln!(out, "; fix repairs {fixable}"),
     }
 }
-

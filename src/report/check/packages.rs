@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::run::CheckRun;
 use crate::check::{Finding, ObjectReport, Severity, Verdict};
+use crate::report::Subject;
 
 /// A package of the tree that was checked.
 #[derive(Debug)]
@@ -65,12 +66,14 @@ impl<'r> CheckedPackage<'r> {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// What people call it: a store path without its hash, a distribution without the folders above it.
-    pub(super) fn name(&self) -> PathBuf {
+    /// What people call it: a store path without its hash, a distribution without the folders above it, and a folder from
+    /// the tree on that was asked about.
+    pub(super) fn name(&self, subject: &Subject) -> PathBuf {
         let Some(path) = &self.path else { return PathBuf::from("Everything together") };
         let named = |index: usize| path.components().rev().nth(index).map(|part| part.as_os_str());
         let last = named(0).unwrap_or_default();
-        let is_site = |name: Option<&OsStr>| name.is_some_and(|name| name == "site-packages" || name == "dist-packages");
+        let is_site =
+            |name: Option<&OsStr>| name.is_some_and(|name| name == "site-packages" || name == "dist-packages");
         if is_site(named(2)) && named(1) == Some(OsStr::new("nvidia")) {
             return Path::new("nvidia").join(last);
         }
@@ -81,7 +84,12 @@ impl<'r> CheckedPackage<'r> {
         match without_hash {
             Some((_, name)) if named(1) == Some(OsStr::new("store")) => PathBuf::from(name),
             _ if path.as_os_str().is_empty() => PathBuf::from("."),
-            _ => path.clone(),
+            _ => match subject.given.as_slice() {
+                [tree] => path.strip_prefix(tree).ok().filter(|below| !below.as_os_str().is_empty()),
+                _ => None,
+            }
+            .unwrap_or(path)
+            .to_owned(),
         }
     }
 
@@ -141,7 +149,8 @@ mod tests {
     use super::*;
 
     fn name(path: &str) -> PathBuf {
-        CheckedPackage { path: Some(path.into()), findings: Vec::new(), objects: Vec::new() }.name()
+        CheckedPackage { path: Some(path.into()), findings: Vec::new(), objects: Vec::new() }
+            .name(&Subject::of_file("/opt".as_ref()))
     }
 
     #[test]
@@ -151,7 +160,8 @@ mod tests {
             ("/nix/store/short-torch", "/nix/store/short-torch"),
             ("/venv/lib/site-packages/torch", "torch"),
             ("/venv/lib/site-packages/nvidia/cublas", "nvidia/cublas"),
-            ("/opt/app/bin", "/opt/app/bin"),
+            ("/opt/app/bin", "app/bin"),
+            ("/usr/bin", "/usr/bin"),
             ("", "."),
         ] {
             assert_eq!(name(path), Path::new(called), "{path}");

@@ -10,7 +10,8 @@ use maud::{Markup, html};
 use crate::check::{Answer, Explained, ExplainedSymbol, ExplainedSymbols, Explanation, Rival, SymbolEnd, Verdict};
 use crate::loader::End;
 use crate::report::html::{
-    self as page, PageHead, Tile, ends, icon, ladder, path_shown, scrolling, severity_badge, shown, tiles, verdict_badge,
+    self as page, PageHead, Tile, ends, icon, ladder, path_shown, scrolling, severity_badge, shown, tiles,
+    verdict_badge,
 };
 use crate::report::subject::Subject;
 use crate::report::text::counted;
@@ -28,7 +29,15 @@ const MOST_SYMBOLS: usize = 2000;
 /// What writing says.
 pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let (title, hero) = hero(path, explanation);
-    let mut parts = vec![("searches", "Searches")];
+    let is_of_driver = |one: &&Explained| one.verdict.is_some();
+    let driver = explanation.searches.iter().filter(is_of_driver).count();
+    let mut parts = Vec::new();
+    if driver > 0 {
+        parts.push(("driver", "Driver libraries"));
+    }
+    if driver < explanation.searches.len() {
+        parts.push(("searches", if driver == 0 { "Searches" } else { "Other searches" }));
+    }
     if explanation.symbols.is_some() {
         parts.push(("symbols", "Symbols"));
     }
@@ -100,14 +109,22 @@ fn summary(explanation: &Explanation) -> Markup {
 }
 
 fn searches(explanation: &Explanation) -> Markup {
-    let all = &explanation.searches;
+    let (driver, others): (Vec<&Explained>, Vec<&Explained>) =
+        explanation.searches.iter().partition(|one| one.verdict.is_some());
+    let is_open = others.len() <= MOST_OPEN;
     html! {
-        section aria-labelledby="searches" {
-            h2 id="searches" { "Searches" }
-            p.lead { "In the order in which they are made. The first place that has the library wins." }
-            @for one in all {
-                @let is_told = one.verdict.is_some() || is_lost(one) || !one.findings.is_empty();
-                (search(one, all.len() <= MOST_OPEN || is_told))
+        @if !driver.is_empty() {
+            section aria-labelledby="driver" {
+                h2 id="driver" { "Driver libraries" }
+                p.lead { "The first place that has the library wins." }
+                @for one in &driver { (search(one, true)) }
+            }
+        }
+        @if !others.is_empty() {
+            section aria-labelledby="searches" {
+                h2 id="searches" { @if driver.is_empty() { "Searches" } @else { "Other searches" } }
+                p.lead { "In the order in which they are made." }
+                @for one in &others { (search(one, is_open || is_lost(one) || !one.findings.is_empty())) }
             }
         }
     }
@@ -122,7 +139,7 @@ fn search(explained: &Explained, is_open: bool) -> Markup {
             summary {
                 h3.grow {
                     code { (shown(&search.name)) }
-                    span.where { "asked for by " span.path { (shown(&explained.by)) } }
+                    span.where { "⇒ " (ends(&explained.answer, search.name.as_bstr(), is_loader, explained.file.as_ref())) }
                 }
                 span.tags {
                     @if let Some(kind) = kind_word(explained) { span.soft { (kind) } }
@@ -131,6 +148,7 @@ fn search(explained: &Explained, is_open: bool) -> Markup {
                 }
             }
             div.in {
+                p.soft { "Asked for by " code { (shown(&explained.by)) } }
                 (ladder(explained.by.as_bstr(), steps, 0, &explained.behind))
                 div.ends { "⇒ " (ends(&explained.answer, search.name.as_bstr(), is_loader, explained.file.as_ref())) }
                 @for finding in &explained.findings {
@@ -177,46 +195,52 @@ fn symbols(explained: &ExplainedSymbols) -> Markup {
 }
 
 fn bound(providers: &Providers<'_>) -> Markup {
-    scrolling("Which library gives how many symbols", &html! {
-        table.sorts {
-            caption { "Which library gives how many" }
-            thead { tr { th scope="col" { "Asks" } th scope="col" { "Gets them from" } th.n scope="col" { "Symbols" } } }
-            tbody {
-                @for ((by, place), count) in providers {
-                    tr { td { span.path { (shown(by)) } } td { span.path { (shown(place)) } } td.n { (count) } }
-                }
-            }
-        }
-    })
-}
-
-fn unbound(missing: &[&ExplainedSymbol], is_whole: bool) -> Markup {
-    scrolling("Symbols that nothing gives", &html! {
-        table.sorts {
-            caption {
-                "Symbols that nothing gives"
-                @if missing.len() > MOST_SYMBOLS { ", the first " (MOST_SYMBOLS) " of " (missing.len()) }
-            }
-            thead { tr {
-                th scope="col" { "Symbol" } th scope="col" { "Version" } th scope="col" { "Asks" }
-                th scope="col" { "When" } th scope="col" { "What became of it" }
-            } }
-            tbody {
-                @for symbol in missing.iter().take(MOST_SYMBOLS) {
-                    tr {
-                        th scope="row" { span.path { (shown(&symbol.name)) } }
-                        td { @if let Some(version) = &symbol.version {
-                            (shown(version))
-                            @if let Some(file) = &symbol.file { " of " span.path { (shown(file)) } }
-                        } }
-                        td { span.path { (shown(&symbol.by)) } }
-                        td { (binding_word(symbol.binding)) }
-                        td { (fate(symbol, is_whole)) }
+    scrolling(
+        "Which library gives how many symbols",
+        &html! {
+            table.sorts {
+                caption { "Which library gives how many" }
+                thead { tr { th scope="col" { "Asks" } th scope="col" { "Gets them from" } th.n scope="col" { "Symbols" } } }
+                tbody {
+                    @for ((by, place), count) in providers {
+                        tr { td { span.path { (shown(by)) } } td { span.path { (shown(place)) } } td.n { (count) } }
                     }
                 }
             }
-        }
-    })
+        },
+    )
+}
+
+fn unbound(missing: &[&ExplainedSymbol], is_whole: bool) -> Markup {
+    scrolling(
+        "Symbols that nothing gives",
+        &html! {
+            table.sorts {
+                caption {
+                    "Symbols that nothing gives"
+                    @if missing.len() > MOST_SYMBOLS { ", the first " (MOST_SYMBOLS) " of " (missing.len()) }
+                }
+                thead { tr {
+                    th scope="col" { "Symbol" } th scope="col" { "Version" } th scope="col" { "Asks" }
+                    th scope="col" { "When" } th scope="col" { "What became of it" }
+                } }
+                tbody {
+                    @for symbol in missing.iter().take(MOST_SYMBOLS) {
+                        tr {
+                            th scope="row" { span.path { (shown(&symbol.name)) } }
+                            td { @if let Some(version) = &symbol.version {
+                                (shown(version))
+                                @if let Some(file) = &symbol.file { " of " span.path { (shown(file)) } }
+                            } }
+                            td { span.path { (shown(&symbol.by)) } }
+                            td { (binding_word(symbol.binding)) }
+                            td { (fate(symbol, is_whole)) }
+                        }
+                    }
+                }
+            }
+        },
+    )
 }
 
 fn fate(symbol: &ExplainedSymbol, is_whole: bool) -> Markup {

@@ -40,7 +40,12 @@ fn one(explained: &Explained, out: &mut dyn Write) -> io::Result<()> {
             EntryClass::Compat | EntryClass::Driver | EntryClass::Stub => class.name(),
             _ => "",
         };
-        vec![outcome_word(&step.outcome).to_owned(), source_word(&step.source).to_owned(), code(&step.place), role.to_owned()]
+        vec![
+            outcome_word(&step.outcome).to_owned(),
+            source_word(&step.source).to_owned(),
+            code(&step.place),
+            role.to_owned(),
+        ]
     });
     let behind = explained.behind.iter().map(|step| {
         let outcome = format!("({})", outcome_word(&step.outcome).to_ascii_lowercase());

@@ -44,8 +44,16 @@ pub(in crate::report) fn severity_badge(severity: Severity) -> Markup {
 
 /// Whether a request is answered right.
 pub(in crate::report) fn verdict_badge(verdict: Verdict) -> Markup {
-    let word = if verdict == Verdict::Runtime { "at run time" } else { verdict.name() };
-    badge(verdict.name(), word)
+    badge(verdict.name(), words(verdict))
+}
+
+/// How many objects have a verdict.
+pub(in crate::report) fn counted_badge(count: usize, verdict: Verdict) -> Markup {
+    badge(verdict.name(), &format!("{count} {}", words(verdict)))
+}
+
+fn words(verdict: Verdict) -> &'static str {
+    if verdict == Verdict::Runtime { "at run time" } else { verdict.name() }
 }
 
 fn badge(class: &'static str, word: &str) -> Markup {

@@ -8,7 +8,7 @@ mod badge;
 mod bar;
 mod ladder;
 
-pub(super) use badge::{icon, severity_badge, verdict_badge};
+pub(super) use badge::{counted_badge, icon, severity_badge, verdict_badge};
 pub(super) use bar::{Part, bar, key};
 pub(super) use ladder::{ends, ladder};
 

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 
 use super::run::{BeforeAfter, SlimRun, SlimSummary};
 use crate::cuda::Code;
+use crate::report::folder::{below, common_folder};
 use crate::report::html::{self as page, PageHead, Part, Tile, bar, icon, key, path_shown, scrolling, shown, tiles};
 use crate::report::size::{exact, percent, size};
 use crate::report::text::{counted, skip_reason, with_sources};
@@ -85,7 +86,12 @@ fn summary(run: &SlimRun, sums: &SlimSummary) -> Markup {
     let mut counts = vec![
         change("GPU code", sums.code),
         change("Files with it", sums.length),
-        Tile::of("plain", if run.mode.writes() { "Slimmed" } else { "To slim" }, sums.slimmed, format!("of {} with GPU code", sums.with_gpu_code)),
+        Tile::of(
+            "plain",
+            if run.mode.writes() { "Slimmed" } else { "To slim" },
+            sums.slimmed,
+            format!("of {} with GPU code", sums.with_gpu_code),
+        ),
         Tile::of("plain", "Already slim", sums.conforming, ""),
     ];
     if sums.without_code > 0 {
@@ -107,7 +113,8 @@ fn summary(run: &SlimRun, sums: &SlimSummary) -> Markup {
 fn before_after(sums: &SlimSummary) -> Markup {
     let kept = Part { class: "used", amount: sums.code.after, is_striped: false };
     let rest = Part { class: "rest", amount: sums.length.after.saturating_sub(sums.code.after), is_striped: false };
-    let goes = Part { class: "lighter", amount: sums.length.before.saturating_sub(sums.length.after), is_striped: true };
+    let goes =
+        Part { class: "lighter", amount: sums.length.before.saturating_sub(sums.length.after), is_striped: true };
     let words = [
         (kept, format!("{} of code stays", size(kept.amount))),
         (rest, format!("{} of everything else", size(rest.amount))),
@@ -121,6 +128,7 @@ fn files(run: &SlimRun) -> Option<Markup> {
     let mut all: Vec<(&SlimReport, &SlimFacts)> = facts(run).collect();
     all.sort_by_key(|(_, facts)| Reverse(facts.length.0.saturating_sub(facts.length.1)));
     let most = all.iter().map(|(_, facts)| facts.length.0).max()?;
+    let common = common_folder(all.iter().map(|(report, _)| report.path.as_path()));
     let table = html! {
         table.sorts {
             thead { tr {
@@ -138,7 +146,7 @@ fn files(run: &SlimRun) -> Option<Markup> {
                         Part { class: "lighter", amount: less, is_striped: true },
                     ];
                     tr {
-                        th scope="row" { span.path { (path_shown(&report.path)) } (state(report)) }
+                        th.file scope="row" { span.path { (path_shown(below(&report.path, &common))) } (state(report)) }
                         td.n data-v=(facts.code.0) { (size(facts.code.0)) }
                         td.n data-v=(facts.code.1) { (size(facts.code.1)) }
                         td.n data-v=(before) title={ (exact(before)) " bytes" } { (size(before)) }
@@ -153,7 +161,11 @@ fn files(run: &SlimRun) -> Option<Markup> {
     Some(html! {
         section aria-labelledby="files" {
             h2 id="files" { "Files" }
-            p.lead { "Before and after, those first that become much shorter." }
+            p.lead {
+                "Before and after"
+                @if !common.as_os_str().is_empty() { ", below " code { (path_shown(&common)) } }
+                ". Those stand first that become much shorter."
+            }
             (scrolling("Files before and after", &table))
         }
     })
@@ -235,11 +247,13 @@ fn reasons(facts: &SlimFacts) -> Markup {
 }
 
 fn listed<'r>(id: &str, title: &str, lead: &str, rows: Vec<(&'r Path, String)>) -> Option<Markup> {
-    (!rows.is_empty()).then(|| html! {
-        section aria-labelledby=(id) {
-            h2 id=(id) { (title) }
-            p.lead { (lead) }
-            ul.files { @for (path, text) in &rows { li { code { (path_shown(path)) } ": " (shown(text)) } } }
+    (!rows.is_empty()).then(|| {
+        html! {
+            section aria-labelledby=(id) {
+                h2 id=(id) { (title) }
+                p.lead { (lead) }
+                ul.files { @for (path, text) in &rows { li { code { (path_shown(path)) } ": " (shown(text)) } } }
+            }
         }
     })
 }

@@ -17,7 +17,12 @@ pub(crate) fn print(run: &SlimRun, out: &mut dyn Write) -> io::Result<()> {
     let sums = SlimSummary::of(&run.files);
     let targets: Vec<String> = run.targets.gpus.iter().map(ToString::to_string).collect();
     let verb = if run.mode.writes() { "slimmed" } else { "to slim" };
-    writeln!(out, "## cuda-runpath slim for {}: {} {verb}", targets.join(", "), counted(sums.slimmed, "file", "files"))?;
+    writeln!(
+        out,
+        "## cuda-runpath slim for {}: {} {verb}",
+        targets.join(", "),
+        counted(sums.slimmed, "file", "files")
+    )?;
     let row = |what: &str, change: BeforeAfter| {
         let less = change.before.saturating_sub(change.after);
         vec![what.to_owned(), size(change.before), size(change.after), size(less), percent(less, change.before)]
@@ -42,7 +47,13 @@ fn files(run: &SlimRun, out: &mut dyn Write) -> io::Result<()> {
     let rows = slimmed.into_iter().map(|(report, facts)| {
         let ((before, after), (code_before, code_after)) = (facts.length, facts.code);
         let less = percent(before.saturating_sub(after), before);
-        vec![path(&report.path), format!("{} → {}", size(code_before), size(code_after)), size(before), size(after), less]
+        vec![
+            path(&report.path),
+            format!("{} → {}", size(code_before), size(code_after)),
+            size(before),
+            size(after),
+            less,
+        ]
     });
     let head = [
         ("file", Column::Left),

@@ -1,4 +1,4 @@
-//! Five formats of one result: each says the same, in its own grammar, whatever the names of files and entries are.
+//! Seven formats of one result: each says the same, in its own grammar, whatever the names of files and entries are.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use super::objects::{DRIVER, dlopens, driver, library, linked};
 use super::table::cases;
 use crate::harness::{Run, Tree, binary, command, expect, invoke, program, require, run, skip};
 
-pub(crate) const FORMATS: [&str; 5] = ["human", "json", "sarif", "junit", "github"];
+pub(crate) const FORMATS: [&str; 7] = ["human", "json", "html", "markdown", "sarif", "junit", "github"];
 
 #[test]
 fn every_format_is_tested() {
@@ -91,6 +91,8 @@ fn every_format_names_every_finding_and_has_one_exit_code() {
                 "json" => assert_eq!(text, checked.run.stdout, "--json is short for --format json"),
                 "sarif" => assert_sarif(&checked, &serde_json::from_str(&text).unwrap(), &title),
                 "junit" => documents.add("junit", output.bytes()),
+                "html" => assert_html(&checked, &text, &title),
+                "markdown" => assert_markdown(&checked, &text, &title),
                 _ => assert_github(&checked, &text, &title),
             }
             assert!(text.contains(case.code) || format == "human", "{title} as {format}: {text}");
@@ -154,6 +156,35 @@ fn assert_github(checked: &Checked, text: &str, title: &str) {
     }
 }
 
+/// Every finding with its file, under its rule, with cause and remedy.
+fn assert_html(checked: &Checked, text: &str, title: &str) {
+    let escaped =
+        |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    for finding in checked.findings() {
+        assert!(text.contains(&escaped(&finding.message)), "{title}: {finding:?}");
+        let rule = invoke(["rules", "--json", &finding.code]).json();
+        for key in ["cause", "remedy"] {
+            let words = rule["rules"][0][key].as_str().unwrap_or_else(|| panic!("{rule:#}"));
+            assert!(text.matches(&escaped(words)).count() >= 2, "{title}: {words}");
+        }
+        let name = Path::new(&finding.path).file_name().map_or("", |name| name.to_str().unwrap());
+        assert!(text.contains(&escaped(name)), "{title}: {finding:?}");
+    }
+    assert_eq!(text.contains("Exit code <strong>1</strong>"), checked.run.code == 1, "{title}");
+}
+
+/// A row for each kind, and one for each finding that is no note.
+fn assert_markdown(checked: &Checked, text: &str, title: &str) {
+    for finding in checked.findings() {
+        let kind = text.lines().any(|line| line.starts_with(&format!("| {} | {} ", finding.severity, finding.code)));
+        assert!(kind, "{title}: {finding:?} in\n{text}");
+        let message = finding.message.replace('|', "\\|");
+        let start: String = message.chars().take(300).collect();
+        assert!(finding.severity == "note" || text.contains(&start), "{title}: {finding:?} in\n{text}");
+    }
+    assert!(text.contains(&format!("Exit code {}:", checked.run.code)), "{title}:\n{text}");
+}
+
 /// Every byte that a grammar may trip over, in a file's name and in an entry of its path.
 const HOSTILE: &[u8] = b"a\xff\x01\n\r\x1b[31m%2C::,]]>&<\"'\\ \xc3\xa4\xe2\x80\xae";
 
@@ -195,6 +226,11 @@ fn hostile_names_break_no_grammar() {
                 assert!(uri.starts_with("file:///lib/a%FF%01%0A%0D%1B%5B31m%252C%3A%3A"), "{uri}");
             }
             "junit" => documents.add("junit", output.bytes()),
+            "html" | "markdown" => {
+                let text = readable.unwrap();
+                assert!(text.contains("a\\xff\\u{1}\\n\\r\\u{1b}[31m%2C::,"), "{text}");
+                assert!(!text.contains(['\x1b', '\r', '\x01', '\u{202e}']), "{}", text.escape_debug());
+            }
             _ => {
                 let text = readable.unwrap();
                 assert_github(&checked, &text, format);

@@ -1,6 +1,7 @@
 //! A page: how much GPU code there is and for what, libraries by architectures, and where the code stands.
 
 mod heat;
+mod picture;
 mod sums;
 
 use std::io::{self, Write};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::heat::dead;
+use super::heat::{common, dead};
 use crate::cuda::{Code, Counting, Form, GpuCode, bytes_of};
 use crate::report::archs::run::ArchsRun;
 use crate::report::archs::words::how;
+use crate::report::folder::below;
 use crate::report::html::{Part, bar, path_shown, scrolling, shown};
 use crate::report::size::{exact, percent, size};
 use crate::tree::ArchsReport;
@@ -79,6 +80,7 @@ fn of_use(run: &ArchsRun, code: Code, is_dead: bool) -> String {
 }
 
 pub(super) fn targets(run: &ArchsRun) -> Markup {
+    let common = common(run);
     let has_kernels = |report: &&ArchsReport| report.code.as_ref().is_ok_and(|code| code.real().next().is_some());
     html! {
         section aria-labelledby="targets" {
@@ -96,7 +98,7 @@ pub(super) fn targets(run: &ArchsRun) -> Markup {
                             @if let Ok(code) = &report.code {
                                 @let dead = bytes_of(&code.unused(&run.gpus));
                                 tr {
-                                    th scope="row" { span.path { (path_shown(&report.path)) } }
+                                    th scope="row" { span.path { (path_shown(below(&report.path, &common))) } }
                                     @for gpu in &run.gpus { td { (how(code, *gpu)) (served(code, *gpu)) } }
                                     td.n data-v=(dead) { (size(dead)) }
                                 }

@@ -33,7 +33,7 @@ pub(super) fn section(run: &CheckRun, packages: &[CheckedPackage<'_>]) -> Markup
                 (counted(run.report.findings.len(), "finding", "findings")) " of " (counted(kinds.len(), "kind", "kinds"))
                 ", the worst first: why each matters, and what to do."
             }
-            @for kind in &kinds { (card(kind)) }
+            @for kind in &kinds { (card(kind, run)) }
         }
     }
 }
@@ -64,7 +64,7 @@ fn kinds<'r>(packages: &'r [CheckedPackage<'r>]) -> Vec<FoundKind<'r>> {
     kinds
 }
 
-fn card(kind: &FoundKind<'_>) -> Markup {
+fn card(kind: &FoundKind<'_>, run: &CheckRun) -> Markup {
     let rule = kind.rule;
     html! {
         details.card id=(rule.code) {
@@ -84,7 +84,7 @@ fn card(kind: &FoundKind<'_>) -> Markup {
                     strong { "Where. " }
                     @for (at, (number, package)) in kind.packages.iter().take(MOST_NAMED).enumerate() {
                         @if at > 0 { ", " }
-                        a href={ "#p" (number) } { (path_shown(&package.name())) }
+                        a href={ "#p" (number) } { (path_shown(&package.name(&run.subject))) }
                     }
                     @if kind.packages.len() > MOST_NAMED { " and " (kind.packages.len() - MOST_NAMED) " more" }
                 }

@@ -36,7 +36,7 @@ pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let main = html! {
         (overview::summary(run))
         @if !report.findings.is_empty() { (kinds::section(run, &packages)) }
-        @if !packages.is_empty() { (packages::section(&packages)) }
+        @if !packages.is_empty() { (packages::section(run, &packages)) }
         @if !report.unread.is_empty() { (unread(run)) }
         @if !run.allowed.is_empty() { (excused(run)) }
     };

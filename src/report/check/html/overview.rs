@@ -25,7 +25,11 @@ pub(super) fn hero(run: &CheckRun) -> (String, Markup) {
         let word = if fail == 1 { "does" } else { "do" };
         ("fail", "i-fail", format!("{fail} of {} that ask for the driver {word} not get it", objects(consumers)))
     } else if errors > 0 {
-        ("fail", "i-fail", format!("{} found, though no request for the driver fails", counted(errors, "error", "errors")))
+        (
+            "fail",
+            "i-fail",
+            format!("{} found, though no request for the driver fails", counted(errors, "error", "errors")),
+        )
     } else if consumers == 0 {
         ("note", "i-note", "Nothing here asks for the driver".to_owned())
     } else if runtime > 0 {

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 
 use crate::check::{Finding, Ladder, ObjectReport, RequestReport, Severity, Verdict};
 use crate::report::check::packages::{CheckedPackage, SameKind};
-use crate::report::html::{ends, ladder, path_shown, severity_badge, shown, verdict_badge};
+use crate::report::check::run::CheckRun;
+use crate::report::html::{counted_badge, ends, ladder, path_shown, severity_badge, shown, verdict_badge};
 use crate::report::text::counted;
 
 /// As many packages are unfolded from the start: those with errors.
@@ -19,7 +20,7 @@ const MOST_FILES: usize = 6;
 /// A page has no more than these bytes of searches; those beyond are said to be missing.
 const MOST_OF_SEARCHES: usize = 3 << 20;
 
-pub(super) fn section(packages: &[CheckedPackage<'_>]) -> Markup {
+pub(super) fn section(run: &CheckRun, packages: &[CheckedPackage<'_>]) -> Markup {
     let mut room = MOST_OF_SEARCHES;
     html! {
         section aria-labelledby="packages" {
@@ -31,7 +32,7 @@ pub(super) fn section(packages: &[CheckedPackage<'_>]) -> Markup {
             (filter())
             div id="list" {
                 @for (number, package) in packages.iter().enumerate() {
-                    (card(number, package, &mut room))
+                    (card(number, package, run, &mut room))
                 }
             }
         }
@@ -60,8 +61,8 @@ fn filter() -> Markup {
     }
 }
 
-fn card(number: usize, package: &CheckedPackage<'_>, room: &mut usize) -> Markup {
-    let name = path_shown(&package.name());
+fn card(number: usize, package: &CheckedPackage<'_>, run: &CheckRun, room: &mut usize) -> Markup {
+    let name = path_shown(&package.name(&run.subject));
     let path = package.path.as_deref().map(path_shown).filter(|path| *path != name && !path.is_empty());
     html! {
         details.card data-group id={ "p" (number) } open[number < MOST_OPEN && package.is_bad()] {
@@ -78,11 +79,15 @@ fn card(number: usize, package: &CheckedPackage<'_>, room: &mut usize) -> Markup
 }
 
 fn counts(package: &CheckedPackage<'_>) -> Markup {
-    let severities = [(Severity::Error, "error", "errors"), (Severity::Warning, "warning", "warnings"), (Severity::Note, "note", "notes")];
+    let severities = [
+        (Severity::Error, "error", "errors"),
+        (Severity::Warning, "warning", "warnings"),
+        (Severity::Note, "note", "notes"),
+    ];
     html! {
         @for verdict in [Verdict::Fail, Verdict::Runtime, Verdict::Pass] {
             @let count = package.count(verdict);
-            @if count > 0 { span.soft { (count) } (verdict_badge(verdict)) }
+            @if count > 0 { (counted_badge(count, verdict)) }
         }
         @for (severity, one, more) in severities {
             @let count = package.severity_count(severity);
@@ -206,14 +211,14 @@ fn asks(package: &CheckedPackage<'_>, alike: &Alike<'_>, search: Option<&Markup>
             }
             div {
                 @if others > 0 {
-                    ul.files { @for object in &alike.objects { li { code { (path_shown(package.below(&object.facts.shown))) } (wrapped(object)) } } }
+                    ul.flat { @for object in &alike.objects { li { code { (path_shown(package.below(&object.facts.shown))) } (wrapped(object)) } } }
                 } @else { (wrapped(first)) }
                 @match (search, &alike.search) {
                     (Some(search), _) => { (search) }
                     (None, Some(_)) => { p.soft { "This page has no room for more searches: " code { "cuda-runpath explain FILE" } " shows this one." } }
                     (None, None) => {}
                 }
-                p.ends { "⇒ " (result(request)) }
+                div.ends { "⇒ " (result(request)) }
             }
         }
     }
