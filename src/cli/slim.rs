@@ -126,10 +126,11 @@ fn failed(path: &Path, error: FixError) -> SlimReport {
 
 fn print(run: &SlimRun, global: &Global) -> anyhow::Result<()> {
     let mut out = output::stdout();
-    Ok(match global.format {
+    match global.format {
         _ if global.is_json() => report::slim::json::print(run, global.verbose > 0, &mut out)?,
         Format::Html => report::slim::html::print(run, &mut out)?,
         Format::Markdown => report::slim::markdown::print(run, &mut out)?,
         _ => report::slim::human::print(&output::human(global), run, &mut out, &mut output::stderr())?,
-    })
+    }
+    Ok(())
 }

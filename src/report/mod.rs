@@ -23,5 +23,5 @@ mod text;
 mod words;
 
 pub(crate) use human::{Detail, Human, Palette};
-pub(crate) use subject::{Conclusion, Subject};
+pub(crate) use subject::{Conclusion, ReportSubject};
 pub(crate) use text::{Escape, for_terminal};

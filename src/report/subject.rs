@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Subject {
+pub(crate) struct ReportSubject {
     /// Files and trees, or the list that names them.
     pub given: Vec<PathBuf>,
     /// What they are, where a path does not say it: `closure of`.
@@ -13,7 +13,7 @@ pub(crate) struct Subject {
     pub root: Option<PathBuf>,
 }
 
-impl Subject {
+impl ReportSubject {
     /// Of one file.
     #[must_use]
     pub(crate) fn of_file(file: &Path) -> Self {
@@ -52,12 +52,16 @@ mod tests {
 
     #[test]
     fn a_command_has_no_name_that_a_shell_would_take_apart() {
-        let words =
-            |given: &[&str]| Subject { given: given.iter().map(PathBuf::from).collect(), ..Subject::default() }.words();
+        let words = |given: &[&str]| {
+            ReportSubject { given: given.iter().map(PathBuf::from).collect(), ..ReportSubject::default() }.words()
+        };
         assert_eq!(words(&["./result", "/opt/cuda-12.8"]), "./result /opt/cuda-12.8");
         for hostile in ["a b", "$(id)", "a;b", "-rf", "\u{e4}", "", "a\nb"] {
             assert_eq!(words(&["fine", hostile]), "PATH", "{hostile:?}");
         }
-        assert_eq!(Subject { root: Some("/image".into()), ..Subject::of_file("a".as_ref()) }.words(), "PATH");
+        assert_eq!(
+            ReportSubject { root: Some("/image".into()), ..ReportSubject::of_file("a".as_ref()) }.words(),
+            "PATH"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::run::CheckRun;
 use crate::check::{Finding, ObjectReport, Severity, Verdict};
-use crate::report::Subject;
+use crate::report::ReportSubject;
 
 /// A package of the tree that was checked.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl<'r> CheckedPackage<'r> {
 
     /// What people call it: a store path without its hash, a distribution without the folders above it, and a folder from
     /// the tree on that was asked about.
-    pub(super) fn name(&self, subject: &Subject) -> PathBuf {
+    pub(super) fn name(&self, subject: &ReportSubject) -> PathBuf {
         let Some(path) = &self.path else { return PathBuf::from("Everything together") };
         let named = |index: usize| path.components().rev().nth(index).map(|part| part.as_os_str());
         let last = named(0).unwrap_or_default();
@@ -150,7 +150,7 @@ mod tests {
 
     fn name(path: &str) -> PathBuf {
         CheckedPackage { path: Some(path.into()), findings: Vec::new(), objects: Vec::new() }
-            .name(&Subject::of_file("/opt".as_ref()))
+            .name(&ReportSubject::of_file("/opt".as_ref()))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A check as its printers see it.
 
 use crate::check::{Allowed, CheckReport};
-use crate::report::{Conclusion, Subject};
+use crate::report::{Conclusion, ReportSubject};
 
 /// A check and what was done with its findings.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(crate) struct CheckRun {
     /// Those that an allowlist or a baseline excuses.
     pub allowed: Vec<Allowed>,
     /// What it was about.
-    pub subject: Subject,
+    pub subject: ReportSubject,
     /// How it ends.
     pub conclusion: Conclusion,
 }

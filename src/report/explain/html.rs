@@ -13,7 +13,7 @@ use crate::report::html::{
     self as page, PageHead, Tile, ends, icon, ladder, path_shown, scrolling, severity_badge, shown, tiles,
     verdict_badge,
 };
-use crate::report::subject::Subject;
+use crate::report::subject::ReportSubject;
 use crate::report::text::counted;
 use crate::report::words::{binding_word, kind_word, libc_name, source_word};
 
@@ -46,7 +46,7 @@ pub(crate) fn print(path: &Path, explanation: &Explanation, out: &mut dyn Write)
         (searches(explanation))
         @if let Some(explained) = &explanation.symbols { (symbols(explained)) }
     };
-    let subject = Subject::of_file(path);
+    let subject = ReportSubject::of_file(path);
     page::print(&PageHead { command: "explain", title: &title, subject: &subject, hero, parts }, &main, out)
 }
 

@@ -6,7 +6,7 @@ use crate::report::size::thousandths;
 
 /// A part of a bar.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::report) struct Part {
+pub(in crate::report) struct BarPart {
     /// Its class in the style.
     pub class: &'static str,
     /// How much it is.
@@ -22,7 +22,7 @@ const WIDTH: u64 = 1000;
 const LEAST: u64 = 4;
 
 /// A bar of parts side by side.
-pub(in crate::report) fn bar(is_wide: bool, parts: &[Part], whole: u64, label: &str) -> Markup {
+pub(in crate::report) fn bar(is_wide: bool, parts: &[BarPart], whole: u64, label: &str) -> Markup {
     let mut from = 0;
     let mut placed = Vec::with_capacity(parts.len());
     for part in parts.iter().filter(|part| part.amount > 0) {
@@ -37,7 +37,7 @@ pub(in crate::report) fn bar(is_wide: bool, parts: &[Part], whole: u64, label: &
     }
 }
 
-fn filled(part: &Part, from: u64, width: u64) -> Markup {
+fn filled(part: &BarPart, from: u64, width: u64) -> Markup {
     html! {
         @if part.is_striped {
             // Stripes that keep their slant however wide the bar is drawn would need a pattern for each width.
@@ -53,7 +53,7 @@ fn filled(part: &Part, from: u64, width: u64) -> Markup {
 }
 
 /// What the parts of a bar are, in words.
-pub(in crate::report) fn key(parts: &[(Part, String)]) -> Markup {
+pub(in crate::report) fn key(parts: &[(BarPart, String)]) -> Markup {
     html! {
         ul.key {
             @for (part, words) in parts {

@@ -9,7 +9,7 @@ mod bar;
 mod ladder;
 
 pub(super) use badge::{counted_badge, icon, severity_badge, verdict_badge};
-pub(super) use bar::{Part, bar, key};
+pub(super) use bar::{BarPart, bar, key};
 pub(super) use ladder::{ends, ladder};
 
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::subject::Subject;
+use super::subject::ReportSubject;
 use super::text::escaped;
 
 const STYLE: &str = include_str!("page.css");
@@ -34,7 +34,7 @@ pub(super) struct PageHead<'a> {
     /// What it says, in a few words: the window's title.
     pub title: &'a str,
     /// What it is about.
-    pub subject: &'a Subject,
+    pub subject: &'a ReportSubject,
     /// The first thing that a person sees.
     pub hero: Markup,
     /// The parts that it has: their id and their heading.
@@ -92,7 +92,7 @@ pub(super) fn print(head: &PageHead<'_>, main: &Markup, out: &mut dyn Write) -> 
     out.flush()
 }
 
-fn about(subject: &Subject) -> Markup {
+fn about(subject: &ReportSubject) -> Markup {
     const MOST: usize = 4;
     html! {
         span {

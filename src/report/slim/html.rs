@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::run::{BeforeAfter, SlimRun, SlimSummary};
 use crate::cuda::Code;
 use crate::report::folder::{below, common_folder};
-use crate::report::html::{self as page, PageHead, Part, Tile, bar, icon, key, path_shown, scrolling, shown, tiles};
+use crate::report::html::{self as page, BarPart, PageHead, Tile, bar, icon, key, path_shown, scrolling, shown, tiles};
 use crate::report::size::{exact, percent, size};
 use crate::report::text::{counted, skip_reason, with_sources};
 use crate::tree::{SlimFacts, SlimOutcome, SlimReport};
@@ -111,10 +111,10 @@ fn summary(run: &SlimRun, sums: &SlimSummary) -> Markup {
 
 /// The files with GPU code in three parts: what goes, the code that stays, and everything else in them.
 fn before_after(sums: &SlimSummary) -> Markup {
-    let kept = Part { class: "used", amount: sums.code.after, is_striped: false };
-    let rest = Part { class: "rest", amount: sums.length.after.saturating_sub(sums.code.after), is_striped: false };
+    let kept = BarPart { class: "used", amount: sums.code.after, is_striped: false };
+    let rest = BarPart { class: "rest", amount: sums.length.after.saturating_sub(sums.code.after), is_striped: false };
     let goes =
-        Part { class: "lighter", amount: sums.length.before.saturating_sub(sums.length.after), is_striped: true };
+        BarPart { class: "lighter", amount: sums.length.before.saturating_sub(sums.length.after), is_striped: true };
     let words = [
         (kept, format!("{} of code stays", size(kept.amount))),
         (rest, format!("{} of everything else", size(rest.amount))),
@@ -142,8 +142,8 @@ fn files(run: &SlimRun) -> Option<Markup> {
                     @let (before, after) = facts.length;
                     @let less = before.saturating_sub(after);
                     @let parts = [
-                        Part { class: "used", amount: after, is_striped: false },
-                        Part { class: "lighter", amount: less, is_striped: true },
+                        BarPart { class: "used", amount: after, is_striped: false },
+                        BarPart { class: "lighter", amount: less, is_striped: true },
                     ];
                     tr {
                         th.file scope="row" { span.path { (path_shown(below(&report.path, &common))) } (state(report)) }
@@ -197,7 +197,7 @@ fn goes(run: &SlimRun) -> Option<Markup> {
             } }
             tbody {
                 @for (code, (count, bytes)) in &removed {
-                    @let part = Part { class: "lighter", amount: *bytes, is_striped: true };
+                    @let part = BarPart { class: "lighter", amount: *bytes, is_striped: true };
                     tr {
                         th scope="row" { (code.architecture()) } td { (code.kind.name()) }
                         td.n data-v=(count) { (exact(*count)) } td.n data-v=(bytes) { (size(*bytes)) }
@@ -246,7 +246,7 @@ fn reasons(facts: &SlimFacts) -> Markup {
     }
 }
 
-fn listed<'r>(id: &str, title: &str, lead: &str, rows: Vec<(&'r Path, String)>) -> Option<Markup> {
+fn listed(id: &str, title: &str, lead: &str, rows: Vec<(&Path, String)>) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             section aria-labelledby=(id) {

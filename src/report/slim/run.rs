@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cuda::Targets;
-use crate::report::Subject;
+use crate::report::ReportSubject;
 use crate::report::fix::Mode;
 use crate::tree::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};
 
@@ -11,7 +11,7 @@ use crate::tree::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};
 #[derive(Debug)]
 pub(crate) struct SlimRun {
     /// What it was about.
-    pub subject: Subject,
+    pub subject: ReportSubject,
     /// What it did with changes.
     pub mode: Mode,
     /// What must still run.

@@ -42,7 +42,7 @@ impl Browser {
         }
         let profile = Tree::new();
         // The protocol is on descriptors 3 and 4. A run that hangs is ended: then its pipe does.
-        let script = "exec timeout -k 5 100 chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
+        let script = "exec timeout -k 5 300 chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut shell = command("sh");
         shell.args([
             "-c",

@@ -144,7 +144,7 @@ fn a_page_serves_a_keyboard_a_printer_and_a_browser_without_scripts() {
     assert_eq!(opened.said, Vec::<String>::new());
     assert_eq!(browser.value("document.querySelector('form.find').hidden"), true, "dead controls are not shown");
     let text = browser.value("document.querySelector('main').textContent");
-    for wanted in ["libworse.so", "libmissing.so.1", "CRP100", "cuda-runpath fix"] {
+    for wanted in ["libworse.so", "libnvidia-ml.so.1", "CRP100", "cuda-runpath fix"] {
         assert!(text.as_str().unwrap().contains(wanted), "{wanted}");
     }
 }
@@ -155,7 +155,7 @@ const PACKAGES: usize = 400;
 
 #[test]
 fn a_page_of_twenty_thousand_objects_is_small_and_quick() {
-    let Some(mut browser) = Browser::start("a_page_of_twenty_thousand_objects_is_small_and_quick") else { return };
+    let test = "a_page_of_twenty_thousand_objects_is_small_and_quick";
     let tree = Tree::in_memory();
     let kinds = [
         dlopens(&["libcuda.so.1"]).runpath("$ORIGIN:$ORIGIN/../lib:/run/opengl-driver/lib").build(),
@@ -175,6 +175,7 @@ fn a_page_of_twenty_thousand_objects_is_small_and_quick() {
     let last = format!("libobject-{:05}.so", OBJECTS - 1);
     assert!(run.stdout.contains(&last), "an object is missing");
     let file = tree.file("page.html", run.stdout.as_bytes());
+    let Some(mut browser) = Browser::start(test) else { return };
     // Others may use the machine: the best of a few.
     let opened = (0..4).map(|_| browser.open(&file)).min_by_key(|opened| opened.took).unwrap();
     eprintln!("{OBJECTS} objects: {size} bytes, drawn after {:?}", opened.took);

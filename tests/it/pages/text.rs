@@ -80,3 +80,19 @@ fn formats_are_for_commands_that_have_them() {
     let run = inside(&["check", ".", "--json", "--format", "html"]);
     assert_eq!(run.code, 2, "{}", run.said());
 }
+
+/// The templates escape by themselves, but for what they are told not to: the style and the script.
+#[test]
+fn nothing_but_style_and_script_is_raw() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = walkdir::WalkDir::new(&root).into_iter().map(|entry| entry.unwrap().into_path());
+    let mut raw = Vec::new();
+    for source in sources.filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+        let text = std::fs::read_to_string(&source).unwrap();
+        let uses = text.lines().filter(|line| line.contains("PreEscaped(") && !line.trim_start().starts_with("//"));
+        raw.extend(uses.map(|line| (source.strip_prefix(&root).unwrap().to_owned(), line.trim().to_owned())));
+    }
+    let shell = Path::new("report/html/mod.rs").to_owned();
+    let line = |what: &str| (shell.clone(), format!("{} {{ (PreEscaped({})) }}", what.to_lowercase(), what));
+    assert_eq!(raw, [line("STYLE"), line("SCRIPT")]);
+}

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::run::ArchsRun;
 use crate::cuda::{GpuCode, bytes_of};
-use crate::report::html::{self as page, PageHead, Part, Tile, bar, icon, key, path_shown, shown, tiles};
+use crate::report::html::{self as page, BarPart, PageHead, Tile, bar, icon, key, path_shown, shown, tiles};
 use crate::report::size::{exact, percent, size};
 use crate::report::text::{counted, with_sources};
 use crate::tree::ArchsReport;
@@ -111,8 +111,8 @@ fn summary(run: &ArchsRun, all: &GpuCode) -> Markup {
         let more = format!("in files, and {} not read", counted(failed, "file", "files"));
         counts.push(Tile { class: "fail", label: "Not understood", number: exact(problems), more });
     }
-    let used = Part { class: "used", amount: bytes.saturating_sub(unused), is_striped: false };
-    let dead = Part { class: "rest", amount: unused, is_striped: true };
+    let used = BarPart { class: "used", amount: bytes.saturating_sub(unused), is_striped: false };
+    let dead = BarPart { class: "rest", amount: unused, is_striped: true };
     let words = [
         (used, format!("{} for a target", size(bytes.saturating_sub(unused)))),
         (dead, format!("{} for none", size(unused))),

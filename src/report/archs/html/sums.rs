@@ -9,7 +9,7 @@ use crate::cuda::{Code, Counting, Form, GpuCode, bytes_of};
 use crate::report::archs::run::ArchsRun;
 use crate::report::archs::words::how;
 use crate::report::folder::below;
-use crate::report::html::{Part, bar, path_shown, scrolling, shown};
+use crate::report::html::{BarPart, bar, path_shown, scrolling, shown};
 use crate::report::size::{exact, percent, size};
 use crate::tree::ArchsReport;
 
@@ -50,7 +50,7 @@ pub(super) fn architectures(run: &ArchsRun, all: &GpuCode) -> Markup {
                         @for (code, tally) in &total {
                             @let is_dead = dead.contains(code);
                             @let class = if is_dead { "rest" } else { "used" };
-                            @let part = Part { class, amount: tally.bytes, is_striped: is_dead };
+                            @let part = BarPart { class, amount: tally.bytes, is_striped: is_dead };
                             tr {
                                 th scope="row" { (code.architecture()) }
                                 td { (code.kind.name()) }

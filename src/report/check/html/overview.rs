@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::check::{Rule, Severity, Verdict};
 use crate::report::check::run::CheckRun;
-use crate::report::html::{Part, Tile, bar, icon, tiles};
+use crate::report::html::{BarPart, Tile, bar, icon, tiles};
 use crate::report::text::counted;
 
 /// As many remedies are told before the list of all kinds.
@@ -73,7 +73,7 @@ pub(super) fn summary(run: &CheckRun) -> Markup {
     let looked = format!("{} of them ELF, {} for the driver", report.elf, counted(consumers, "asks", "ask"));
     counts.push(Tile::of("plain", "Files", report.files, looked));
     let amount = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let part = |class, count, is_striped| Part { class, amount: amount(count), is_striped };
+    let part = |class, count, is_striped| BarPart { class, amount: amount(count), is_striped };
     let parts = [part("pass", pass, false), part("runtime", runtime, true), part("fail", fail, false)];
     let label = format!("Of {consumers}: {pass} pass, {runtime} at run time, {fail} fail");
     html! {
