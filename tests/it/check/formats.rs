@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -156,15 +157,22 @@ fn assert_github(checked: &Checked, text: &str, title: &str) {
     }
 }
 
+/// Every rule, as a program reads it.
+fn rules() -> &'static Value {
+    static RULES: OnceLock<Value> = OnceLock::new();
+    RULES.get_or_init(|| invoke(["rules", "--json"]).json())
+}
+
 /// Every finding with its file, under its rule, with cause and remedy.
 fn assert_html(checked: &Checked, text: &str, title: &str) {
     let escaped =
         |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     for finding in checked.findings() {
         assert!(text.contains(&escaped(&finding.message)), "{title}: {finding:?}");
-        let rule = invoke(["rules", "--json", &finding.code]).json();
+        let rules = rules()["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["code"] == finding.code.as_str()).unwrap();
         for key in ["cause", "remedy"] {
-            let words = rule["rules"][0][key].as_str().unwrap_or_else(|| panic!("{rule:#}"));
+            let words = rule[key].as_str().unwrap();
             assert!(text.matches(&escaped(words)).count() >= 2, "{title}: {words}");
         }
         let name = Path::new(&finding.path).file_name().map_or("", |name| name.to_str().unwrap());

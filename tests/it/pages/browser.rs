@@ -161,17 +161,17 @@ impl Browser {
         }
     }
 
-    /// What axe-core finds wrong, with everything unfolded that is folded.
-    pub(crate) fn barriers(&mut self, axe: &str) -> Vec<String> {
+    /// What axe-core finds wrong by some rules, or by all (`null`), with everything unfolded that is folded.
+    pub(crate) fn barriers(&mut self, axe: &str, rules: &str) -> Vec<String> {
         self.value("document.querySelectorAll('details').forEach(part => part.open = true)");
         if self.value("typeof axe") == "undefined" {
             self.ask("Runtime.evaluate", json!({"expression": axe}));
         }
-        let found = self.value(
-            "axe.run(document, {resultTypes: ['violations']}).then(all => all.violations.map(one =>
-                `${one.id}: ${one.help}: ` + one.nodes.slice(0, 3).map(node =>
-                    node.html.slice(0, 200) + ' ' + node.failureSummary).join(' | ')))",
-        );
+        let found = self.value(&format!(
+            "axe.run(document, {{resultTypes: ['violations'], runOnly: {rules} ?? undefined}}).then(all =>
+                all.violations.map(one => `${{one.id}}: ${{one.help}}: ` + one.nodes.slice(0, 3).map(node =>
+                    node.html.slice(0, 200) + ' ' + node.failureSummary).join(' | ')))"
+        ));
         found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
     }
 }
