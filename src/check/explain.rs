@@ -10,16 +10,13 @@ use super::context::Context;
 use super::explain_symbols::{Behind, ExplainedSymbols};
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
+use super::ladder::behind;
 use super::rules::requests;
 use crate::cuda::{Request, RequestKind};
 use crate::loader::{
-    Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, StepOutcome, StepSource,
-    open, start,
+    Ask, Depth, End, Libc, Loader, MOST_PLACES, Patience, Process, Search, StartUp, Step, open, start,
 };
-use crate::runpath::{Directory, EntryClass};
-
-/// As many places behind a hit are looked up; a path with more has other problems.
-const MOST_BEHIND: usize = 64;
+use crate::runpath::EntryClass;
 
 /// What to explain.
 #[derive(Clone, Debug)]
@@ -163,13 +160,15 @@ impl Context<'_> {
             let soname = String::from_utf8(search.name.to_vec()).ok()?;
             self.policy.libraries.position(search.name.as_ref()).map(|_| Request { soname, kind })
         });
+        let patience = Patience::of(MOST_PLACES);
+        let again = Loader { patience: &patience, ..*loader };
         let judged = request.map(|request| {
             requests::one(self, loader, facts, &request, (process, std::slice::from_ref(&(by, search.clone()))), by)
         });
         Explained {
             by: facts.object.path.clone(),
             kind,
-            behind: behind(loader, process, by, kind.map_or(Ask::Dlopen, requests::how), &search),
+            behind: behind(&again, process, by, kind.map_or(Ask::Dlopen, requests::how), &search),
             classes,
             answer,
             file: self.container().and_then(|_| match &search.end {
@@ -182,27 +181,4 @@ impl Context<'_> {
             search,
         }
     }
-}
-
-/// Searches again without the directories that won, until nothing wins: every place behind the first hit.
-fn behind(loader: &Loader<'_>, process: &Process, by: usize, ask: Ask, search: &Search) -> Vec<Step> {
-    // What won is in the process now; without it the search starts anew.
-    let (process, by) = process.chain_of(by);
-    let mut environment = loader.environment.clone();
-    let mut hits: Vec<Step> = Vec::new();
-    let mut last = search.clone();
-    let patience = Patience::of(MOST_PLACES);
-    while hits.len() < MOST_BEHIND && !patience.is_over() && matches!(last.end, End::Found(..)) {
-        let Some(step) = last.steps.last().filter(|step| step.outcome == StepOutcome::Hit) else { break };
-        let is_searched = !matches!(step.source, StepSource::Loaded | StepSource::Path | StepSource::Cache);
-        let Some(directory) = is_searched.then(|| Directory::new(step.directory().to_owned()).ok()).flatten() else {
-            break;
-        };
-        hits.push(step.clone());
-        environment.without.push(directory);
-        let again = Loader { environment: &environment, patience: &patience, ..*loader };
-        last = again.search(&process, by, ask, search.name.as_ref());
-    }
-    let behind = last.steps.into_iter().skip(search.steps.len());
-    behind.map(|step| hits.iter().find(|hit| hit.directory() == step.place).cloned().unwrap_or(step)).collect()
 }

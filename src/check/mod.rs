@@ -16,6 +16,7 @@ mod fit;
 mod hosts;
 mod in_container;
 mod judge;
+mod ladder;
 mod misfits;
 mod pairing;
 mod policy;
@@ -47,6 +48,7 @@ pub(crate) use finding::Finding;
 pub use finding::Verdict;
 pub(crate) use hosts::on_all_hosts;
 pub(crate) use judge::{judge_in_program, judge_object};
+pub(crate) use ladder::Ladder;
 pub use policy::{
     ArchPolicy, CheckPolicy, CompatPolicy, DriverVersion, DriverVersionError, Platform, PtxPolicy, Scope,
 };

@@ -227,6 +227,8 @@ pub struct CheckPolicy {
     pub symbols: bool,
     /// What a comparison with another run needs is kept of each file: its contents' digest, its GPU code.
     pub records: bool,
+    /// The search of each request is kept for the report.
+    pub keeps_searches: bool,
     /// The GPUs that it will run on; GPU code is not looked at without any.
     pub gpus: Vec<Capability>,
     /// Which code for them is good enough.

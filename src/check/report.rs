@@ -9,6 +9,7 @@ use bstr::BString;
 use super::answer::Answer;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
+use super::ladder::Ladder;
 use super::misfits::Misfits;
 use super::record::FileRecord;
 use super::rule::Severity;
@@ -30,6 +31,8 @@ pub(crate) struct RequestReport {
     pub(crate) through: Option<PathBuf>,
     /// What it gets on each kind of host, where they differ.
     pub(crate) on_hosts: Vec<OnHost>,
+    /// The search, where the policy asks for it.
+    pub(crate) ladder: Option<Arc<Ladder>>,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
 }

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 
-use super::args::{ArchsArgs, Global};
+use super::args::{ArchsArgs, Format, Global};
 use super::exit::Status;
-use super::{input, output, paths, settings};
+use super::{input, output, paths, settings, subject};
 use crate::cuda::{Counting, Gpu, GpuCode, Stack};
 use crate::report;
 use crate::report::archs::ArchsRun;
@@ -23,13 +23,14 @@ pub(super) fn run(args: &ArchsArgs, global: &Global) -> anyhow::Result<Status> {
     let mut files: Vec<ArchsReport> = listing.failures.into_iter().map(failed).collect();
     files.extend(tree::archs(&*source, listing.files, counting, &workers));
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let run = ArchsRun { files, sum_only: args.sum, gpus, counting };
+    let run = ArchsRun { subject: subject::of_inputs(&args.inputs), files, sum_only: args.sum, gpus, counting };
     let print = || -> anyhow::Result<()> {
         let mut out = output::stdout();
-        if global.is_json() {
-            report::archs::json::print(&run, global.verbose > 0, &mut out)?;
-        } else {
-            report::archs::human::print(&output::human(global), &run, &mut out, &mut output::stderr())?;
+        match global.format {
+            _ if global.is_json() => report::archs::json::print(&run, global.verbose > 0, &mut out)?,
+            Format::Html => report::archs::html::print(&run, &mut out)?,
+            Format::Markdown => report::archs::markdown::print(&run, &mut out)?,
+            _ => report::archs::human::print(&output::human(global), &run, &mut out, &mut output::stderr())?,
         }
         Ok(())
     };

@@ -35,13 +35,16 @@ impl Cli {
             (Format::Human | Format::Json, _)
             | (Format::OfCheck(_), Command::Check(_))
             | (Format::Markdown, Command::Rules(_)) => Ok(()),
+            (Format::Html | Format::Markdown, command) if command.has_pages() => Ok(()),
             (Format::OfCheck(_), _) => {
                 let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
                 let (last, others) = names.split_last().unwrap_or((&"", &[]));
                 let others = others.join(", ");
-                anyhow::bail!("--format {others} and {last} are for check; this command has human and json")
+                anyhow::bail!("--format {others} and {last} are for check; this command has others")
             }
-            (Format::Markdown, _) => anyhow::bail!("--format markdown is for rules"),
+            (Format::Html | Format::Markdown, _) => {
+                anyhow::bail!("--format html and markdown are for check, archs, slim and explain")
+            }
         }
     }
 }
@@ -49,7 +52,7 @@ impl Cli {
 /// Options of every subcommand.
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// Output format; the last three are for check
+    /// Output format; html and markdown are for check, archs, slim and explain, the last three for check
     #[arg(long, value_parser = Format::parser(), default_value = "human", global = true, help_heading = "Output", value_name = "FORMAT")]
     pub format: Format,
     /// Short for --format json
@@ -76,7 +79,9 @@ pub(super) struct Global {
 pub(super) enum Format {
     Human,
     Json,
-    /// For rules alone: it makes a page of the documentation, and is nothing that other commands should list.
+    /// A page for a browser.
+    Html,
+    /// Tables for pull requests and job summaries; of rules a page of the documentation.
     Markdown,
     OfCheck(&'static CheckFormat),
 }
@@ -85,6 +90,7 @@ impl Format {
     fn named(name: &str) -> Self {
         match name {
             "json" => Self::Json,
+            "html" => Self::Html,
             "markdown" => Self::Markdown,
             name => FORMATS.iter().find(|format| format.name == name).map_or(Self::Human, Self::OfCheck),
         }
@@ -92,9 +98,8 @@ impl Format {
 
     fn parser() -> impl TypedValueParser<Value = Self> {
         let of_check = FORMATS.iter().map(|format| PossibleValue::new(format.name));
-        let names = ["human", "json"].map(PossibleValue::new).into_iter().chain(of_check);
-        let names = names.chain([PossibleValue::new("markdown").hide(true)]);
-        PossibleValuesParser::new(names).map(|name| Self::named(&name))
+        let of_several = ["human", "json", "html", "markdown"].map(PossibleValue::new);
+        PossibleValuesParser::new(of_several.into_iter().chain(of_check)).map(|name| Self::named(&name))
     }
 }
 
@@ -139,6 +144,13 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page (roff)
     Man(ManArgs),
+}
+
+impl Command {
+    /// Whether it makes pages and tables.
+    fn has_pages(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::Archs(_) | Self::Slim(_) | Self::Explain(_))
+    }
 }
 
 /// Which files.

@@ -9,8 +9,10 @@ use super::against::{self, OtherRelease};
 use super::args::{CheckArgs, FailOn, Format, Global, GroupByArg};
 use super::exit::Status;
 use super::judge::{self, Judged, judge};
-use super::{input, output, settings, signals};
-use crate::check::{self, Allowlist, Baseline, Date, Finding, KnownFindings, Rule, Severity, Snapshot, rule::rule};
+use super::{input, output, settings, signals, subject};
+use crate::check::{
+    self, Allowlist, Baseline, CheckReport, Date, Finding, KnownFindings, Rule, Severity, Snapshot, rule::rule,
+};
 use crate::fsio;
 use crate::report;
 use crate::report::against::ComparedRun;
@@ -85,20 +87,21 @@ fn finish(
     if let Some(compared) = &mut compared {
         compared.gone.retain(|gone| selected.has_code(&gone.code));
     }
-    let run = CheckRun { report, allowed, setting };
+    let is_read = other.as_ref().is_none_or(|other| other.is_read);
+    let status = if is_read { status(&report, args.fail_on) } else { Status::Failed };
+    let conclusion = status.conclusion(meaning(status, args.fail_on));
+    let run = CheckRun { report, allowed, setting, subject: subject::of_check(args), conclusion };
     if let Some(file) = &args.runtime_list {
         signals::watch();
         let mut out = Vec::new();
         report::check::runtime_list::print(&run, &mut out)?;
         fsio::put(file, &out, &settings::store(&[])).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let status = status(&run, args.fail_on);
     match compared {
         None => print(&run, group_by, global)?,
         Some(comparison) => print_compared(&ComparedRun { run, comparison, still }, group_by, global)?,
     }
-    let is_read = other.is_none_or(|other| other.is_read);
-    Ok(if is_read { status } else { Status::Failed })
+    Ok(status)
 }
 
 fn print_compared(run: &ComparedRun<'_>, group_by: GroupBy, global: &Global) -> anyhow::Result<()> {
@@ -107,15 +110,17 @@ fn print_compared(run: &ComparedRun<'_>, group_by: GroupBy, global: &Global) -> 
         _ if global.is_json() => report::against::json::print(run, &mut out)?,
         // These list findings: what is new and what is worse.
         Format::OfCheck(format) => (format.print)(&run.run, &mut out)?,
-        Format::Human | Format::Json | Format::Markdown => {
+        Format::Html => report::check::html::print(&run.run, &mut out)?,
+        Format::Markdown => report::check::markdown::print(&run.run, &mut out)?,
+        Format::Human | Format::Json => {
             report::against::human::print(&output::human(global), run, group_by, &mut out)?;
         }
     }
     Ok(out.flush()?)
 }
 
-fn status(run: &CheckRun, fail_on: FailOn) -> Status {
-    if !run.report.unread.is_empty() {
+fn status(report: &CheckReport, fail_on: FailOn) -> Status {
+    if !report.unread.is_empty() {
         return Status::Failed;
     }
     let limit = match fail_on {
@@ -123,7 +128,20 @@ fn status(run: &CheckRun, fail_on: FailOn) -> Status {
         FailOn::Warning => Severity::Warning,
         FailOn::Never => return Status::Clean,
     };
-    if run.worst().is_some_and(|worst| worst >= limit) { Status::Findings } else { Status::Clean }
+    let worst = report.findings.iter().map(|finding| finding.severity).max();
+    if worst.is_some_and(|worst| worst >= limit) { Status::Findings } else { Status::Clean }
+}
+
+/// What the exit code says, in words.
+fn meaning(status: Status, fail_on: FailOn) -> &'static str {
+    match (status, fail_on) {
+        (Status::Failed, _) => "something could not be read",
+        (Status::Findings, FailOn::Error) => "there are errors",
+        (Status::Findings, _) => "there are warnings or errors",
+        (Status::Clean, FailOn::Error) => "there are no errors",
+        (Status::Clean, FailOn::Warning) => "there are neither errors nor warnings",
+        (Status::Clean, FailOn::Never) => "findings were not to change it",
+    }
 }
 
 /// What findings stand under; with `-v` each is told.
@@ -146,7 +164,9 @@ fn print(run: &CheckRun, group_by: GroupBy, global: &Global) -> anyhow::Result<(
     match global.format {
         _ if global.is_json() => report::check::json::print(run, global.verbose > 0, &mut out)?,
         Format::OfCheck(format) => (format.print)(run, &mut out)?,
-        Format::Human | Format::Json | Format::Markdown => {
+        Format::Html => report::check::html::print(run, &mut out)?,
+        Format::Markdown => report::check::markdown::print(run, &mut out)?,
+        Format::Human | Format::Json => {
             report::check::human::print(&output::human(global), run, group_by, &mut out)?;
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::args::Global;
 use super::output;
-use crate::report::for_terminal;
+use crate::report::{Conclusion, for_terminal};
 use crate::tree::{FileReport, Outcome};
 
 /// How a run ended.
@@ -21,11 +21,7 @@ pub enum Status {
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        match status {
-            Status::Clean => Self::from(0),
-            Status::Findings => Self::from(1),
-            Status::Failed => Self::from(2),
-        }
+        Self::from(status.code())
     }
 }
 
@@ -34,6 +30,21 @@ impl Status {
     pub(super) fn of_files(files: &[FileReport]) -> Self {
         let failed = files.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
         if failed { Self::Failed } else { Self::Clean }
+    }
+}
+
+impl Status {
+    /// The same for a report, with what it means there.
+    pub(super) fn conclusion(self, meaning: &'static str) -> Conclusion {
+        Conclusion { code: self.code(), meaning }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Findings => 1,
+            Self::Failed => 2,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::bail;
 use bstr::BString;
 use globset::GlobSet;
 
-use super::args::{ExplainArgs, Global};
+use super::args::{ExplainArgs, Format, Global};
 use super::container::{self, Hosts};
 use super::exit::Status;
 use super::{cpu, input, output, paths, policy, settings};
@@ -75,10 +75,11 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> anyhow::Result<Status>
     }
     let explanation = tree::explain(&mut machine, &policy, environment, (&file, program.as_ref()), &question)?;
     let mut out = output::stdout();
-    if global.is_json() {
-        report::explain::json::print(&args.file, &explanation, &mut out)?;
-    } else {
-        report::explain::human::print(&output::human(global), &args.file, &explanation, &mut out)?;
+    match global.format {
+        _ if global.is_json() => report::explain::json::print(&args.file, &explanation, &mut out)?,
+        Format::Html => report::explain::html::print(&args.file, &explanation, &mut out)?,
+        Format::Markdown => report::explain::markdown::print(&args.file, &explanation, &mut out)?,
+        _ => report::explain::human::print(&output::human(global), &args.file, &explanation, &mut out)?,
     }
     Ok(Status::Clean)
 }

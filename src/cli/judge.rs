@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-use super::args::{ArchPolicyArg, CheckArgs, Global, PtxPolicyArg};
+use super::args::{ArchPolicyArg, CheckArgs, Format, Global, PtxPolicyArg};
 use super::container::{self, Hosts};
 use super::{input, paths, policy, settings};
 use crate::check::{ArchPolicy, CheckPolicy, CheckReport, CheckRoot, CheckSetting, PtxPolicy, Scope, ScopeKind};
@@ -35,6 +35,7 @@ pub(super) fn judge(
     }
     let mut policy = policy_of(args, input.scope.clone())?;
     policy.records = records;
+    policy.keeps_searches = matches!(global.format, Format::Html) && !global.is_json();
     let exclude = paths::exclude(&args.inputs)?;
     let environment = policy::environment(&args.wanted, &input.environment)?;
     if hosts.is_asked() && args.wanted.driver.is_empty() {

@@ -24,6 +24,7 @@ mod settings;
 mod show;
 mod signals;
 mod slim;
+mod subject;
 
 use std::process::ExitCode;
 

@@ -41,6 +41,7 @@ pub(super) fn policy(wanted: &TargetArgs, scope: Scope) -> anyhow::Result<CheckP
         require_consumer: false,
         symbols: false,
         records: false,
+        keeps_searches: false,
         gpus: Vec::new(),
         arch: ArchPolicy::default(),
         ptx: PtxPolicy::default(),

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use globset::GlobSet;
 
-use super::args::{Global, SlimArgs};
+use super::args::{Format, Global, SlimArgs};
 use super::exit::Status;
-use super::{input, output, paths, progress, settings, signals};
+use super::{input, output, paths, progress, settings, signals, subject};
 use crate::fsio::WriteMode;
 use crate::report;
 use crate::report::fix::Mode;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &SlimArgs, global: &Global) -> anyhow::Result<Status> {
     let mut files = files;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let SlimSettings { targets, compacts, .. } = slim_settings;
-    let run = SlimRun { mode, targets, compacts, files };
+    let run = SlimRun { subject: subject::of_inputs(&args.inputs), mode, targets, compacts, files };
     print(&run, global).context("cannot write the report")?;
     Ok(status(args, &run))
 }
@@ -127,9 +127,12 @@ fn failed(path: &Path, error: FixError) -> SlimReport {
 }
 
 fn print(run: &SlimRun, global: &Global) -> anyhow::Result<()> {
-    if global.is_json() {
-        return Ok(report::slim::json::print(run, global.verbose > 0, &mut output::stdout())?);
-    }
     let mut out = output::stdout();
-    Ok(report::slim::human::print(&output::human(global), run, &mut out, &mut output::stderr())?)
+    match global.format {
+        _ if global.is_json() => report::slim::json::print(run, global.verbose > 0, &mut out)?,
+        Format::Html => report::slim::html::print(run, &mut out)?,
+        Format::Markdown => report::slim::markdown::print(run, &mut out)?,
+        _ => report::slim::human::print(&output::human(global), run, &mut out, &mut output::stderr())?,
+    }
+    Ok(())
 }

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[derive(Serialize)]
-    struct Part<'a> {
+    struct BarPart<'a> {
         path: Text<'a>,
     }
 
@@ -150,14 +150,14 @@ mod tests {
     struct Whole<'a> {
         search_path: Option<Text<'a>>,
         before: Option<Text<'a>>,
-        parts: Vec<Part<'a>>,
+        parts: Vec<BarPart<'a>>,
         #[serde(flatten)]
-        part: Part<'a>,
+        part: BarPart<'a>,
     }
 
     #[test]
     fn bytes_that_are_not_text_have_a_sibling() {
-        let part = |path| Part { path: Text::new(path) };
+        let part = |path| BarPart { path: Text::new(path) };
         let whole = Whole {
             search_path: Some(Text::new(b"a\xff\n")),
             before: None,

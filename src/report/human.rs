@@ -127,31 +127,8 @@ impl Human {
         write!(out, "{quiet}skipped{quiet:#} ")?;
         self.path(out, path)?;
         write!(out, ": ")?;
-        self.reason(out, skip)?;
+        self.name(out, &text::skip_reason(skip))?;
         writeln!(out)
-    }
-
-    fn reason(&self, out: &mut dyn Write, skip: &Skip) -> io::Result<()> {
-        match skip {
-            Skip::NotApplicable(reason) => out.write_all(reason.reason().as_bytes()),
-            Skip::OtherMachine => out.write_all(b"for another machine"),
-            Skip::DriverLibrary => out.write_all(b"a library of the driver itself, which is not edited"),
-            Skip::Signed(signature) => {
-                out.write_all(b"an edit would break its signature ")?;
-                self.path(out, signature)
-            }
-            Skip::Payload => {
-                out.write_all(b"something stands behind the object, which may be for its bytes as they are")
-            }
-            Skip::NoConsumer => out.write_all(b"asks for no driver library"),
-            Skip::Temporary => out.write_all(
-                b"a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed",
-            ),
-            Skip::SameFile(first) => {
-                out.write_all(b"another name of ")?;
-                self.path(out, first)
-            }
-        }
     }
 
     /// What is wrong with a file, or with writing it.

@@ -9,13 +9,20 @@ pub(crate) mod doctor;
 mod document;
 pub(crate) mod explain;
 pub(crate) mod fix;
+mod folder;
+mod html;
 mod human;
+mod markdown;
 pub(crate) mod rules;
 #[cfg(test)]
 mod schema;
 pub(crate) mod show;
+mod size;
 pub(crate) mod slim;
+mod subject;
 mod text;
+mod words;
 
 pub(crate) use human::{Detail, Human, Palette};
+pub(crate) use subject::{Conclusion, ReportSubject};
 pub(crate) use text::{Escape, for_terminal};

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::tree::Skip;
 
 /// Whether control characters and bytes that are not UTF-8 are written as escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,28 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)?.checked_mul(16)?.checked_add(digit(*low)?)?).ok();
     rest.is_empty().then(|| pairs.iter().map(byte).collect::<Option<_>>())?
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Why a file was left alone; it can have the name of another one in it.
+pub(super) fn skip_reason(skip: &Skip) -> Vec<u8> {
+    let (reason, path) = match skip {
+        Skip::NotApplicable(reason) => (reason.reason(), None),
+        Skip::OtherMachine => ("for another machine", None),
+        Skip::DriverLibrary => ("a library of the driver itself, which is not edited", None),
+        Skip::Signed(signature) => ("an edit would break its signature ", Some(signature)),
+        Skip::Payload => ("something stands behind the object, which may be for its bytes as they are", None),
+        Skip::NoConsumer => ("asks for no driver library", None),
+        Skip::Temporary => {
+            ("a temporary file of cuda-runpath; when no run is at work, one was killed and it can be removed", None)
+        }
+        Skip::SameFile(first) => ("another name of ", Some(first)),
+    };
+    [reason.as_bytes(), path.map_or(b"".as_slice(), |path| path.as_os_str().as_bytes())].concat()
 }
 
 /// Lines of text with nothing in them that a terminal would obey.

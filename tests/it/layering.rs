@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that may be named only in certain layers.
-const HOMES: [(&str, &[&str]); 25] = [
+const HOMES: [(&str, &[&str]); 27] = [
     ("foldhash", &["loader", "tree"]),
     ("toml", &["check"]),
     ("time", &["cli"]),
@@ -50,7 +50,9 @@ const HOMES: [(&str, &[&str]); 25] = [
     ("ruzstd", &["cuda", "oci"]),
     ("tar", &["oci"]),
     ("flate2", &["oci"]),
-    ("sha2", &["oci"]),
+    ("sha2", &["oci", "report"]),
+    ("maud", &["report"]),
+    ("base64", &["report"]),
 ];
 
 /// What a pure layer must not touch.

@@ -14,6 +14,7 @@
 //! - `slim`: GPU code leaves files, which load and have what stays, byte for byte.
 //! - `container`: images under specs, beside the real ldconfig and loaders.
 //! - `saved`: images of containers in every form, layer by layer, damaged and hostile.
+//! - `pages`: what a browser makes of pages, and readers of Markdown of tables.
 //! - `memory`: a source without a disk, through every command that reads.
 //! - `action`: the steps of action.yml, as a runner starts them.
 //! - `goldens`, `readme`: what is printed; `layering`: the architecture, read by `imports`.
@@ -58,6 +59,7 @@ mod linkers;
 mod loader;
 mod machines;
 mod memory;
+mod pages;
 mod prefixes;
 mod readme;
 mod regressions;

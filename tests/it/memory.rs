@@ -167,6 +167,7 @@ fn check_policy(input: &Input) -> CheckPolicy {
         require_consumer: false,
         symbols: false,
         records: false,
+        keeps_searches: false,
         gpus: Vec::new(),
         arch: cuda_runpath::check::ArchPolicy::default(),
         ptx: cuda_runpath::check::PtxPolicy::default(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -12,6 +13,7 @@ use crate::check::answer::{Answer, answer};
 use crate::check::context::Context;
 use crate::check::facts::Facts;
 use crate::check::finding::{Circumstance, Finding, Verdict};
+use crate::check::ladder::Ladder;
 use crate::check::report::RequestReport;
 use crate::check::rule::{self, Rule, Severity};
 use crate::check::wanted::CompatWanted;
@@ -128,10 +130,12 @@ pub(in crate::check) fn one(
     // The first object that asked by DT_NEEDED decides for the whole process.
     let is_answer = |search: &Search| search.ask.must_find() || !matches!(search.end, End::NotFound | End::Fatal);
     let earlier = searches.iter().find(|(_, search)| search.name == name && is_answer(search));
-    let search = match earlier {
-        Some((_, search)) => search.clone(),
-        None => loader.search(process, index, how(request.kind), name),
+    let (by, search) = match earlier {
+        Some((by, search)) => (*by, search.clone()),
+        None => (index, loader.search(process, index, how(request.kind), name)),
     };
+    let keep = || Arc::new(Ladder::of(context, loader, process, (facts, index), (by, &search)));
+    let ladder = context.policy.keeps_searches.then(keep);
     let mut found = answer(context, &search, process, facts);
     let by_path = match &found {
         Answer::Nothing | Answer::Other(_) if matches!(request.kind, RequestKind::String | RequestKind::Literal) => {
@@ -155,6 +159,7 @@ pub(in crate::check) fn one(
         verdict,
         through: None,
         on_hosts: Vec::new(),
+        ladder,
         findings,
     }
 }

@@ -186,7 +186,7 @@ pub(crate) fn print(run: &ComparedRun<'_>, out: &mut dyn Write) -> io::Result<()
     let document = AgainstDocument {
         schema: SCHEMA,
         command: "against",
-        worse: run.run.worst() == Some(Severity::Error),
+        worse: run.run.report.findings.iter().any(|finding| finding.severity == Severity::Error),
         findings: report.findings.iter().map(CheckFinding::new).collect(),
         allowed: run.run.allowed.iter().map(CheckAllowed::new).collect(),
         still: run.still.iter().map(CheckFinding::new).collect(),

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use bstr::BString;
 
 use super::run::ArchsRun;
-use crate::cuda::{Counting, Form, Gpu, GpuCode, Runs, SHARED_SINCE, Tallies, bytes_of};
+use super::words::how;
+use crate::cuda::{Counting, Form, GpuCode, Tallies, bytes_of};
 use crate::report::human::{Detail, Human};
 use crate::report::text;
 use crate::tree::ArchsReport;
@@ -127,19 +128,6 @@ fn rows(
 fn unused(run: &ArchsRun, code: &GpuCode, indent: &str, out: &mut dyn Write) -> io::Result<()> {
     let (unused, all) = (bytes_of(&code.unused(&run.gpus)), bytes_of(&code.total()));
     writeln!(out, "{indent}{unused} of {all} bytes are for none of these")
-}
-
-fn how(code: &GpuCode, gpu: Gpu) -> String {
-    match code.runs_on(gpu) {
-        Runs::Exactly(found) => format!("runs {}", found.sm()),
-        Runs::Family(found) => format!("runs through {}", found.sm()),
-        Runs::Jit(found) => format!("JIT from {} {}", found.architecture(), found.kind.title().trim_end()),
-        Runs::Renamed(found) => format!("{} is another name of it", found.sm()),
-        Runs::Not => match code.promised_later(gpu) {
-            Some(found) => format!("missing; {} from CUDA {SHARED_SINCE} on", found.sm()),
-            None => "missing".to_owned(),
-        },
-    }
 }
 
 fn warn(human: &Human, report: &ArchsReport, code: &GpuCode, err: &mut dyn Write) -> io::Result<()> {

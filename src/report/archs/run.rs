@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use bstr::BString;
 
 use crate::cuda::{Counting, Form, Gpu, GpuCode, Tallies, add_up};
+use crate::report::ReportSubject;
 use crate::tree::ArchsReport;
 
 /// What was found, and what of it is wanted.
 #[derive(Debug)]
 pub(crate) struct ArchsRun {
+    /// What it was about.
+    pub subject: ReportSubject,
     /// Every file, in path order.
     pub files: Vec<ArchsReport>,
     /// Leave the files out.

@@ -1,10 +1,10 @@
 //! Findings of one kind together, for people: a tree of wheels has hundreds that say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use super::packages::package_of;
 use crate::check::{Finding, Rule, Severity};
 use crate::report::human::Human;
 
@@ -134,46 +134,4 @@ fn file(human: &Human, name: &Path, out: &mut dyn Write) -> io::Result<()> {
 
 fn path(human: &Human, path: &Path, out: &mut dyn Write) -> io::Result<()> {
     if path.as_os_str().is_empty() { write!(out, "(all together)") } else { human.path(out, path) }
-}
-
-/// The package of a file by the folders that it lies in: a store path, what a Python environment installs (NVIDIA's wheels
-/// share a folder), or else its directory.
-fn package_of(path: &Path) -> PathBuf {
-    let parts: Vec<Component<'_>> = path.components().collect();
-    let is = |at: usize, name: &str| parts.get(at).is_some_and(|part| part.as_os_str() == OsStr::new(name));
-    let first = |count: usize| parts.iter().take(count).collect::<PathBuf>();
-    for at in 0..parts.len() {
-        if is(at, "nix") && is(at.saturating_add(1), "store") && parts.len() > at.saturating_add(2) {
-            return first(at.saturating_add(3));
-        }
-        if is(at, "site-packages") || is(at, "dist-packages") {
-            let shared = usize::from(is(at.saturating_add(1), "nvidia"));
-            let package = at.saturating_add(2).saturating_add(shared);
-            // A module that lies there by itself is a package.
-            return first(package.min(parts.len()));
-        }
-    }
-    path.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_are_told_by_their_folders() {
-        for (path, package) in [
-            ("/nix/store/abc-torch-2.15/lib/python3.12/site-packages/torch/lib/a.so", "/nix/store/abc-torch-2.15"),
-            ("img/nix/store/abc-app/bin/app", "img/nix/store/abc-app"),
-            ("/venv/lib/site-packages/torch/lib/libtorch.so", "/venv/lib/site-packages/torch"),
-            ("/venv/lib/site-packages/nvidia/cublas/lib/libcublas.so.12", "/venv/lib/site-packages/nvidia/cublas"),
-            ("/venv/lib/site-packages/_cffi.so", "/venv/lib/site-packages/_cffi.so"),
-            ("/usr/lib/python3/dist-packages/numpy/core/a.so", "/usr/lib/python3/dist-packages/numpy"),
-            ("/opt/app/bin/app", "/opt/app/bin"),
-            ("app", ""),
-            ("", ""),
-        ] {
-            assert_eq!(package_of(Path::new(path)), Path::new(package), "{path}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use super::groups::{self, GroupBy};
 use super::run::CheckRun;
 use crate::check::{Answer, CheckReport, Finding, ObjectReport, Severity, Verdict};
 use crate::report::human::{Detail, Human};
+use crate::report::text::counted;
 
 /// Prints findings, with `-v` every verdict, and the counts.
 ///
@@ -108,9 +109,4 @@ fn counts(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
         0 => writeln!(out),
         fixable => writeln!(out, "; fix repairs {fixable}"),
     }
-}
-
-/// `1 file`, `2 files`.
-fn counted(count: usize, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
 }

@@ -2,9 +2,12 @@
 
 mod github;
 pub(in crate::report) mod groups;
+pub(crate) mod html;
 pub(crate) mod human;
 pub(crate) mod json;
 mod junit;
+pub(crate) mod markdown;
+mod packages;
 mod run;
 pub(crate) mod runtime_list;
 mod sarif;
@@ -15,7 +18,7 @@ pub(crate) use run::CheckRun;
 
 use std::io::{self, Write};
 
-/// A format that `check` has beside those of every command.
+/// A format that `check` alone has.
 #[derive(Debug)]
 pub(crate) struct CheckFormat {
     /// As `--format` takes it.

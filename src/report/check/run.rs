@@ -1,6 +1,7 @@
 //! A check as its printers see it.
 
-use crate::check::{Allowed, CheckReport, CheckSetting, Severity};
+use crate::check::{Allowed, CheckReport, CheckSetting};
+use crate::report::{Conclusion, ReportSubject};
 
 /// A check and what was done with its findings.
 #[derive(Debug)]
@@ -11,6 +12,10 @@ pub(crate) struct CheckRun {
     pub allowed: Vec<Allowed>,
     /// What was checked, and what was asked.
     pub setting: CheckSetting,
+    /// What it was about.
+    pub subject: ReportSubject,
+    /// How it ends.
+    pub conclusion: Conclusion,
 }
 
 impl CheckRun {
@@ -18,11 +23,5 @@ impl CheckRun {
     #[must_use]
     pub(crate) fn fixable(&self) -> usize {
         self.report.findings.iter().filter(|finding| finding.fixable).count()
-    }
-
-    /// The worst finding.
-    #[must_use]
-    pub(crate) fn worst(&self) -> Option<Severity> {
-        self.report.findings.iter().map(|finding| finding.severity).max()
     }
 }

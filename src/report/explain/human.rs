@@ -6,10 +6,10 @@ use std::path::Path;
 use bstr::{BStr, BString};
 
 use super::symbols;
-use super::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::check::{Answer, Explained, Explanation};
 use crate::loader::{End, Step, StepOutcome, StepSource};
 use crate::report::human::{Detail, Human};
+use crate::report::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::runpath::EntryClass;
 
 /// Prints the searches for people; with `-v` the places that exist nowhere too.

@@ -6,11 +6,11 @@ use std::path::Path;
 use bstr::BString;
 use serde::Serialize;
 
-use super::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::check::{self, Explained, Explanation, SymbolEnd, Verdict};
 use crate::elf::imports::Binding;
 use crate::loader::{self, End, StepOutcome, StepSource};
 use crate::report::document::{self, SCHEMA, Text};
+use crate::report::words::{kind_word, libc_name, outcome_word, source_word};
 use crate::runpath::EntryClass;
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! What `explain` prints.
 
+pub(crate) mod html;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod markdown;
 mod symbols;
-mod words;

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use bstr::{BStr, ByteSlice};
 
-use super::words::{binding_word, source_word};
 use crate::check::{ExplainedSymbol, ExplainedSymbols, SymbolEnd};
 use crate::report::human::{Detail, Human};
+use crate::report::words::{binding_word, source_word};
 
 /// Prints them; with `-v` where each is bound.
 pub(super) fn print(human: &Human, explained: &ExplainedSymbols, out: &mut dyn Write) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::check::{RULES, Rule};
+use crate::report::markdown::words;
 
 const HEAD: &str = "\
 # Findings of check
@@ -24,7 +25,7 @@ pub(crate) fn print(out: &mut dyn Write) -> io::Result<()> {
     for rule in RULES {
         let severity = rule.severity.name().get(..1).unwrap_or_default().to_ascii_uppercase();
         let fix = if rule.fixable { " F" } else { "" };
-        let (code, slug, condition) = (rule.code, rule.slug, markdown(rule.condition));
+        let (code, slug, condition) = (rule.code, rule.slug, words(rule.condition));
         writeln!(out, "| [{code}](#{}) | {slug} | {severity}{fix} | {condition} |", anchor(rule))?;
     }
     for rule in RULES {
@@ -49,7 +50,7 @@ fn print_section(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
     for (title, text) in
         [("When", rule.condition), ("Why", rule.cause), ("Remedy", rule.remedy), ("Example", rule.example)]
     {
-        writeln!(out, "\n**{title}:** {}", markdown(text))?;
+        writeln!(out, "\n**{title}:** {}", words(text))?;
     }
     Ok(())
 }
@@ -57,18 +58,6 @@ fn print_section(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
 /// What GitHub and others make of the heading: lower case, and hyphens in place of spaces.
 fn anchor(rule: &Rule) -> String {
     format!("{}-{}", rule.code.to_ascii_lowercase(), rule.slug)
-}
-
-/// Text for Markdown. An underscore inside of a word is one; dollars stand around formulas on GitHub.
-fn markdown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '\\' | '`' | '*' | '<' | '[' | '|' | '$') {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -92,10 +81,5 @@ mod tests {
         for title in ["When", "Why", "Remedy", "Example"] {
             assert_eq!(page.matches(&format!("**{title}:** ")).count(), RULES.len(), "{title}");
         }
-    }
-
-    #[test]
-    fn text_is_no_markup() {
-        assert_eq!(markdown("/lib*, $ORIGIN sm_87 a|b"), "/lib\\*, \\$ORIGIN sm_87 a\\|b");
     }
 }

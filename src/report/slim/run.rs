@@ -3,12 +3,15 @@
 use serde::Serialize;
 
 use crate::cuda::Targets;
+use crate::report::ReportSubject;
 use crate::report::fix::Mode;
 use crate::tree::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};
 
 /// Everything that `slim` found out.
 #[derive(Debug)]
 pub(crate) struct SlimRun {
+    /// What it was about.
+    pub subject: ReportSubject,
     /// What it did with changes.
     pub mode: Mode,
     /// What must still run.

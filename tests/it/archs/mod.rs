@@ -80,7 +80,7 @@ fn summary(code: &GpuCode) -> (Vec<String>, Vec<String>) {
 }
 
 /// A library with a section.
-fn library(section: &'static str, bytes: &[u8]) -> Spec {
+pub(crate) fn library(section: &'static str, bytes: &[u8]) -> Spec {
     Spec::new(Machine::X86_64, Kind::Library).gpu_code(section, bytes)
 }
 

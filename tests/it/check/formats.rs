@@ -1,8 +1,9 @@
-//! Five formats of one result: each says the same, in its own grammar, whatever the names of files and entries are.
+//! Seven formats of one result: each says the same, in its own grammar, whatever the names of files and entries are.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::objects::{DRIVER, dlopens, driver, library, linked};
 use super::table::cases;
 use crate::harness::{Run, Tree, binary, command, expect, invoke, program, require, run, skip};
 
-pub(crate) const FORMATS: [&str; 5] = ["human", "json", "sarif", "junit", "github"];
+pub(crate) const FORMATS: [&str; 7] = ["human", "json", "html", "markdown", "sarif", "junit", "github"];
 
 #[test]
 fn every_format_is_tested() {
@@ -91,6 +92,8 @@ fn every_format_names_every_finding_and_has_one_exit_code() {
                 "json" => assert_eq!(text, checked.run.stdout, "--json is short for --format json"),
                 "sarif" => assert_sarif(&checked, &serde_json::from_str(&text).unwrap(), &title),
                 "junit" => documents.add("junit", output.bytes()),
+                "html" => assert_html(&checked, &text, &title),
+                "markdown" => assert_markdown(&checked, &text, &title),
                 _ => assert_github(&checked, &text, &title),
             }
             assert!(text.contains(case.code) || format == "human", "{title} as {format}: {text}");
@@ -154,6 +157,43 @@ fn assert_github(checked: &Checked, text: &str, title: &str) {
     }
 }
 
+/// Every rule, as a program reads it.
+fn rules() -> &'static Value {
+    static RULES: OnceLock<Value> = OnceLock::new();
+    RULES.get_or_init(|| invoke(["rules", "--json"]).json())
+}
+
+/// Every finding with its file, under its rule, with cause and remedy.
+fn assert_html(checked: &Checked, text: &str, title: &str) {
+    let escaped =
+        |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    for finding in checked.findings() {
+        assert!(text.contains(&escaped(&finding.message)), "{title}: {finding:?}");
+        let rules = rules()["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["code"] == finding.code.as_str()).unwrap();
+        for key in ["cause", "remedy"] {
+            let words = rule[key].as_str().unwrap();
+            assert!(text.matches(&escaped(words)).count() >= 2, "{title}: {words}");
+        }
+        let name = Path::new(&finding.path).file_name().map_or("", |name| name.to_str().unwrap());
+        assert!(text.contains(&escaped(name)), "{title}: {finding:?}");
+    }
+    assert_eq!(text.contains("Exit code <strong>1</strong>"), checked.run.code == 1, "{title}");
+}
+
+/// A row for each kind, and one for each of the first findings that are no notes.
+fn assert_markdown(checked: &Checked, text: &str, title: &str) {
+    for finding in checked.findings() {
+        let kind = text.lines().any(|line| line.starts_with(&format!("| {} | {} ", finding.severity, finding.code)));
+        assert!(kind, "{title}: {finding:?} in\n{text}");
+        let message = finding.message.replace('|', "\\|");
+        let start: String = message.chars().take(300).collect();
+        let is_cut = text.contains("\nand ") && text.contains(" more\n");
+        assert!(finding.severity == "note" || is_cut || text.contains(&start), "{title}: {finding:?} in\n{text}");
+    }
+    assert!(text.contains(&format!("Exit code {}:", checked.run.code)), "{title}:\n{text}");
+}
+
 /// Every byte that a grammar may trip over, in a file's name and in an entry of its path.
 const HOSTILE: &[u8] = b"a\xff\x01\n\r\x1b[31m%2C::,]]>&<\"'\\ \xc3\xa4\xe2\x80\xae";
 
@@ -195,6 +235,11 @@ fn hostile_names_break_no_grammar() {
                 assert!(uri.starts_with("file:///lib/a%FF%01%0A%0D%1B%5B31m%252C%3A%3A"), "{uri}");
             }
             "junit" => documents.add("junit", output.bytes()),
+            "html" | "markdown" => {
+                let text = readable.unwrap();
+                assert!(text.contains("a\\xff\\u{1}\\n\\r\\u{1b}[31m%2C::,"), "{text}");
+                assert!(!text.contains(['\x1b', '\r', '\x01', '\u{202e}']), "{}", text.escape_debug());
+            }
             _ => {
                 let text = readable.unwrap();
                 assert_github(&checked, &text, format);
