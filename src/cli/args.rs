@@ -243,6 +243,12 @@ pub(super) struct FixArgs {
     /// Only objects of this machine, such as x86_64 or aarch64 (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pub machine: Vec<String>,
+    /// Only files that match, by path below PATH or by name; also those with a signature, which breaks (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Policy", conflicts_with = "revert")]
+    pub only: Vec<String>,
+    /// Fail for every file that cannot be edited, also one that asks for no driver library
+    #[arg(long, help_heading = "Policy")]
+    pub strict: bool,
 
     /// Say what would be done; write nothing
     #[arg(long, help_heading = "Writing", conflicts_with_all = ["output", "receipt", "revert"])]

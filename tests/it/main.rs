@@ -58,6 +58,7 @@ mod machines;
 mod memory;
 mod prefixes;
 mod readme;
+mod refusals;
 mod regressions;
 mod repeated;
 mod replay;
