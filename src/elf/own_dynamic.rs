@@ -80,9 +80,14 @@ fn in_data(view: &ElfView<'_>, address: u64) -> bool {
         let skipped = start.wrapping_neg() & size.saturating_sub(1);
         let words = bytes.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default().chunks_exact(step);
         let first = start.saturating_add(skipped);
-        (0_u64..).zip(words).any(|(index, word)| {
+        let is_it = |word: &[u8]| encoding.word_at(word, 0) == Some(address);
+        let mut before = false;
+        (0_u64..).zip(words.clone()).zip(words.skip(1).map(is_it).chain([false])).any(|((index, word), is_next)| {
             let at = first.saturating_add(index.saturating_mul(size));
-            encoding.word_at(word, 0) == Some(address) && !is_header(at) && !is_table_start(at)
+            let is_here = is_it(word);
+            // p_vaddr and p_paddr of an abandoned program header table, as LIEF leaves one.
+            let is_pair = std::mem::replace(&mut before, is_here) || is_next;
+            is_here && !is_pair && !is_header(at) && !is_table_start(at)
         })
     })
 }

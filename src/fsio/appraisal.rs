@@ -1,6 +1,7 @@
 //! What the kernel verifies the bytes of a file by: an edit would make it refuse the file.
 
 use std::fs::File;
+use std::io;
 
 use rustix::io::Errno;
 
@@ -23,10 +24,12 @@ const USUAL: usize = 1024;
 
 impl Appraisal {
     /// Asks an open file.
-    #[must_use]
-    pub(super) fn of(file: &File, identity: &Identity) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What listing its attributes says, but that the file system has none.
+    pub(super) fn of(file: &File, identity: &Identity) -> io::Result<Option<Self>> {
         if identity.is_sealed {
-            return Some(Self::Verity);
+            return Ok(Some(Self::Verity));
         }
         let mut names = [0_u8; USUAL];
         let has: Box<dyn Fn(&str) -> bool> = match rustix::fs::flistxattr(file, &mut names[..]) {
@@ -35,8 +38,9 @@ impl Appraisal {
                 Box::new(move |name| names.split(|byte| *byte == 0).any(|one| one == name.as_bytes()))
             }
             Err(Errno::RANGE) => Box::new(|name| rustix::fs::fgetxattr(file, name, &mut [0_u8; 0][..]).is_ok()),
-            Err(_) => return None,
+            Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
-        ATTRIBUTES.into_iter().find(|name| has(name)).map(Self::Attribute)
+        Ok(ATTRIBUTES.into_iter().find(|name| has(name)).map(Self::Attribute))
     }
 }

@@ -114,9 +114,12 @@ impl Opened {
     }
 
     /// How the kernel verifies its bytes, where it does.
-    #[must_use]
-    pub(crate) fn appraisal(&self) -> Option<Appraisal> {
-        Appraisal::of(&self.file, &self.identity)
+    ///
+    /// # Errors
+    /// [`FileError`] when its attributes cannot be read: one may verify it.
+    pub(crate) fn appraisal(&self) -> Result<Option<Appraisal>, FileError> {
+        let told = Appraisal::of(&self.file, &self.identity);
+        told.map_err(|error| FileError::new(&self.path, "read its attributes", error))
     }
 
     /// A small file at a path from its directory on, without links.

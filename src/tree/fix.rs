@@ -364,7 +364,7 @@ fn plan_object(
     if setting == Setting::Ordinary && driver_of(&view).is_some() {
         return Ok(Err(Outcome::Skipped(Skip::DriverLibrary)));
     }
-    let signature = settings.signatures.of(found, opened, &view);
+    let signature = settings.signatures.of(found, opened, &view)?;
     if let Some(signature) = signature.as_ref().filter(|_| !settings.edits_signed) {
         let asks = *seen.is_consumer.get_or_insert_with(|| asks_of(found, &view, settings));
         if asks {

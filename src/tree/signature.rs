@@ -12,7 +12,7 @@ use bstr::ByteSlice;
 use super::discover::{Found, Listing};
 use crate::elf::sealed::{Seal, seal_of};
 use crate::elf::view::ElfView;
-use crate::fsio::{self, Appraisal, Opened};
+use crate::fsio::{self, Appraisal, FileError, Opened};
 
 /// What every signature of NSS begins with (`nss lib/freebl/shsign.h`, NSS_SIGN_CHK_MAGIC1 and 2).
 const NSS_MAGIC: [u8; 2] = [0xf1, 0xc5];
@@ -100,14 +100,15 @@ impl Signatures {
     }
 
     /// What verifies a file that was found.
-    pub(super) fn of(&self, found: &Found, file: &Opened, view: &ElfView<'_>) -> Option<Signature> {
-        if let Some(inside) = inside(file, Some(view)) {
-            return Some(inside);
+    ///
+    /// # Errors
+    /// [`FileError`] when that cannot be told.
+    pub(super) fn of(&self, found: &Found, file: &Opened, view: &ElfView<'_>) -> Result<Option<Signature>, FileError> {
+        let inside = inside(file, Some(view))?;
+        if inside.is_some() || (self.is_none_below && found.is_below()) {
+            return Ok(inside);
         }
-        if self.is_none_below && found.is_below() {
-            return None;
-        }
-        beside(file).or_else(|| self.elsewhere(file)).map(Signature::File)
+        Ok(beside(file).or_else(|| self.elsewhere(file)).map(Signature::File))
     }
 
     /// A digest elsewhere is only of the file of that name that it is the digest of: no other could be verified by it.
@@ -125,17 +126,20 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 /// What verifies a file, where its directory was not listed; of what is no object its own bytes are not asked.
-pub(super) fn signature_of(file: &Opened, view: Option<&ElfView<'_>>) -> Option<Signature> {
-    inside(file, view).or_else(|| beside(file).map(Signature::File))
+///
+/// # Errors
+/// [`FileError`] when that cannot be told.
+pub(super) fn signature_of(file: &Opened, view: Option<&ElfView<'_>>) -> Result<Option<Signature>, FileError> {
+    Ok(inside(file, view)?.or_else(|| beside(file).map(Signature::File)))
 }
 
 /// What the kernel or the file itself says.
-fn inside(file: &Opened, view: Option<&ElfView<'_>>) -> Option<Signature> {
-    let appraisal = file.appraisal().map(|appraisal| match appraisal {
+fn inside(file: &Opened, view: Option<&ElfView<'_>>) -> Result<Option<Signature>, FileError> {
+    let appraisal = file.appraisal()?.map(|appraisal| match appraisal {
         Appraisal::Attribute(name) => Signature::Attribute(name),
         Appraisal::Verity => Signature::Verity,
     });
-    appraisal.or_else(|| seal_of(view?).map(Signature::Seal))
+    Ok(appraisal.or_else(|| seal_of(view?).map(Signature::Seal)))
 }
 
 /// The name of a file's signature beside it, where there is one: `libsoftokn3.chk` of NSS, which it verifies at every start
