@@ -23,7 +23,7 @@ mod strings;
 mod untouched;
 
 /// The catalogue, in the order in which the ways were found: where each is shown, and its test.
-const CATALOGUE: [(&str, &str); 30] = [
+const CATALOGUE: [(&str, &str); 31] = [
     ("header_table", "code_first"),
     ("header_table", "fatbin_behind_the_table"),
     ("header_table", "moved_table_and_old_kernels"),
@@ -53,6 +53,7 @@ const CATALOGUE: [(&str, &str); 30] = [
     ("again", "edited_by_patchelf_before"),
     ("self_looking", "heap_at_the_end_of_the_image"),
     ("self_looking", "debug_state_through_the_dynamic_symbol"),
+    ("self_looking", "debug_state_on_other_machines"),
     ("self_looking", "coverage_reads_its_build_id"),
 ];
 

@@ -6,6 +6,7 @@ use super::layouts::Real;
 use super::naive::{READ, Table, WRITE, move_dynamic, moves};
 use crate::elfgen::read::Image;
 use crate::harness::fixtures::paths_longer_than_a_page;
+use crate::harness::targets::{AARCH64, ARMHF, NARROW};
 use crate::harness::{
     Link, MODES, NATIVE, NEW, OLD, OldPath, Shape, Snapshot, binary, command, deps, expect, fix, linkers, require, run,
     skip,
@@ -91,6 +92,40 @@ fn debug_state_through_the_dynamic_symbol() {
     }
     assert!(kept > 0, "every program was refused");
     assert!(refused > 0 || !require("ld.lld", test), "no dynamic section would have moved, so this test shows nothing");
+}
+
+/// The same in code of other machines: what is looked for is told from code that does not look, whatever an address is made
+/// of there. Where the code is not understood, the edit says that the dynamic section moved.
+#[test]
+fn debug_state_on_other_machines() {
+    let test = "debug_state_on_other_machines";
+    if !require("ld.lld", test) {
+        return;
+    }
+    for (target, is_understood) in [(NARROW, true), (AARCH64, true), (ARMHF, false)] {
+        if let Some(missing) = target.missing() {
+            skip(test, &missing);
+            continue;
+        }
+        let link = |source| Link { target, ..Link::new(source, Shape::Exec).linker("lld").path(OldPath::None) };
+        for (source, reads) in [("own_debug_state.c", true), ("user_program.c", false)] {
+            let told = format!("{} {source}", target.name);
+            let real = Real::new(&link(source));
+            let ended = run(fix(target).arg(real.original()));
+            assert_eq!(ended.code, 0, "{told}: {}", ended.said());
+            let is_refused = ended.stderr.contains("(_DYNAMIC)");
+            assert_eq!(is_refused, reads && is_understood, "{told}: {}", ended.said());
+            assert_eq!(
+                ended.stdout.contains("under _DYNAMIC finds the old one"),
+                !is_understood,
+                "{told}: {}",
+                ended.said()
+            );
+            if !is_refused && !reads {
+                assert_eq!(real.run(&real.original()).code, NEW, "{told}");
+            }
+        }
+    }
 }
 
 /// compiler-rt's coverage run time writes the build id into its profile, and reads it at the address of the ELF header plus the
