@@ -314,7 +314,9 @@ fn plan_object(
     loans: Option<&Loans>,
     object: &mut Option<ObjectBrief>,
 ) -> Result<Result<Planned, Outcome>, FixError> {
-    let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning;
+    // What looks through code for an address passes over holes.
+    let is_sparse = opened.identity.blocks < opened.identity.len;
+    let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning || is_sparse;
     let data = if reads_data { opened.data() } else { DataMap::default() };
     let view = match Subject::parse_sparse(opened.bytes(), &data)? {
         Subject::Object(view) => view,
