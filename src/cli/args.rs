@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do; what cannot be edited and asks for no driver library is named
   1  findings: fix --check would change something, or --require-consumer found nothing
-  2  wrong usage, unreadable input, a failed edit, or a refused one where the driver is asked for (the file is as it was)";
+  2  wrong usage, unreadable input, a failed edit, or a refused one of what asks for the driver";
 
 /// Puts cuda_compat and /run/opengl-driver/lib in front of the RUNPATH of every ELF object in a tree.
 #[derive(Debug, Parser)]
