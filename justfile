@@ -40,6 +40,11 @@ fuzz-objects folder:
 fleet +trees:
     ./tests/fleet/run {{trees}}
 
+# Makes files with other languages and tools, edits, runs, strips and reverts them
+producers *arguments:
+    cargo build --release
+    ./tests/fleet/producers {{arguments}}
+
 # The program and the tests that feed it whole files, with AddressSanitizer
 asan:
     ./tests/asan

@@ -20,15 +20,16 @@ cudaRunpathEnabled() {
 
 # cudaRunpathFix ACTIONS [--tag TAG] PATH...: one call of the program.
 cudaRunpathFix() {
-    local actions=$1 tag=runpath
+    local actions=$1 tag=runpath strict=()
     shift
     if [[ ${1-} == --tag ]]; then
         tag=$2
         shift 2
     fi
+    [[ -z ${cudaRunpathStrict-} ]] || strict=(--strict)
     # Builders may have a terminal; a build log has none.
     "$_cudaRunpathProgram" fix --in-place --progress never --color never --jobs "${NIX_BUILD_CORES:-0}" \
-        --actions "$actions" --tag "$tag" "${_cudaRunpathOptions[@]}" -- "$@"
+        --actions "$actions" --tag "$tag" "${strict[@]}" "${_cudaRunpathOptions[@]}" -- "$@"
 }
 
 # cudaRunpathFixOne ACTION FUNCTION FILE: for the functions that take exactly one file.

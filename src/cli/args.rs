@@ -14,9 +14,9 @@ use crate::report::check::{CheckFormat, FORMATS};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, or nothing to do
+  0  done, or nothing to do; what cannot be edited and asks for no driver library is named
   1  findings: fix --check would change something, or --require-consumer found nothing
-  2  wrong usage, unreadable input, or a refused or failed edit (the file is as it was)";
+  2  wrong usage, unreadable input, a failed edit, or a refused one of what asks for the driver";
 
 /// Puts cuda_compat and /run/opengl-driver/lib in front of the RUNPATH of every ELF object in a tree.
 #[derive(Debug, Parser)]
@@ -257,6 +257,12 @@ pub(super) struct FixArgs {
     /// Only objects of this machine, such as x86_64 or aarch64 (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pub machine: Vec<String>,
+    /// Only files that match, by path below PATH or by name; also those with a signature, which breaks (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Policy", conflicts_with = "revert")]
+    pub only: Vec<String>,
+    /// Fail for every file that cannot be edited, also one that asks for no driver library
+    #[arg(long, help_heading = "Policy")]
+    pub strict: bool,
 
     /// Say what would be done; write nothing
     #[arg(long, help_heading = "Writing", conflicts_with_all = ["output", "receipt", "revert"])]

@@ -51,14 +51,23 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
     let is_copying = fix_settings.writing == Writing::Files(WriteMode::Replace);
     let jobs = if is_copying { settings::copying_jobs(global) } else { settings::jobs(global) };
     let workers = Workers::new(jobs);
-    let listing = tree::discover(&*source, &roots, &exclude, &workers);
+    let mut listing = tree::discover(&*source, &roots, &exclude, &workers);
     if fix_settings.only_consumers || fix_settings.count_consumers {
         fix_settings.scripts = Scripts::of(&*source, &listing.files, &fix_settings.libraries, &workers);
     }
     fix_settings.signatures = Signatures::among(&listing);
+    let only = paths::globs("--only", &args.only)?;
+    if !only.is_empty() {
+        listing.files.retain(|found| found.is_match(&only));
+    }
     failures.extend(listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error))));
     let shows_progress = settings::shows_progress(global);
     let mut files = with_progress(listing.files, &fix_settings, &workers, shows_progress, receipt.as_ref());
+    if files.iter().any(FileReport::may_be_asked_through) {
+        let again = tree::discover(&*source, &roots, &exclude, &workers);
+        let scripts = Scripts::of(&*source, &again.files, &fix_settings.libraries, &workers);
+        files = files.into_iter().map(|report| report.told_by(&scripts)).collect();
+    }
     if !failures.is_empty() {
         files.extend(failures);
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -197,7 +206,7 @@ fn copy_notes(
     let entries = reports.iter().filter_map(|report| match &report.outcome {
         Outcome::Changed(change) => change.after.as_ref(),
         Outcome::Conforms { path, .. } => path.as_ref(),
-        Outcome::Skipped(_) | Outcome::Failed(_) => None,
+        Outcome::Skipped(_) | Outcome::LeftAlone(_) | Outcome::Failed(_) => None,
     });
     let is_below =
         |entry: &&[u8]| entry.strip_prefix(prefix).is_some_and(|below| below.is_empty() || below.starts_with(b"/"));

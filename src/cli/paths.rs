@@ -84,9 +84,14 @@ pub(super) fn refuse_packed(source: &dyn Source, roots: Vec<Result<Root, RootErr
 
 /// The globs of `--exclude`.
 pub(super) fn exclude(inputs: &Inputs) -> anyhow::Result<GlobSet> {
+    globs("--exclude", &inputs.exclude)
+}
+
+/// The globs of an option.
+pub(super) fn globs(option: &str, globs: &[String]) -> anyhow::Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
-    for glob in &inputs.exclude {
-        set.add(Glob::new(glob).with_context(|| format!("--exclude {glob:?} is not a glob"))?);
+    for glob in globs {
+        set.add(Glob::new(glob).with_context(|| format!("{option} {glob:?} is not a glob"))?);
     }
     Ok(set.build()?)
 }

@@ -83,6 +83,8 @@ pub(super) fn fix(args: &FixArgs) -> anyhow::Result<FixSettings> {
             Writing::Files(WriteMode::Replace)
         },
         has_receipt: args.receipt.is_some(),
+        edits_signed: !args.only.is_empty(),
+        is_strict: args.strict,
         secret: secret(&store),
         only_made: None,
         store,

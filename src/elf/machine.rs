@@ -37,8 +37,33 @@ const EM_ALPHA: u16 = 0x9026;
 /// NVIDIA's, Intel's and AMD's device code: ELF files that no dynamic loader of the host reads.
 const DEVICES: [u16; 3] = [190, 205, 224];
 
-/// Qualcomm's DSPs (EM_QDSP6), whose loader verifies the end of the file, and virtual machines: EM_BPF, Solana's EM_SBPF.
-const OTHER_PROCESSORS: [u16; 3] = [164, 247, 263];
+/// What is said of an object that a processor beside the host's or a virtual machine reads.
+macro_rules! foreign {
+    ($what:literal) => {
+        concat!("for ", $what, ", which no loader of the host reads")
+    };
+}
+
+/// Processors beside the host's and virtual machines, by `e_machine` (the registry of the gABI): they have loaders of their
+/// own, some of which verify the end of the file.
+const OTHER_PROCESSORS: [(u16, &str); 16] = [
+    (23, foreign!("the Cell's SPU")),
+    (140, foreign!("a TI C6000 signal processor")),
+    (141, foreign!("a TI C2000 signal processor")),
+    (142, foreign!("a TI C5500 signal processor")),
+    (144, foreign!("a TI real-time unit")),
+    (164, foreign!("a Hexagon signal processor")),
+    (180, foreign!("an Intel L1OM card")),
+    (181, foreign!("an Intel Xeon Phi card")),
+    (247, foreign!("the virtual machine of eBPF")),
+    (250, foreign!("a Netronome card")),
+    (256, foreign!("a Kalray card")),
+    (263, foreign!("the virtual machine of Solana")),
+    (264, foreign!("an AMD AI Engine")),
+    (265, foreign!("a SiMa accelerator")),
+    (266, foreign!("a Cambricon card")),
+    (0x4157, foreign!("WebAssembly")),
+];
 
 const fn machine(name: &'static str, code: u16) -> Machine {
     Machine {
@@ -176,10 +201,10 @@ pub(super) fn is_device(code: u16) -> bool {
     DEVICES.contains(&code)
 }
 
-/// Whether `e_machine` is that of a processor beside the host's, or of a virtual machine: loaders of their own read such files.
+/// What is said of an object where `e_machine` is that of a processor beside the host's, or of a virtual machine.
 #[must_use]
-pub(super) fn is_other_processor(code: u16) -> bool {
-    OTHER_PROCESSORS.contains(&code)
+pub(super) fn other_processor(code: u16) -> Option<&'static str> {
+    OTHER_PROCESSORS.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
 }
 
 #[cfg(test)]

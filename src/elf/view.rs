@@ -8,7 +8,7 @@ use super::data::{self, DataMap};
 use super::dynamic::{Dynamic, PathTags};
 use super::error::{Field, ParseError};
 use super::load_map;
-use super::machine::{Machine, is_device, is_other_processor};
+use super::machine::{Machine, is_device, other_processor};
 use super::record::{Encoding, Section, Segment, dt, pt, sht};
 use super::strings::{DT_AUXILIARY, DT_FILTER, StringTable};
 use super::units::{Address, FileOffset, FileRange, StringOffset, len64};
@@ -38,7 +38,7 @@ pub enum NotApplicable {
     /// Device code, which no loader of the host reads.
     GpuCode,
     /// For a signal processor or a virtual machine, which has a loader of its own.
-    OtherProcessor,
+    OtherProcessor(&'static str),
     /// No PT_DYNAMIC: statically linked.
     Static,
     /// Position-independent and static: its start-up code asserts that it has no DT_RUNPATH (`glibc csu/static-reloc`).
@@ -61,7 +61,7 @@ impl NotApplicable {
             Self::Core => "a core dump",
             Self::OtherType => "neither an executable nor a shared object",
             Self::GpuCode => "GPU code, which no loader of the host reads",
-            Self::OtherProcessor => "for a signal processor or a virtual machine, which no loader of the host reads",
+            Self::OtherProcessor(what) => what,
             Self::Static => "statically linked (no PT_DYNAMIC)",
             Self::StaticPie => "a static-pie program, which asserts at start that it has no RUNPATH",
             Self::DebugFile => "a separate debug file",
@@ -280,8 +280,7 @@ fn by_type(header: &header::Header) -> Option<NotApplicable> {
         header::ET_REL => Some(NotApplicable::Relocatable),
         header::ET_CORE => Some(NotApplicable::Core),
         _ if is_device(header.e_machine) => Some(NotApplicable::GpuCode),
-        _ if is_other_processor(header.e_machine) => Some(NotApplicable::OtherProcessor),
-        header::ET_EXEC | header::ET_DYN => None,
+        header::ET_EXEC | header::ET_DYN => other_processor(header.e_machine).map(NotApplicable::OtherProcessor),
         _ => Some(NotApplicable::OtherType),
     }
 }

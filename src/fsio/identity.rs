@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::{AtFlags, Statx, StatxFlags, makedev};
+use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
 
 /// Which file, and in which state: enough to notice that another process changed it.
@@ -32,6 +32,8 @@ pub(crate) struct Identity {
     pub(crate) links: u64,
     /// Bytes that it takes on the disk.
     pub(crate) blocks: u64,
+    /// Whether fs-verity holds its contents.
+    pub(super) is_sealed: bool,
     /// What the kernel calls the mount that it was reached through; `None` before Linux 5.8.
     pub(super) mount: Option<u64>,
 }
@@ -85,6 +87,7 @@ impl From<Metadata> for Identity {
             owner: (meta.uid(), meta.gid()),
             links: meta.nlink(),
             blocks: meta.blocks().saturating_mul(BLOCK),
+            is_sealed: false,
             mount: None,
         }
     }
@@ -106,6 +109,7 @@ impl From<Statx> for Identity {
             owner: (stat.stx_uid, stat.stx_gid),
             links: u64::from(stat.stx_nlink),
             blocks: stat.stx_blocks.saturating_mul(BLOCK),
+            is_sealed: stat.stx_attributes.contains(StatxAttributes::VERITY),
             mount: tells(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
         }
     }

@@ -343,6 +343,7 @@ mod tests {
         owner: (7, 8),
         links: 1,
         blocks: 8,
+        is_sealed: false,
         mount: None,
     };
 

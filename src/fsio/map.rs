@@ -11,6 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::appraisal::Appraisal;
 use super::contents::data_of;
 use super::cut::Mapping;
 use super::dir::{Spot, spot_below};
@@ -110,6 +111,15 @@ impl Opened {
     pub(crate) fn lies_beside(&self, is_it: impl Fn(&[u8]) -> bool) -> bool {
         let names = self.spot.directory().names();
         names.map_or(true, |names| names.iter().any(|name| is_it(name.as_bytes())))
+    }
+
+    /// How the kernel verifies its bytes, where it does.
+    ///
+    /// # Errors
+    /// [`FileError`] when its attributes cannot be read: one may verify it.
+    pub(crate) fn appraisal(&self) -> Result<Option<Appraisal>, FileError> {
+        let told = Appraisal::of(&self.file, &self.identity);
+        told.map_err(|error| FileError::new(&self.path, "read its attributes", error))
     }
 
     /// A small file at a path from its directory on, without links.

@@ -1,5 +1,6 @@
 //! All input and output on files: the only place that opens, maps, writes, renames or restores one.
 
+mod appraisal;
 mod commit;
 mod contents;
 mod copy;
@@ -28,6 +29,7 @@ mod temporary;
 mod undo;
 mod writes;
 
+pub(crate) use appraisal::Appraisal;
 pub(crate) use commit::{commit, revert, take_back};
 pub(crate) use copy::{Closed, Copied, CopyError, IsLater, Later, Links, copy_held, fill_whole, prepare_target};
 pub(crate) use digest::digest;

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::{escaped, hex, with_sources};
+use crate::elf::plan::Strategy;
 use crate::tree::{FixError, Skip};
 
 /// Rises when a field goes or changes its meaning; new fields do not change it.
@@ -112,7 +113,7 @@ impl<'a> Skipped<'a> {
     pub(super) fn new(skip: &'a Skip) -> Self {
         let (same_as, signature) = match skip {
             Skip::SameFile(first) => (Some(Text::of_path(first)), None),
-            Skip::Signed(signature) => (None, Some(Text::of_path(signature))),
+            Skip::Signed(signature) => (None, Some(Text::new(signature.name()))),
             Skip::NotApplicable(_)
             | Skip::OtherMachine
             | Skip::NoConsumer
@@ -128,11 +129,23 @@ impl<'a> Skipped<'a> {
 #[derive(Serialize)]
 pub(super) struct Failed {
     error: String,
+    /// What each rung of the ladder has against it, where none took it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<FailedAttempt>,
+}
+
+/// A rung that was tried.
+#[derive(Serialize)]
+struct FailedAttempt {
+    strategy: &'static str,
+    reason: &'static str,
 }
 
 impl Failed {
     pub(super) fn new(error: &FixError) -> Self {
-        Self { error: with_sources(error) }
+        let attempt =
+            |(strategy, reason): &(Strategy, &'static str)| FailedAttempt { strategy: strategy.name(), reason };
+        Self { error: with_sources(error), attempts: error.attempts().iter().map(attempt).collect() }
     }
 }
 

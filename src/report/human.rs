@@ -133,12 +133,36 @@ impl Human {
 
     /// What is wrong with a file, or with writing it.
     pub(super) fn failure(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
-        self.error(path, &text::with_sources(error), err)
+        self.error(path, &text::with_sources(error), err)?;
+        self.attempts(error, err)
+    }
+
+    /// Why a file that cannot be edited was left alone.
+    pub(super) fn left_alone(&self, path: &Path, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
+        if self.detail < Detail::Normal {
+            return Ok(());
+        }
+        let reason = format!("left alone, it asks for no driver library: {}", text::with_sources(error));
+        self.told(&self.err.warning_label(), path, &reason, err)?;
+        self.attempts(error, err)
+    }
+
+    /// What each rung has against a file, to those who want to know.
+    fn attempts(&self, error: &FixError, err: &mut dyn Write) -> io::Result<()> {
+        let quiet = self.err.quiet;
+        for (strategy, why) in error.attempts().iter().filter(|_| self.detail >= Detail::Verbose) {
+            writeln!(err, "  {quiet}{strategy}: {why}{quiet:#}")?;
+        }
+        Ok(())
     }
 
     /// The same in words. A reason can have names in it, too.
     pub(super) fn error(&self, path: &Path, reason: &str, err: &mut dyn Write) -> io::Result<()> {
-        write!(err, "{} ", self.err.error_label())?;
+        self.told(&self.err.error_label(), path, reason, err)
+    }
+
+    fn told(&self, label: &str, path: &Path, reason: &str, err: &mut dyn Write) -> io::Result<()> {
+        write!(err, "{label} ")?;
         text::name(err, path.as_os_str().as_bytes(), self.escape_err)?;
         write!(err, ": ")?;
         text::name(err, reason.as_bytes(), self.escape_err)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::tree::Skip;
+use crate::tree::{Signature, Skip};
 
 /// Whether control characters and bytes that are not UTF-8 are written as escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,11 @@ pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
 /// Why a file was left alone; it can have the name of another one in it.
 pub(super) fn skip_reason(skip: &Skip) -> Vec<u8> {
     let (reason, path) = match skip {
+        Skip::Signed(Signature::File(signature)) => ("an edit would break its signature ", Some(signature)),
+        Skip::Signed(signature) => return signature.to_string().into_bytes(),
         Skip::NotApplicable(reason) => (reason.reason(), None),
         Skip::OtherMachine => ("for another machine", None),
         Skip::DriverLibrary => ("a library of the driver itself, which is not edited", None),
-        Skip::Signed(signature) => ("an edit would break its signature ", Some(signature)),
         Skip::Payload => ("something stands behind the object, which may be for its bytes as they are", None),
         Skip::NoConsumer => ("asks for no driver library", None),
         Skip::Temporary => {

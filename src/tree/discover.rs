@@ -108,6 +108,14 @@ impl Found {
         OsStr::from_bytes(path.rsplit(|byte| *byte == b'/').next().unwrap_or(path))
     }
 
+    /// Whether a glob matches its path below the argument, or its name.
+    #[must_use]
+    pub(crate) fn is_match(&self, globs: &GlobSet) -> bool {
+        let shown = self.shown.as_path().as_os_str().as_bytes();
+        let below = self.below.and_then(|start| shown.get(start..)).unwrap_or(shown);
+        globs.is_match(OsStr::from_bytes(below)) || globs.is_match(self.name())
+    }
+
     /// Whether it is called as this program's own temporary files are.
     #[must_use]
     pub(crate) fn is_temporary(&self) -> bool {

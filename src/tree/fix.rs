@@ -23,7 +23,7 @@ use crate::elf::dynamic::PathTags;
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::ldcache;
 use crate::elf::machine::Machine;
-use crate::elf::plan::{self, Atomicity, PathTag, Plan};
+use crate::elf::plan::{self, Atomicity, PathTag, Plan, PlanError};
 use crate::elf::verify::verify;
 use crate::elf::view::{ElfView, NotApplicable, Subject};
 use crate::fsio::{self, ImagePath, Opened, Secret, Store, WriteMode};
@@ -68,6 +68,10 @@ pub(crate) struct FixSettings {
     pub(crate) writing: Writing,
     /// How each edit is taken back is told.
     pub(crate) has_receipt: bool,
+    /// What has a signature was named, and is edited all the same.
+    pub(crate) edits_signed: bool,
+    /// What cannot be edited is a failure, whether it asks for the driver or not.
+    pub(crate) is_strict: bool,
     /// What may not be written.
     pub(crate) store: Store,
     /// Of a copy, device and inode of what was made: another user can have put other files there.
@@ -207,6 +211,36 @@ fn fix_found(found: Found, settings: &FixSettings, loans: Option<&Loans>) -> Fil
     }
 }
 
+/// What becomes of an object that cannot be edited: to leave it alone costs nothing where it asks for no driver.
+fn refuse(
+    found: &Found,
+    opened: &Opened,
+    settings: &FixSettings,
+    object: &mut Option<ObjectBrief>,
+    error: FixError,
+) -> Outcome {
+    let is_refusal = matches!(error, FixError::Plan(PlanError::NoPlace(_)) | FixError::Verify(_));
+    if !is_refusal || settings.is_strict || asks(found, opened, settings, object) {
+        return failed(error);
+    }
+    Outcome::LeftAlone(Box::new(error))
+}
+
+/// Whether an object asks for a driver library. What cannot be told counts.
+fn asks(found: &Found, opened: &Opened, settings: &FixSettings, object: &mut Option<ObjectBrief>) -> bool {
+    let Some(seen) = object else { return true };
+    *seen.is_consumer.get_or_insert_with(|| {
+        let data = opened.data();
+        let view = Subject::parse_sparse(opened.bytes(), &data);
+        let Ok(Subject::Object(view)) = view else { return true };
+        asks_of(found, &view, settings)
+    })
+}
+
+fn asks_of(found: &Found, view: &ElfView<'_>, settings: &FixSettings) -> bool {
+    settings.scripts.asked_through(found.shown.as_path()).is_some() || Consumer::of(view, &settings.libraries).asks()
+}
+
 fn report(path: PathBuf, object: Option<ObjectBrief>, outcome: Outcome) -> FileReport {
     FileReport { path, object, outcome }
 }
@@ -254,9 +288,10 @@ fn fix_object(
     let opened = if is_interrupted { take_back(opened, settings)? } else { opened };
     let planned = plan_object(found, &opened, settings, loans, seen);
     opened.check_whole()?;
-    let planned = match planned? {
-        Ok(planned) => planned,
-        Err(outcome) => return Ok(outcome),
+    let planned = match planned {
+        Ok(Ok(planned)) => planned,
+        Ok(Err(outcome)) => return Ok(outcome),
+        Err(error) => return Ok(refuse(found, &opened, settings, &mut seen.object, error)),
     };
     let Planned { change, plan, mut report } = planned;
     if is_interrupted {
@@ -269,11 +304,16 @@ fn fix_object(
         Writing::Nothing => {
             let verified = verify(opened.bytes(), plan, &change);
             opened.check_whole()?;
-            verified?;
+            if let Err(error) = verified {
+                return Ok(refuse(found, &opened, settings, &mut seen.object, error.into()));
+            }
         }
         Writing::Files(mode) => {
             let admitted = settings.store.admit(opened)?;
-            let verified = verify(admitted.opened().bytes(), plan, &change)?;
+            let verified = match verify(admitted.opened().bytes(), plan, &change) {
+                Ok(verified) => verified,
+                Err(error) => return Ok(refuse(found, admitted.opened(), settings, &mut seen.object, error.into())),
+            };
             let committed = fsio::commit(admitted, &verified, mode, &settings.secret)?;
             report.how = Some(committed.how);
             report.notes.extend(committed.notes.iter().map(fsio::Remark::text));
@@ -299,7 +339,9 @@ fn plan_object(
     loans: Option<&Loans>,
     seen: &mut SeenObject,
 ) -> Result<Result<Planned, Outcome>, FixError> {
-    let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning;
+    // What looks through code for an address passes over holes.
+    let is_sparse = opened.identity.blocks < opened.identity.len;
+    let reads_data = settings.only_consumers || settings.count_consumers || settings.is_cleaning || is_sparse;
     let data = if reads_data { opened.data() } else { DataMap::default() };
     let view = match Subject::parse_sparse(opened.bytes(), &data)? {
         Subject::Object(view) => view,
@@ -312,8 +354,7 @@ fn plan_object(
         return Ok(Err(Outcome::Skipped(Skip::OtherMachine)));
     }
     if settings.only_consumers || settings.count_consumers {
-        let asks = settings.scripts.asked_through(found.shown.as_path()).is_some()
-            || Consumer::of(&view, &settings.libraries).asks();
+        let asks = asks_of(found, &view, settings);
         object.is_consumer = Some(asks);
         if settings.only_consumers && !asks {
             return Ok(Err(Outcome::Skipped(Skip::NoConsumer)));
@@ -347,12 +388,18 @@ fn plan_object(
     if setting == Setting::Ordinary && driver_of(&view).is_some() {
         return Ok(Err(Outcome::Skipped(Skip::DriverLibrary)));
     }
-    if let Some(signature) = settings.signatures.of(found, opened) {
-        return Ok(Err(Outcome::Skipped(Skip::Signed(signature))));
+    let signature = settings.signatures.of(found, opened, &view)?;
+    if let Some(signature) = signature.as_ref().filter(|_| !settings.edits_signed) {
+        let asks = *object.is_consumer.get_or_insert_with(|| asks_of(found, &view, settings));
+        if asks {
+            return Err(FixError::Signed(signature.clone()));
+        }
+        return Ok(Err(Outcome::Skipped(Skip::Signed(signature.clone()))));
     }
     let atomicity = if opened.identity.links > 1 { Atomicity::Prefixes } else { Atomicity::Replace };
     let plan = plan::plan(&view, &change, atomicity)?;
     let mut report = describe(found.real().into_path(), &view, &change, &plan);
+    report.notes.extend(signature.map(|signature| format!("{signature}; it has to be made anew")));
     report.notes.extend(ties.note(settings.tag, report.tag_after));
     let kept = cleaned.iter().flat_map(|(_, kept)| kept);
     report.notes.extend(kept.map(|kept| format!("keeps {}: no other entry has {}", kept.entry, kept.library)));

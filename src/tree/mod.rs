@@ -49,6 +49,7 @@ pub(crate) use packed::{Packed, packed};
 pub use run::Workers;
 pub(crate) use scripts::Scripts;
 pub use show::{ShowReport, ShownObject, show};
+pub use signature::Signature;
 pub(crate) use signature::Signatures;
 pub(crate) use slim::{SlimSettings, may_be_slimmed, slim, slim_copies};
 pub(crate) use slimming::{SlimFacts, SlimOutcome, SlimReport, SlimWritten};

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use bstr::BString;
 
 use super::clean::CleanError;
+use super::scripts::Scripts;
+use super::signature::Signature;
 use crate::elf::class::Class;
 use crate::elf::dynamic::TagSet;
 use crate::elf::error::ParseError;
@@ -27,6 +29,24 @@ pub(crate) struct FileReport {
 }
 
 impl FileReport {
+    /// Whether the file may be missed after all: a script could ask for the driver through it.
+    #[must_use]
+    pub(crate) fn may_be_asked_through(&self) -> bool {
+        matches!(self.outcome, Outcome::LeftAlone(_)) && Scripts::may_ask_through(&self.path)
+    }
+
+    /// The report with what scripts say: a file that one asks for the driver through is missed.
+    #[must_use]
+    pub(crate) fn told_by(mut self, scripts: &Scripts) -> Self {
+        if scripts.asked_through(&self.path).is_some() {
+            self.outcome = match self.outcome {
+                Outcome::LeftAlone(error) => Outcome::Failed(error),
+                other => other,
+            };
+        }
+        self
+    }
+
     /// Lets go of what takes the edit back, once that is told: of each of many files it would be a kilobyte.
     pub(super) fn forget_undo(&mut self) {
         if let Outcome::Changed(change) = &mut self.outcome {
@@ -60,6 +80,8 @@ pub(crate) enum Outcome {
     },
     /// It is not for this program.
     Skipped(Skip),
+    /// It cannot be edited, and asks for no driver library: it is as it was, and nothing is missed.
+    LeftAlone(Box<FixError>),
     /// Something is wrong with it or with writing it; it is as it was.
     Failed(Box<FixError>),
 }
@@ -110,8 +132,8 @@ pub enum Skip {
     SameFile(PathBuf),
     /// A library of the driver itself: its own search is the driver's business, and compat's that of compat's package.
     DriverLibrary,
-    /// A signature of the whole file stands beside it, which an edit would break.
-    Signed(PathBuf),
+    /// It verifies itself, or something does: an edit would make it fail.
+    Signed(Signature),
     /// Something stands behind the object that may belong to its bytes as they are.
     Payload,
     /// A temporary file of this program: of a run that is at work, or of one that was killed.
@@ -147,6 +169,9 @@ pub enum FixError {
     /// There is no safe place for the path.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// It asks for a driver library, and what verifies it would refuse it after an edit.
+    #[error("it asks for a driver library, and {0}; --only NAME edits it all the same")]
+    Signed(Signature),
     /// `--clean` cannot tell what may go.
     #[error(transparent)]
     Clean(#[from] CleanError),
@@ -162,4 +187,12 @@ pub enum FixError {
     /// It is in the Nix store.
     #[error(transparent)]
     Store(#[from] StoreRefusal),
+}
+
+impl FixError {
+    /// What each rung of the ladder has against the file, where none takes it.
+    #[must_use]
+    pub(crate) fn attempts(&self) -> &[(Strategy, &'static str)] {
+        if let Self::Plan(error) = self { error.attempts() } else { &[] }
+    }
 }

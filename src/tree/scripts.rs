@@ -66,6 +66,12 @@ impl Scripts {
         Self { names }
     }
 
+    /// Whether scripts ask through files of this name.
+    #[must_use]
+    pub(super) fn may_ask_through(path: &Path) -> bool {
+        opener(path).is_some()
+    }
+
     /// What they ask for through this file.
     #[must_use]
     pub(crate) fn asked_through(&self, path: &Path) -> Option<&BTreeMap<String, PathBuf>> {

@@ -260,7 +260,7 @@ fn decide(opened: &Opened, settings: &SlimSettings, in_place: bool) -> Result<De
     if view.as_ref().is_some_and(|view| driver_of(view).is_some()) {
         return nothing(SlimOutcome::Skipped(Skip::DriverLibrary));
     }
-    if let Some(signature) = signature_of(opened) {
+    if let Some(signature) = signature_of(opened, view.as_deref())? {
         return nothing(SlimOutcome::Skipped(Skip::Signed(signature)));
     }
     if carries_journal(file) || (view.is_some() && has_payload(file)) {

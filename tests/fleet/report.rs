@@ -44,7 +44,7 @@ impl Report {
             }
             "conforms" => self.conforming += 1,
             "skipped" => *self.left_alone.entry(why.to_owned()).or_default() += 1,
-            "failed" => self.refused.push(format!("{}: {why}", file.display())),
+            "failed" | "left-alone" => self.refused.push(format!("{}: {why}", file.display())),
             _ => self.broken.push(format!("{}: an unknown outcome {outcome}", file.display())),
         }
     }

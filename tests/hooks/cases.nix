@@ -614,6 +614,44 @@ let
         log = [ "lib/broken\\.so" ];
       };
     };
+    # A refusal fails no build that does not need the file.
+    full-file = {
+      use = h: {
+        nativeBuildInputs = all h;
+        contents = [ "FullPlain" ];
+        dontStrip = true;
+        dontPatchELF = true;
+      };
+      ours = {
+        paths."out/lib/full.so" = "/full";
+        log = [ "warning: .*lib/full\\.so: left alone" ];
+      };
+    };
+    full-file-strict = {
+      use = h: {
+        nativeBuildInputs = all h;
+        contents = [ "FullPlain" ];
+        dontStrip = true;
+        dontPatchELF = true;
+        cudaRunpathStrict = true;
+      };
+      ours = {
+        fails = true;
+        log = [ "error: .*lib/full\\.so: no safe place" ];
+      };
+    };
+    full-consumer = {
+      use = h: {
+        nativeBuildInputs = all h;
+        contents = [ "FullConsumer" ];
+        dontStrip = true;
+        dontPatchELF = true;
+      };
+      ours = {
+        fails = true;
+        log = [ "error: .*lib/consumer\\.so: no safe place" ];
+      };
+    };
     missing-output = {
       use = h: {
         nativeBuildInputs = [ h.autoAddDriverRunpath ];

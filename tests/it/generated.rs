@@ -46,7 +46,7 @@ fn skipped(name: &str) -> bool {
 
 /// Runs `fix` and gives back what it says about each file, by file name.
 fn fix(folder: &Path, arguments: &[&str]) -> (i32, BTreeMap<String, Value>) {
-    let mut all = vec!["fix", "--json", "-v"];
+    let mut all = vec!["fix", "--strict", "--json", "-v"];
     all.extend(arguments);
     all.push(folder.to_str().expect("a plain path"));
     let result = invoke(all);
@@ -253,7 +253,7 @@ fn edited_images_load_with_the_new_path() {
             tree.symlink(&old, "images/old");
             let finds = spec.paths.iter().any(|(_, path)| path.windows(4).any(|part| part == b"/old"));
             let Some(first) = answer(&spec, &file, (!finds).then_some(&*old), test) else { return };
-            let mut arguments = vec!["fix", "--driver", new.to_str().unwrap()];
+            let mut arguments = vec!["fix", "--strict", "--driver", new.to_str().unwrap()];
             arguments.extend(mode);
             arguments.push(file.to_str().unwrap());
             let result = invoke(arguments);

@@ -62,6 +62,7 @@ mod memory;
 mod pages;
 mod prefixes;
 mod readme;
+mod refusals;
 mod regressions;
 mod repeated;
 mod replay;

@@ -3,8 +3,10 @@
 use super::draft::Draft;
 use super::draft::Rung;
 use super::layout::{Layout, Placement};
-use super::patch::{Content, Patch, Stage};
+use super::patch::{Content, Patch, Stage, Warning};
 use super::rung::DynamicSlot;
+use crate::elf::own_dynamic::OwnDynamic;
+use crate::elf::own_notes::reads_own_notes;
 use crate::elf::record::{Segment, dt, pt, sht};
 use crate::elf::units::{Address, Alignment, FileOffset, FileRange, Fits, len64};
 use crate::elf::view::load_delta;
@@ -12,10 +14,17 @@ use crate::elf::view::load_delta;
 /// Padding at the end of the file that a wanted address may cost, at least.
 const PADDING: u64 = 64 * 1024;
 
+/// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
+pub(super) const LARGEST_HOLE: u64 = 1 << 30;
+
 const TOO_FAR: &str = "the addresses leave no room for another segment";
 
 /// Why nothing goes to the end of a file.
 pub(super) const PAYLOAD: &str = "the file carries a payload behind the ELF object, which must stay at its end";
+
+/// Why the dynamic section stays where it is.
+const OWN_DYNAMIC: &str =
+    "the dynamic section has no entry to spare, and the object's own code reads it where it is (_DYNAMIC)";
 
 /// A new PT_LOAD under construction.
 #[derive(Debug)]
@@ -98,6 +107,17 @@ impl Block {
         Ok(Self::empty(offset, address, layout.view.encoding.highest()))
     }
 
+    /// The place for notes that move: where the program reads them by their offset they stay as far from it as they were.
+    pub(super) fn for_notes(layout: &Layout<'_>) -> Result<Self, &'static str> {
+        if !reads_own_notes(layout.view) {
+            return Self::at_the_end(layout);
+        }
+        if layout.placement == Placement::Between {
+            return Err("the program reads its notes by their file offset");
+        }
+        Self::at_first_delta(layout, LARGEST_HOLE)
+    }
+
     /// Adds bytes at the next multiple of an alignment and says where they are.
     pub(super) fn push(&mut self, bytes: &[u8], alignment: Alignment) -> Result<(FileOffset, Address), &'static str> {
         let place = self.align(alignment)?;
@@ -154,6 +174,11 @@ impl Block {
         let layout = draft.layout;
         if layout.slot.slot != DynamicSlot::Moved {
             return Ok(());
+        }
+        match layout.own_dynamic() {
+            OwnDynamic::Read => return Err(OWN_DYNAMIC),
+            OwnDynamic::Untold => draft.warnings.push(Warning::DynamicMoved),
+            OwnDynamic::Unread => {}
         }
         let view = layout.view;
         let encoding = view.encoding;

@@ -1,7 +1,5 @@
 //! Why there is no plan.
 
-use std::fmt;
-
 use bstr::BString;
 
 use super::rung::Strategy;
@@ -17,18 +15,23 @@ pub enum PlanError {
     #[error("the new search path {0:?} has a NUL byte or an empty entry")]
     BadPath(BString),
     /// No rung of the ladder fits.
-    #[error("no safe place for the new search path: {}", Attempts(.0))]
+    #[error("no safe place for the new search path: {}", decisive(.0))]
     NoPlace(Vec<(Strategy, &'static str)>),
 }
 
-struct Attempts<'e>(&'e [(Strategy, &'static str)]);
-
-impl fmt::Display for Attempts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (strategy, why)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{strategy}: {why}")?;
+impl PlanError {
+    /// What each rung has against the file, in the order in which they were tried.
+    #[must_use]
+    pub(crate) fn attempts(&self) -> &[(Strategy, &'static str)] {
+        match self {
+            Self::NoPlace(attempts) => attempts,
+            Self::Parse(_) | Self::BadPath(_) => &[],
         }
-        Ok(())
     }
+}
+
+/// The reason that matters: the last rung takes every file that the others leave, so what it has against one is what the file
+/// is. That there was no room inside is true of most files.
+fn decisive(attempts: &[(Strategy, &'static str)]) -> &'static str {
+    attempts.last().map_or("no rung was tried", |(_, why)| why)
 }

@@ -1,5 +1,6 @@
 //! What every rung needs to know about an object: gathered once, never changed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use bstr::ByteSlice;
@@ -7,6 +8,7 @@ use bstr::ByteSlice;
 use super::change::Change;
 use super::error::PlanError;
 use super::slot::SlotPlan;
+use crate::elf::own_dynamic::{OwnDynamic, own_dynamic};
 use crate::elf::record::{Section, Segment, dt, pt};
 use crate::elf::references::References;
 use crate::elf::runs::all_zero;
@@ -46,6 +48,8 @@ pub(super) struct Layout<'g> {
     pub(crate) placement: Placement,
     /// What the program itself does with what lies behind its last PT_LOAD.
     pub(crate) sequel: Option<Sequel>,
+    /// Whether its own code knows where the dynamic section is; asked only where that has to move.
+    own_dynamic: OnceCell<OwnDynamic>,
 }
 
 /// What a program itself takes to lie behind its last PT_LOAD.
@@ -109,7 +113,27 @@ impl<'g> Layout<'g> {
             loads,
             placement: Placement::Behind,
             sequel: Sequel::of(view),
+            own_dynamic: OnceCell::new(),
         })
+    }
+
+    /// Whether the object's own code knows where the dynamic section is.
+    pub(super) fn own_dynamic(&self) -> OwnDynamic {
+        *self.own_dynamic.get_or_init(|| own_dynamic(self.view))
+    }
+
+    /// Whether the program may count on the break where the kernel puts it: it turns the randomness of addresses off, as
+    /// images do before they are dumped with their heap.
+    pub(super) fn may_count_on_the_break(&self) -> bool {
+        let asks = |name| has_name(self.view, name);
+        self.sequel == Some(Sequel::Heap)
+            || (self.view.has_interpreter() && asks("personality") && (asks("sbrk") || asks("brk")))
+    }
+
+    /// Whether nothing may be added to the end of a PT_LOAD, since the program counts on where the last one ends.
+    pub(super) fn ends_where_it_must(&self, load: &Segment) -> bool {
+        let is_last = || !self.view.segments.iter().any(|other| other.is_load() && other.address > load.address);
+        (self.sequel.is_some() || self.placement == Placement::Between) && is_last()
     }
 
     /// See [`has_payload`].

@@ -57,7 +57,8 @@ fn move_away<'g>(layout: &'g Layout<'g>, entry: FileRange, room: FileRange) -> R
     check_nobody_points_inside(layout, &moving)?;
 
     let mut draft = Draft::new(layout);
-    let mut block = Block::at_the_end(layout)?;
+    let is_note = |index: &usize| view.sections.get(*index).is_some_and(|section| section.kind == sht::SHT_NOTE);
+    let mut block = if moving.iter().any(is_note) { Block::for_notes(layout)? } else { Block::at_the_end(layout)? };
     block.lead()?;
     block.take_dynamic(&mut draft)?;
     for index in &moving {

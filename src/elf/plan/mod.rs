@@ -25,7 +25,7 @@ pub(crate) use self::rung::DynamicSlot;
 pub use self::rung::Strategy;
 
 use self::draft::Rung;
-use self::layout::{Layout, Placement, Sequel};
+use self::layout::{Layout, Placement};
 use super::view::{ElfView, Subject};
 
 /// One rung.
@@ -71,7 +71,7 @@ pub fn plan(view: &ElfView<'_>, change: &Change, atomicity: Atomicity) -> Result
         let draft = in_table::tag_only(&layout).and_then(|draft| draft.into_plan(Strategy::TagOnly));
         return draft.map_err(|why| PlanError::NoPlace(vec![(Strategy::TagOnly, why)]));
     }
-    if layout.sequel == Some(Sequel::Heap) {
+    if layout.may_count_on_the_break() {
         layout.placement = Placement::Between;
         let keeps_last = |strategy| !matches!(strategy, Strategy::Reimage | Strategy::MoveTable);
         let rungs = LADDER.into_iter().filter(|(strategy, _)| keeps_last(*strategy));

@@ -1,6 +1,6 @@
 //! Rungs that add a PT_LOAD: in a dispensable header's place, in a gap behind the table, or in a table that moves.
 
-use super::block::Block;
+use super::block::{Block, LARGEST_HOLE};
 use super::draft::Draft;
 use super::draft::Rung;
 use super::layout::Layout;
@@ -9,9 +9,6 @@ use super::slack::room_behind;
 use crate::elf::record::{Segment, pt};
 use crate::elf::runs::all_zero;
 use crate::elf::units::{Address, Alignment, FileOffset, FileRange, Fits};
-
-/// A hole of this size costs no blocks, but tools that copy files bytewise pay for it.
-const LARGEST_HOLE: u64 = 1 << 30;
 
 /// f: the program header table keeps its size; an entry that no loader needs makes place.
 pub(super) fn slot<'g>(layout: &'g Layout<'g>) -> Rung<'g> {

@@ -82,6 +82,8 @@ pub(crate) enum Warning {
     CacheDropped,
     /// The resolution cache note was rewritten.
     CacheRewritten,
+    /// The dynamic section moved, in code of a machine that is not understood here.
+    DynamicMoved,
     /// DT_RPATH, which dependencies inherited, became DT_RUNPATH, which they do not.
     TagChanged,
 }
@@ -96,6 +98,9 @@ impl Warning {
             }
             Self::CacheDropped => "the .note.nixos.ldcache resolution cache was dropped: the loader searches again",
             Self::CacheRewritten => "the .note.nixos.ldcache resolution cache was rewritten",
+            Self::DynamicMoved => {
+                "the dynamic section moved: code of this object that looks for it under _DYNAMIC finds the old one"
+            }
             Self::TagChanged => {
                 "tag: rpath -> runpath (dependencies no longer inherit the path; --tag keep leaves the tag)"
             }

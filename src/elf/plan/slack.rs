@@ -79,6 +79,9 @@ pub(super) fn room_behind(layout: &Layout<'_>, index: usize, load: &Segment, wan
     if load.file_size != load.memory_size || load.file_size == 0 {
         return Err("the PT_LOAD has zero-initialised memory at its end");
     }
+    if layout.ends_where_it_must(load) {
+        return Err("the program counts on where its last PT_LOAD ends");
+    }
     let end = load.file_range().fits()?.end();
     let in_file = room_in_file(layout, end, wanted).ok_or("something reaches across the end of the PT_LOAD")?;
     let memory_end = load.memory_end().fits()?;

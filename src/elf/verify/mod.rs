@@ -21,7 +21,7 @@ use self::cache_note::{cache, cache_notes};
 use self::dynamic::{dynamic, names, symbols, text};
 use self::error::{DT_RPATH, DT_RUNPATH, broken};
 use self::sections::{payload, sections};
-use self::segments::{dynamic_segment, loads, memory, other_segments, readable};
+use self::segments::{dynamic_segment, loads, memory, other_segments, own_notes, readable};
 use self::shape::Shape;
 use super::image::Image;
 use super::plan::{Change, PathTag, Plan};
@@ -63,6 +63,7 @@ fn compare(before: &Image<'_>, after: &Image<'_>, change: &Change) -> Result<(),
     memory(&old, &new, &changed, &notes)?;
     dynamic_segment(&old, &new)?;
     other_segments(&old, &new, &notes)?;
+    own_notes(&old, &new)?;
     let old_strings = old.strings()?;
     let new_strings = new.strings()?;
     readable(&old, &new)?;

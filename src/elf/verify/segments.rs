@@ -6,7 +6,7 @@ use super::cache_note::CacheNote;
 use super::error::{VerifyError, broken};
 use super::shape::{RawSegment, Shape, read};
 use crate::elf::ranges::RangeSet;
-use crate::elf::units::{FileOffset, FileRange};
+use crate::elf::units::{FileOffset, FileRange, len64};
 
 /// Large segments are compared piecewise.
 const PIECE: u64 = 1 << 16;
@@ -218,6 +218,28 @@ pub(super) fn other_segments(old: &Shape<'_, '_>, new: &Shape<'_, '_>, notes: &[
         return Err(broken(4, "a program keeps its PT_PHDR", 0));
     }
     Ok(())
+}
+
+/// Invariant 4: notes that a program reads at its ELF header's address plus their offset (compiler-rt's coverage run time does)
+/// lie there.
+pub(super) fn own_notes(old: &Shape<'_, '_>, new: &Shape<'_, '_>) -> Result<(), VerifyError> {
+    const COVERAGE: &[u8] = b"__llvm_prf_";
+    let has_coverage = old.sections.iter().filter(|section| section.is_alloc()).any(|section| {
+        let name = old.section_name_start(section, len64(COVERAGE));
+        name.is_some_and(|name| *name == *COVERAGE)
+    });
+    let strays = |shape: &Shape<'_, '_>| {
+        let distance = |segment: &RawSegment| segment.address.wrapping_sub(segment.offset);
+        let first = shape.segments.iter().find(|segment| segment.is_load()).map(distance);
+        let mut notes = shape.segments.iter().filter(|segment| segment.kind == elf::PT_NOTE.0);
+        notes.find(|note| Some(distance(note)) != first).map(|note| note.offset)
+    };
+    match strays(new) {
+        Some(offset) if has_coverage && strays(old).is_none() => {
+            Err(broken(4, "notes lie where the program reads them", offset))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a PT_PHDR names the whole program header table where it is mapped.

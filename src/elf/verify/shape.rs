@@ -219,6 +219,15 @@ impl<'i, 'a> Shape<'i, 'a> {
         self.constant_header.1.get(1).copied().unwrap_or(0)
     }
 
+    /// The first bytes of a section's name.
+    pub(super) fn section_name_start(&self, section: &RawSection, len: u64) -> Option<Cow<'a, [u8]>> {
+        let index = usize::try_from(*self.constant_header.1.get(9)?).ok()?;
+        let names = self.sections.get(index)?;
+        let at = u64::from(section.name);
+        at.checked_add(len).filter(|end| *end <= names.size)?;
+        read(self.image, names.offset.checked_add(at)?, len).ok()
+    }
+
     /// The bytes of the dynamic string table.
     pub(super) fn strings(&self) -> Result<Cow<'a, [u8]>, VerifyError> {
         let (address, size) = (self.value(u64::from(5_u8)), self.value(u64::from(10_u8)));

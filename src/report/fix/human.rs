@@ -40,6 +40,9 @@ pub(crate) fn print(human: &Human, run: &FixRun, out: &mut dyn Write, err: &mut 
         if summary.skipped > 0 {
             write!(out, "{} skipped, ", summary.skipped)?;
         }
+        if summary.left_alone > 0 {
+            write!(out, "{} left alone, ", summary.left_alone)?;
+        }
         writeln!(out, "{} failed", summary.failed)?;
     }
     if run.no_consumer {
@@ -69,6 +72,7 @@ fn print_file(
             writeln!(out)
         }
         Outcome::Skipped(skip) => human.skip(&report.path, skip, out),
+        Outcome::LeftAlone(error) => human.left_alone(&report.path, error, err),
         Outcome::Failed(error) => human.failure(&report.path, error, err),
         Outcome::Changed(_) | Outcome::Conforms { .. } => Ok(()),
     }
@@ -133,7 +137,7 @@ fn print_difference(human: &Human, path: &Path, change: &PathChange, out: &mut d
 #[must_use]
 pub(crate) fn reason(report: &FileReport) -> String {
     match &report.outcome {
-        Outcome::Failed(error) => with_sources(error),
+        Outcome::LeftAlone(error) | Outcome::Failed(error) => with_sources(error),
         Outcome::Changed(_) | Outcome::Conforms { .. } | Outcome::Skipped(_) => String::new(),
     }
 }

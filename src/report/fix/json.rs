@@ -49,6 +49,7 @@ enum FixOutcome<'a> {
     WouldFix(FixChange<'a>),
     Conforms(FixPaths<'a>),
     Skipped(Skipped<'a>),
+    LeftAlone(Failed),
     Failed(Failed),
 }
 
@@ -130,6 +131,7 @@ impl<'a> FixFile<'a> {
                 })
             }
             Outcome::Skipped(skip) => FixOutcome::Skipped(Skipped::new(skip)),
+            Outcome::LeftAlone(error) => FixOutcome::LeftAlone(Failed::new(error)),
             Outcome::Failed(error) => FixOutcome::Failed(Failed::new(error)),
         };
         Self { path: Text::of_path(&report.path), object: report.object.map(object), outcome }

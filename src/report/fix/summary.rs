@@ -20,6 +20,9 @@ pub(super) struct Summary {
     pub conforming: usize,
     /// ELF files that have no search path, or are not wanted.
     pub skipped: usize,
+    /// Objects that cannot be edited and ask for no driver library.
+    #[serde(rename = "leftAlone")]
+    pub left_alone: usize,
     /// Files that could not be done.
     pub failed: usize,
     /// Text written, or that would be.
@@ -48,6 +51,7 @@ impl Summary {
                 Outcome::Skipped(skip) if skip.is_not_elf() => continue,
                 Outcome::Skipped(_) => increment(&mut summary.skipped),
                 Outcome::Conforms { .. } => increment(&mut summary.conforming),
+                Outcome::LeftAlone(_) => increment(&mut summary.left_alone),
                 Outcome::Failed(_) => increment(&mut summary.failed),
                 Outcome::Changed(change) => {
                     increment(&mut summary.changed);

@@ -47,6 +47,15 @@ putBroken() {
     # e_phoff, 8 bytes at 32: program headers far behind the end of the file.
     printf '\377\377\377\377\377\0\0\0' | dd of="$out/lib/broken.so" bs=1 seek=32 conv=notrunc status=none
 }
+# Without a place for a longer path: no padding inside, and something at the end that must stay there.
+putFull() {
+    mkdir -p "$out/lib"
+    printf 'const char *name = "%s"; int full(void) { return 1; }\n' "$2" |
+        gcc -shared -o "$1" -Wl,-z,noseparate-code,-z,norelro,-rpath,/full -x c -
+    printf payload >>"$1"
+}
+putFullPlain() { putFull "$out/lib/full.so" nothing; }
+putFullConsumer() { putFull "$out/lib/consumer.so" libcuda.so.1; }
 putText() {
     mkdir -p "$out/bin" "$out/share/a folder"
     echo "libcuda.so.1" >"$out/share/a folder/read me.txt"

@@ -18,11 +18,12 @@ mod notes;
 mod others;
 mod payload;
 mod sections;
+mod self_looking;
 mod strings;
 mod untouched;
 
 /// The catalogue, in the order in which the ways were found: where each is shown, and its test.
-const CATALOGUE: [(&str, &str); 27] = [
+const CATALOGUE: [(&str, &str); 31] = [
     ("header_table", "code_first"),
     ("header_table", "fatbin_behind_the_table"),
     ("header_table", "moved_table_and_old_kernels"),
@@ -50,6 +51,10 @@ const CATALOGUE: [(&str, &str); 27] = [
     ("untouched", "files_that_are_no_objects"),
     ("names", "names_modes_and_loaded_files"),
     ("again", "edited_by_patchelf_before"),
+    ("self_looking", "heap_at_the_end_of_the_image"),
+    ("self_looking", "debug_state_through_the_dynamic_symbol"),
+    ("self_looking", "debug_state_on_other_machines"),
+    ("self_looking", "coverage_reads_its_build_id"),
 ];
 
 /// Every way has its test, every test is in the catalogue, and says what it is about.
@@ -66,6 +71,7 @@ fn catalogue_is_complete() {
         ("others", include_str!("others.rs")),
         ("payload", include_str!("payload.rs")),
         ("sections", include_str!("sections.rs")),
+        ("self_looking", include_str!("self_looking.rs")),
         ("strings", include_str!("strings.rs")),
         ("untouched", include_str!("untouched.rs")),
     ];

@@ -29,7 +29,7 @@ fn payload_at_the_end() {
                 let told = format!("{linker} {shape:?} {flags:?}");
                 let real = Real::treated(&Link::new("self_reading.c", shape).linker(linker).flags(flags), attach);
                 // Linkers that leave no padding leave no room inside.
-                if run(fix(NATIVE).arg("--dry-run").arg(real.original())).code == 2 {
+                if run(fix(NATIVE).args(["--strict", "--dry-run"]).arg(real.original())).code == 2 {
                     assert_ne!(linker, "bfd", "{told} has padding");
                     assert!(flags.is_empty(), "{told} has padding");
                     real.assert_refused("payload", &told);

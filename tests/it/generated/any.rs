@@ -39,7 +39,7 @@ proptest! {
         let file = tree.executable("image", &spec.build());
         let before = Snapshot::of(&file);
         let mode = if in_place { IN_PLACE } else { REPLACE };
-        let result = run(binary().args(["fix", "--driver", driver]).args(mode).arg(&file));
+        let result = run(binary().args(["fix", "--strict", "--driver", driver]).args(mode).arg(&file));
         result.assert_orderly("fix");
         let now = Snapshot::of(&file);
         if result.code != 0 {

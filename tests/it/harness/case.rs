@@ -335,7 +335,7 @@ fn is_refused(case: &Case, file: &Path, mode: &[&str]) -> Result<bool, String> {
     let copy = file.with_extension("attempt");
     std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
     let before = Snapshot::of(&copy);
-    let ended = run(fix(case.variant.target).args(mode).arg(&copy));
+    let ended = run(fix(case.variant.target).arg("--strict").args(mode).arg(&copy));
     if ended.code == 0 {
         // The last bytes are still the payload.
         let [before, after] = [file, &*copy].map(|file| std::fs::read(file).unwrap());
