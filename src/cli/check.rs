@@ -110,8 +110,8 @@ fn print_compared(run: &ComparedRun<'_>, group_by: GroupBy, global: &Global) -> 
         _ if global.is_json() => report::against::json::print(run, &mut out)?,
         // These list findings: what is new and what is worse.
         Format::OfCheck(format) => (format.print)(&run.run, &mut out)?,
-        Format::Html => report::check::html::print(&run.run, &mut out)?,
-        Format::Markdown => report::check::markdown::print(&run.run, &mut out)?,
+        Format::Html => report::against::html::print(run, &mut out)?,
+        Format::Markdown => report::against::markdown::print(run, &mut out)?,
         Format::Human | Format::Json => {
             report::against::human::print(&output::human(global), run, group_by, &mut out)?;
         }

@@ -68,7 +68,7 @@ const FEW: usize = 16;
 
 impl<'e> SeenDirectories<'e> {
     /// The directory, unless it was there before.
-    fn new(&mut self, directory: Cow<'e, BStr>) -> Option<&BStr> {
+    fn unless_seen(&mut self, directory: Cow<'e, BStr>) -> Option<&BStr> {
         if self.few.contains(&directory) || self.many.contains(&directory) {
             return None;
         }
@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
                     continue;
                 }
             };
-            let Some(directory) = seen.new(expanded) else { continue };
+            let Some(directory) = seen.unless_seen(expanded) else { continue };
             match self.directory(source, entry, directory) {
                 Next::Place => {}
                 Next::List => return None,

@@ -6,9 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::ComparedRun;
-use crate::check::{
-    ContentsChange, FileChange, Finding, RequestChange, Rule, Severity, SnapshotRequest, Totals, Verdict,
-};
+use super::words::{ChangeKind, contents_words, kind_of, names};
+use crate::check::{FileChange, Finding, RequestChange, Rule, Severity, SnapshotRequest, Totals, Verdict};
 use crate::cuda::{Code, bytes_of};
 use crate::report::check::{GroupBy, groups};
 use crate::report::human::{Detail, Human};
@@ -80,24 +79,6 @@ fn gone(human: &Human, run: &ComparedRun<'_>, out: &mut dyn Write) -> io::Result
     })
 }
 
-/// What becomes of a file, the worst kind first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ChangeKind {
-    Worse,
-    Gone,
-    New,
-    Other,
-}
-
-fn kind_of(change: &FileChange<'_>) -> ChangeKind {
-    match (change.old, change.new) {
-        _ if change.is_worse => ChangeKind::Worse,
-        (Some(_), None) => ChangeKind::Gone,
-        (None, _) => ChangeKind::New,
-        (Some(_), Some(_)) => ChangeKind::Other,
-    }
-}
-
 fn files(human: &Human, run: &ComparedRun<'_>, out: &mut dyn Write) -> io::Result<()> {
     for wanted in [ChangeKind::Worse, ChangeKind::Gone, ChangeKind::New, ChangeKind::Other] {
         let of_kind = run.comparison.files.iter().filter(|change| kind_of(change) == wanted);
@@ -108,11 +89,12 @@ fn files(human: &Human, run: &ComparedRun<'_>, out: &mut dyn Write) -> io::Resul
 
 /// `changed lib/libx.so: 1200 -> 1300 bytes; GPU code 0 -> 4096 bytes, + sm_90; libcuda.so.1: pass compat … -> fail stub …`
 fn file(human: &Human, kind_of: ChangeKind, change: &FileChange<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let (style, word) = match kind_of {
-        ChangeKind::Worse => (human.out.bad, "worse"),
-        ChangeKind::Gone => (human.out.warning, "gone"),
-        ChangeKind::New => (human.out.good, "new"),
-        ChangeKind::Other => (human.out.title, "changed"),
+    let word = kind_of.word();
+    let style = match kind_of {
+        ChangeKind::Worse => human.out.bad,
+        ChangeKind::Gone => human.out.warning,
+        ChangeKind::New => human.out.good,
+        ChangeKind::Other => human.out.title,
     };
     write!(out, "{style}{word}{style:#} ")?;
     human.path(out, change.path())?;
@@ -121,16 +103,8 @@ fn file(human: &Human, kind_of: ChangeKind, change: &FileChange<'_>, out: &mut d
         human.path(out, &old.path)?;
         write!(out, ")")?;
     }
-    let mut parts = Vec::new();
-    parts.extend(from_to("", change.lengths()));
-    if change.contents == ContentsChange::Other && change.lengths().0 == change.lengths().1 {
-        parts.push("other contents".to_owned());
-    }
-    let code = from_to("GPU code ", change.code_bytes()).filter(|_| change.code_bytes() != (Some(0), Some(0)));
-    let code = code.filter(|_| !matches!(change.code_bytes(), (None, Some(0)) | (Some(0), None)));
-    parts.extend(code.map(|code| code + &names(", + ", &change.gained) + &names(", - ", &change.lost)));
     let mut separator = ": ";
-    for part in parts {
+    for part in contents_words(change) {
         write!(out, "{separator}{part}")?;
         separator = "; ";
     }
@@ -140,20 +114,6 @@ fn file(human: &Human, kind_of: ChangeKind, change: &FileChange<'_>, out: &mut d
         answers(human, request, out)?;
     }
     writeln!(out)
-}
-
-fn names(sign: &str, codes: &[Code]) -> String {
-    let names: Vec<String> = codes.iter().map(|code| format!("{}{}", code.kind.title(), code.architecture())).collect();
-    if names.is_empty() { String::new() } else { format!("{sign}{}", names.join(", ")) }
-}
-
-/// `1 -> 2 bytes`, or what there is of it.
-fn from_to(what: &str, pair: (Option<u64>, Option<u64>)) -> Option<String> {
-    match pair {
-        (Some(old), Some(new)) if old != new => Some(format!("{what}{old} -> {new} bytes")),
-        (Some(one), _) | (None, Some(one)) => Some(format!("{what}{one} bytes")),
-        (None, None) => None,
-    }
 }
 
 fn answers(human: &Human, change: &RequestChange<'_>, out: &mut dyn Write) -> io::Result<()> {

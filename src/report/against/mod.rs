@@ -1,8 +1,11 @@
 //! What `check --against` prints: a comparison for people and for programs. The formats that list findings list those that are
 //! new or worse, as of a check.
 
+pub(crate) mod html;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod markdown;
+mod words;
 
 use super::check::CheckRun;
 use crate::check::{Comparison, Finding};

@@ -48,7 +48,7 @@ pub(crate) fn print(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Findings of one rule that are equally bad.
-fn kinds(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+pub(in crate::report) fn kinds(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let mut kinds: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
     for finding in &run.report.findings {
         kinds.entry((Reverse(finding.severity), finding.rule.code)).or_default().push(finding);
@@ -74,7 +74,8 @@ fn kinds(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     table(out, &head, rows.into_iter())
 }
 
-fn worst(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+/// The worst findings.
+pub(in crate::report) fn worst(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     let mut findings: Vec<&Finding> =
         run.report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
     if findings.is_empty() {
@@ -90,7 +91,8 @@ fn worst(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     table(out, &head, rows.into_iter())
 }
 
-fn unread(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
+/// What could not be read.
+pub(in crate::report) fn unread(run: &CheckRun, out: &mut dyn Write) -> io::Result<()> {
     if run.report.unread.is_empty() {
         return Ok(());
     }

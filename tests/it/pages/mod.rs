@@ -28,6 +28,8 @@ pub(crate) const SHOWN: &str =
 /// A tree in which everything has such a name: objects, entries of their paths, and GPU code. A name has no slash.
 pub(crate) fn hostile_tree() -> Tree {
     let tree = Tree::in_memory();
+    // Another release.
+    tree.folder("nothing");
     let name = String::from_utf8(HOSTILE.to_vec()).unwrap().replace('/', "");
     let beside = |ending: &str| PathBuf::from(format!("{name}{ending}"));
     let entry = format!("/opt/{name}:$ORIGIN/../{name}");
@@ -48,6 +50,8 @@ pub(crate) fn shown() -> String {
 /// A tree as they are: programs and libraries that are right and wrong, and GPU code.
 pub(crate) fn usual_tree() -> Tree {
     let tree = Tree::in_memory();
+    // Another release.
+    tree.folder("nothing");
     tree.file(
         "app/bin/app",
         &program().needs("libcuda.so.1").needs("libmissing.so.1").runpath("$ORIGIN/../lib").build(),
@@ -67,8 +71,9 @@ pub(crate) fn usual_tree() -> Tree {
 
 /// What each command prints of a tree in a format, with a name for each.
 pub(crate) fn reports(tree: &Tree, format: &str, app: &Path) -> Vec<(&'static str, String)> {
-    let commands: [(&str, &[&str]); 6] = [
+    let commands: [(&str, &[&str]); 7] = [
         ("check", &["check", "."]),
+        ("check-against", &["check", "--against", "nothing", "."]),
         ("archs", &["archs", "."]),
         ("archs-targets", &["archs", ".", "--unused-for", "8.7,9.0"]),
         ("slim", &["slim", "--dry-run", "--arch", "9.0", "."]),
