@@ -3,7 +3,7 @@
 //!
 //! The program header table grows by hundreds of entries and stays where tools look for it, behind the ELF header: all
 //! that was in front moves behind it by whole pages, the old header and table too, so that memory has the bytes that it
-//! had. No PT_LOAD maps the table any more; loaders then keep the copy that they read, of a library. Programs are left as
+//! had. Where a PT_LOAD is aligned to more than a page, zeros in front of it keep it so: less than it is aligned to. No PT_LOAD maps the table any more; loaders then keep the copy that they read, of a library. Programs are left as
 //! long as they are, since kernels tell them where the table is mapped.
 
 use goblin::elf::header::ET_DYN;
@@ -106,31 +106,71 @@ pub(crate) fn compact(
     if has_payload(view.bytes) {
         return Err(NotCompacted::Payload);
     }
-    let unit = unit(view).ok_or(NotCompacted::Contradiction)?;
-    let runs = runs(view, unit, zeros);
+    let units = Units::of(view).ok_or(NotCompacted::Contradiction)?;
+    let runs = runs(view, &units, zeros);
     if runs.is_empty() {
         return Ok(None);
     }
-    let shorter = Shorter { view, unit, runs }.into_plan(plan).ok_or(NotCompacted::Contradiction)?;
+    let shorter = Shorter { view, units, runs }.into_plan(plan).ok_or(NotCompacted::Contradiction)?;
     Ok(Some(shorter).filter(|shorter| shorter.new_len < plan.new_len))
 }
 
-/// What runs are made of: the largest page of a kernel, or what a section asks for.
-fn unit(view: &ElfView<'_>) -> Option<Alignment> {
-    let mut unit = view.machine().page();
-    for section in view.sections.iter().filter(|section| section.is_alloc() && section.size > 0) {
-        unit = unit.max(Alignment::new(section.align)?);
+/// What runs are made of in each PT_LOAD, and what its offset goes by: the largest page of a kernel, or what a section in it
+/// asks for.
+struct Units {
+    page: Alignment,
+    /// By the index of the program header; the page for what is no PT_LOAD.
+    of_segments: Vec<Alignment>,
+}
+
+impl Units {
+    fn of(view: &ElfView<'_>) -> Option<Self> {
+        let page = view.machine().page();
+        let mut of_segments = Vec::with_capacity(view.segments.len());
+        let sections = || view.sections.iter().filter(|section| section.is_alloc() && section.size > 0);
+        for segment in &view.segments {
+            let has = |section: &&Section| {
+                let behind = section.address.get().checked_sub(segment.address.get());
+                segment.is_load() && behind.is_some_and(|behind| behind < segment.memory_size)
+            };
+            let aligned = sections().filter(has).map(|section| Alignment::new(section.align));
+            let unit = aligned.into_iter().try_fold(page, |unit, align| Some(unit.max(align?)))?;
+            let align = segment.alignment().min(unit);
+            let is_congruent = align.remainder(segment.address.get()) == align.remainder(segment.offset.get());
+            let is_right = unit.get() <= LARGEST_UNIT && (segment.file_size == 0 || is_congruent);
+            (!segment.is_load() || is_right).then_some(())?;
+            of_segments.push(unit);
+        }
+        share(view, &mut of_segments);
+        Some(Self { page, of_segments })
     }
-    let is_congruent = |load: &Segment| {
-        let align = load.alignment().min(unit);
-        align.remainder(load.address.get()) == align.remainder(load.offset.get())
+
+    fn of_segment(&self, index: usize) -> Alignment {
+        self.of_segments.get(index).copied().unwrap_or(self.page)
+    }
+}
+
+/// Parts of one PT_LOAD have what the whole had: a second run finds nothing more.
+fn share(view: &ElfView<'_>, units: &mut [Alignment]) {
+    let mut loads: Vec<(usize, &Segment)> =
+        view.segments.iter().enumerate().filter(|(_, segment)| segment.is_load()).collect();
+    loads.sort_by_key(|(_, load)| load.address);
+    let is_one = |(_, first): &(usize, &Segment), (_, second): &(usize, &Segment)| {
+        let end = first.address.get().checked_add(first.memory_size);
+        end == Some(second.address.get()) && first.flags == second.flags
     };
-    let mut loads = view.segments.iter().filter(|load| load.is_load() && load.file_size > 0);
-    (unit.get() <= LARGEST_UNIT && loads.all(is_congruent)).then_some(unit)
+    for parts in loads.chunk_by(is_one) {
+        let all = parts.iter().filter_map(|(index, _)| units.get(*index).copied()).max();
+        for (unit, all) in parts.iter().filter_map(|(index, _)| Some(*index).zip(all)) {
+            if let Some(unit) = units.get_mut(unit) {
+                *unit = all;
+            }
+        }
+    }
 }
 
 /// The runs that are worth it, in order: the longest, where there are too many.
-fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<ZeroRun> {
+fn runs(view: &ElfView<'_>, units: &Units, zeros: &[FileRange]) -> Vec<ZeroRun> {
     let kept = kept_whole(view);
     let mut sections: Vec<(FileRange, usize)> = cuttable(view).collect();
     sections.sort_unstable();
@@ -139,7 +179,7 @@ fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<ZeroRun
         .filter_map(|range| {
             let behind = sections.partition_point(|(section, _)| section.start() <= range.start());
             let (whole, section) = *sections.get(behind.checked_sub(1)?)?;
-            run(view, unit, whole.intersection(*range)?, (whole, section))
+            run(view, units, whole.intersection(*range)?, (whole, section))
         })
         .filter(|run| run.range.len() >= SHORTEST_RUN && !kept.intersects(run.range))
         .collect();
@@ -154,10 +194,10 @@ fn runs(view: &ElfView<'_>, unit: Alignment, zeros: &[FileRange]) -> Vec<ZeroRun
 }
 
 /// The whole units in a part of a section.
-fn run(view: &ElfView<'_>, unit: Alignment, part: FileRange, (whole, section): (FileRange, usize)) -> Option<ZeroRun> {
+fn run(view: &ElfView<'_>, units: &Units, part: FileRange, (whole, section): (FileRange, usize)) -> Option<ZeroRun> {
     let is_it = |load: &Segment| load.is_load() && load.file_range().is_some_and(|all| all.covers(whole));
     let segment = view.segments.iter().position(is_it)?;
-    let load = view.segments.get(segment)?;
+    let (load, unit) = (view.segments.get(segment)?, units.of_segment(segment));
     let address_of = |offset: FileOffset| load.address.get().checked_add(offset.since(load.offset)?);
     let start = unit.up(address_of(part.start())?)?;
     let mut end = unit.down(address_of(part.end())?);
@@ -205,7 +245,7 @@ fn cuttable<'v>(view: &'v ElfView<'_>) -> impl Iterator<Item = (FileRange, usize
 /// A file that is being made shorter.
 struct Shorter<'d> {
     view: &'d ElfView<'d>,
-    unit: Alignment,
+    units: Units,
     runs: Vec<ZeroRun>,
 }
 
@@ -216,8 +256,9 @@ impl Shorter<'_> {
         let encoding = self.view.encoding;
         let header_size = encoding.header_size();
         let table = encoding.segment_size().checked_mul(len64(&segments).checked_add(SPARE_HEADERS)?)?;
-        let start = self.unit.up(header_size.checked_add(table)?)?;
-        let moved = ShiftedOffsets { front, start, runs: &self.runs };
+        let start = self.units.page.up(header_size.checked_add(table)?)?;
+        let moved = ShiftedOffsets { front, start, runs: &self.runs, pads: Vec::new() };
+        let moved = ShiftedOffsets { pads: self.pads(&moved)?, ..moved };
         let segments = segments.into_iter().map(|segment| moved.segment(segment)).collect::<Option<Vec<_>>>()?;
         let sections = self.sections(&moved)?;
         let body_end = moved.offset(back)?;
@@ -251,8 +292,31 @@ impl Shorter<'_> {
             front = front.min(range.start().get());
             back = back.max(range.end().get());
         }
-        let front = self.unit.down(front);
+        let front = self.units.page.down(front);
         (front < back && back <= len64(self.view.bytes)).then_some((front, back))
+    }
+
+    /// Zeros in front of PT_LOADs, which keep their offsets congruent with their addresses: where, and how many.
+    fn pads(&self, moved: &ShiftedOffsets<'_>) -> Option<Vec<(u64, u64)>> {
+        let loads = self.view.segments.iter().enumerate();
+        let mut loads: Vec<(usize, &Segment)> =
+            loads.filter(|(_, load)| load.is_load() && load.file_size > 0).collect();
+        loads.sort_by_key(|(_, load)| load.offset);
+        let (mut pads, mut added, mut end) = (Vec::new(), 0_u64, 0_u64);
+        for (index, load) in loads {
+            let align = load.alignment().min(self.units.of_segment(index));
+            let now = moved.offset(load.offset.get())?.checked_add(added)?;
+            let (wanted, there) = (align.remainder(load.address.get()), align.remainder(now));
+            let missing = align.remainder(align.get().checked_add(wanted)?.checked_sub(there)?);
+            if missing > 0 {
+                // What another one maps too cannot move away from it.
+                (load.offset.get() >= end).then_some(())?;
+                pads.push((load.offset.get(), missing));
+                added = added.checked_add(missing)?;
+            }
+            end = end.max(load.file_range()?.end().get());
+        }
+        Some(pads)
     }
 
     /// The program headers with their old offsets, PT_LOADs parted.
@@ -265,7 +329,7 @@ impl Shorter<'_> {
             }
             let mut rest = segment.clone();
             if segment.is_load() {
-                rest.align = segment.align.min(self.unit.get());
+                rest.align = segment.align.min(self.units.of_segment(index).get());
             }
             for run in self.runs.iter().filter(|run| run.segment == index) {
                 let file_size = run.range.start().since(rest.offset)?;
@@ -331,13 +395,17 @@ struct ShiftedOffsets<'m> {
     front: u64,
     start: u64,
     runs: &'m [ZeroRun],
+    /// See [`Shorter::pads`].
+    pads: Vec<(u64, u64)>,
 }
 
 impl ShiftedOffsets<'_> {
     fn offset(&self, old: u64) -> Option<u64> {
         let gone = self.runs.iter().take_while(|run| run.range.start().get() < old);
         let gone = gone.map(|run| run.range.end().get().min(old).saturating_sub(run.range.start().get()));
-        old.checked_sub(self.front)?.checked_add(self.start)?.checked_sub(gone.fold(0, u64::saturating_add))
+        let pads = self.pads.iter().take_while(|(at, _)| *at <= old).map(|(_, len)| *len);
+        let old = old.checked_sub(self.front)?.checked_add(self.start)?;
+        old.checked_add(pads.fold(0, u64::saturating_add))?.checked_sub(gone.fold(0, u64::saturating_add))
     }
 
     fn segment(&self, segment: Segment) -> Option<Segment> {
@@ -359,15 +427,26 @@ impl ShiftedOffsets<'_> {
             at = run.range.end().get();
         }
         kept.push(FileRange::between(at, back)?);
+        let mut pads = self.pads.iter().peekable();
         let mut place = self.start;
         let mut kept = kept.into_iter().filter(|range| !range.is_empty()).peekable();
         for part in old {
             let range = part.range()?;
             while let Some(wanted) = kept.peek().copied() {
                 if let Some(both) = wanted.intersection(range) {
-                    let within = both.start().since(range.start())?;
-                    patches.push(patch(FileOffset::new(place), part_of(&part.content, within, both.len())?));
-                    place = place.checked_add(both.len())?;
+                    let mut from = both.start().get();
+                    while from < both.end().get() {
+                        // The next one is in front of what stands here, or parts it.
+                        while let Some((_, len)) = pads.next_if(|(at, _)| *at <= from) {
+                            patches.push(patch(FileOffset::new(place), Content::Zero(*len)));
+                            place = place.checked_add(*len)?;
+                        }
+                        let to = pads.peek().map_or(u64::MAX, |(at, _)| *at).min(both.end().get());
+                        let (within, len) = (from.checked_sub(range.start().get())?, to.checked_sub(from)?);
+                        patches.push(patch(FileOffset::new(place), part_of(&part.content, within, len)?));
+                        place = place.checked_add(len)?;
+                        from = to;
+                    }
                 }
                 if wanted.end() > range.end() {
                     break;
@@ -375,7 +454,7 @@ impl ShiftedOffsets<'_> {
                 kept.next();
             }
         }
-        kept.next().is_none().then_some(())
+        (kept.next().is_none() && pads.next().is_none()).then_some(())
     }
 }
 

@@ -67,12 +67,14 @@ pub(super) fn link(tree: &Tree, name: &str, linker: &str, flags: &[&str]) -> Pat
 }
 
 /// Layouts that linkers can be brought to make.
-const LAYOUTS: [(&str, &[&str]); 6] = [
+const LAYOUTS: [(&str, &[&str]); 7] = [
     ("plain", &[]),
     ("large-pages", &["-Wl,-z,max-page-size=0x200000"]),
     ("no-separate-code", &["-Wl,-z,noseparate-code"]),
     ("relro", &["-Wl,-z,now,-z,relro"]),
     ("aligned", &["-DALIGNED=65536"]),
+    // Other parts are; the pieces are pages.
+    ("aligned-rest", &["-DALIGNED_REST=65536"]),
     ("hashes", &["-Wl,--hash-style=both", "-Wl,--build-id"]),
 ];
 
