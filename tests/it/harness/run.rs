@@ -114,6 +114,8 @@ pub(crate) fn program() -> PathBuf {
 /// A command with an environment in which nothing of the caller's matters.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
+    // What is compiled for coverage leaves a file wherever it runs.
+    command.env("LLVM_PROFILE_FILE", "/dev/null");
     for name in [
         "LD_LIBRARY_PATH",
         "NIX_BUILD_TOP",
