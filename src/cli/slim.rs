@@ -30,8 +30,7 @@ pub(super) fn run(args: &SlimArgs, global: &Global) -> anyhow::Result<Status> {
         }
     }
     let is_copying = slim_settings.writing == Writing::Files(WriteMode::Replace);
-    // A large file takes a worker for longer than the disk makes it wait.
-    let workers = Workers::new(if is_copying { settings::jobs(global).max(2) } else { settings::jobs(global) });
+    let workers = Workers::new(if is_copying { settings::slimming_jobs(global) } else { settings::jobs(global) });
     let files = match &args.output {
         Some(target) => {
             if let Some(missing) = failures.first() {

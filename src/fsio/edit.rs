@@ -156,6 +156,14 @@ pub enum EditError {
          written in place, it could be taken for an interrupted edit's"
     )]
     ForeignJournal(u64),
+    /// No journal can stand behind it, it cannot be replaced, and a kill between two writes would leave what no run can go on
+    /// from.
+    #[error(
+        "it can only be written in place, where no journal can be kept behind it (bytes behind the object must stay its end, \
+         or no key can be kept), and a kill between two writes would leave a file that no run can bring in order; edit a \
+         copy (--output), or give the file one name"
+    )]
+    NoWayOn,
     /// Hard links to a file that looks like one of the Nix store's.
     #[error(
         "the file has {0} names and looks like a file of a Nix store (read-only, modified at 1): editing it would edit the store; copy the tree first"
