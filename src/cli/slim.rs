@@ -84,6 +84,8 @@ fn copy(
     let source = input::host();
     let listing = tree::discover(&*source, &[copied.root], exclude, workers);
     let failures = listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error)));
+    let missing = copied.failures.into_iter().map(|error| failed(&error.path.clone(), FixError::File(error)));
+    let failures = missing.chain(failures);
     let files = listing.files.into_iter().map(|found| slimmed.report(found));
     let reports = failures.chain(files).collect();
     copied.closed.open_up().context("the copy is not complete")?;

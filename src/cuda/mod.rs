@@ -26,6 +26,7 @@ mod libraries;
 mod problem;
 mod ptx;
 mod requests;
+mod remains;
 mod rewrite;
 mod scan;
 mod second_reading;

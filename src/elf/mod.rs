@@ -24,7 +24,7 @@ mod ranges;
 pub(crate) mod record;
 pub(crate) mod references;
 mod relocations;
-mod runs;
+pub(crate) mod runs;
 pub(crate) mod slim;
 pub(crate) mod strings;
 pub(crate) mod symbol_tables;
