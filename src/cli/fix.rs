@@ -41,7 +41,8 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
             let copied = tree::copy_tree(&original, target, &fix_settings.store, &|_, _| false)
                 .with_context(|| format!("--output {}", target.display()))?;
             roots = vec![copied.root];
-            failures.extend(copied.failures.into_iter().map(|error| failed(&error.path.clone(), FixError::File(error))));
+            failures
+                .extend(copied.failures.into_iter().map(|error| failed(&error.path.clone(), FixError::File(error))));
             fix_settings.only_made = Some(copied.made);
             Some((original, copied.links, copied.closed))
         }

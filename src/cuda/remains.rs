@@ -40,3 +40,25 @@ pub(super) fn is_remains(bytes: &[u8]) -> bool {
     let is_like = rest_of(head, number(SIZE, 8).saturating_add(len(ENTRY))).is_some_and(|left| left == head);
     is_like && number(SIZE, 8) <= len64(rest) && all_zero(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kill_leaves_is_known_and_nothing_else() {
+        let mut head = vec![0x11; ENTRY];
+        for (at, number) in [(4, 96_u32), (8, 500), (12, 0)] {
+            head[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        let left = rest_of(&head, 1000).unwrap();
+        let mut remains = [&left[..], &[0; 936]].concat();
+        assert!(is_remains(&remains));
+        assert!(is_remains(&[&remains[..], &[0; 40]].concat()), "zeros behind it");
+        assert!(!is_remains(&remains[..900]), "less than it says");
+        assert!(!is_remains(&head), "with options");
+        remains[500] = 1;
+        assert!(!is_remains(&remains), "with contents");
+        assert!(!is_remains(b"other bytes") && !is_remains(&[0x11; 80]));
+    }
+}

@@ -389,7 +389,11 @@ pub struct Anchor(Option<HeldPlace>);
 enum HeldPlace {
     Open(OpenPlace),
     /// Closed again, as more arguments than descriptors would be: which it was is known.
-    Known { is_directory: bool, which: Whereabouts, again: Arc<dyn GoAgain> },
+    Known {
+        is_directory: bool,
+        which: Whereabouts,
+        again: Arc<dyn GoAgain>,
+    },
 }
 
 /// A directory, or a name in one.

@@ -71,6 +71,8 @@ pub(crate) enum Remark {
     ForeignJournal,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
+    /// Attributes that `lsattr` shows and that could not be given to a copy, by their letters.
+    FlagsLost(String),
     /// The system does not tell which extended attributes there were.
     AttributesUnread,
     /// The old file under its temporary name, which could not be removed.
@@ -106,6 +108,7 @@ impl Remark {
             Self::OldFileLeft(path) => format!("the old file could not be removed: it is {}", path.display()),
             Self::TakenBack => "an edit that was interrupted was taken back first".to_owned(),
             Self::NotSynced => "replaced, but its directory could not be synced to disk".to_owned(),
+            Self::FlagsLost(letters) => format!("replaced: attributes could not be kept (lsattr: {letters})"),
             Self::AttributeLost(name) => format!("the extended attribute {name} could not be kept"),
         }
     }

@@ -279,3 +279,23 @@ fn headers_that_name_the_same_bytes_again_and_again_are_named() {
     many[60..62].copy_from_slice(&(count + 200).to_le_bytes());
     refused("sections.so", &many, "of all headers together is more than eight times the size of the file");
 }
+
+/// Directories above a missing one are halved, and what is longer than any path leads nowhere.
+#[test]
+fn a_long_entry_that_leads_nowhere_costs_its_length() {
+    assert_near_linear("cost::a_long_entry", &["check", "tree"], 5000, |tree, size| {
+        tree.file("tree/x.so", &library().runpath(format!("/a{}", "/../a".repeat(size))).build());
+    });
+    assert_near_linear("cost::a_long_entry_that_is_none_too_long", &["check", "tree"], 180, |tree, size| {
+        tree.file("tree/x.so", &library().runpath(format!("/o{}", "/no/..".repeat(size))).build());
+    });
+}
+
+/// A copy goes on from the directory that it is in: each is entered once, however deep it is.
+#[test]
+fn a_copy_of_a_deep_tree_costs_its_depth() {
+    assert_near_linear("cost::a_copy_of_a_deep_tree", &["fix", "--output", "copy", "tree"], 100, |tree, size| {
+        let deep = format!("tree/{}x", "d/".repeat(size));
+        tree.file(deep, b"x");
+    });
+}
