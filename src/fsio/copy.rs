@@ -157,8 +157,11 @@ impl Trail {
 
     /// The directory at a path of plain names; no link is followed.
     fn reach(&mut self, path: &[u8]) -> io::Result<Arc<Dir>> {
-        let same = path.iter().zip(&self.path).take_while(|(new, last)| new == last).count();
-        let is_on_the_way = |len: usize| len <= same && (len == path.len() || path.get(len) == Some(&b'/'));
+        let last = &self.path;
+        let is_on_the_way = |len: usize| {
+            let is_same = path.get(..len).is_some_and(|start| Some(start) == last.get(..len));
+            is_same && (len == path.len() || path.get(len) == Some(&b'/'))
+        };
         while self.open.back().is_some_and(|(len, _)| !is_on_the_way(*len)) {
             self.open.pop_back();
         }

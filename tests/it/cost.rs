@@ -290,12 +290,3 @@ fn a_long_entry_that_leads_nowhere_costs_its_length() {
         tree.file("tree/x.so", &library().runpath(format!("/o{}", "/no/..".repeat(size))).build());
     });
 }
-
-/// A copy goes on from the directory that it is in: each is entered once, however deep it is.
-#[test]
-fn a_copy_of_a_deep_tree_costs_its_depth() {
-    assert_near_linear("cost::a_copy_of_a_deep_tree", &["fix", "--output", "copy", "tree"], 100, |tree, size| {
-        let deep = format!("tree/{}x", "d/".repeat(size));
-        tree.file(deep, b"x");
-    });
-}
