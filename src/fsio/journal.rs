@@ -162,7 +162,7 @@ impl Journal {
         if blake3::hash(body.0).as_bytes() != hash {
             return None;
         }
-        // Bytes that somebody put in front of it since are in no step, and taking back would cut them off.
+        // Bytes that another process put in front of it since are in no step, and taking back would cut them off.
         if at != u64::try_from(start).ok()? || old_len > at {
             return None;
         }

@@ -37,17 +37,17 @@ pub(super) fn name_of(file: &impl AsFd) -> Option<PathBuf> {
 
 /// What the system tells of where an open file or directory lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ToldPlace {
     /// There.
     Part(DevicePath),
-    /// Through a mount that no table has any more, or never had: one that was unmounted while somebody was in it
+    /// Through a mount that no table has any more, or never had: one that was unmounted while a process was in it
     /// (`umount -l`), one that was never attached (`open_tree`). It shows a part of some file system, and nothing says which.
     Nowhere,
     /// The system does not tell: without `/proc`, before Linux 5.8.
     Untold,
 }
 
-impl Place {
+impl ToldPlace {
     /// The part, where it is told.
     pub(super) fn part(self) -> Option<DevicePath> {
         match self {
@@ -58,10 +58,10 @@ impl Place {
 }
 
 /// The place of an open file or directory.
-pub(super) fn place_of(file: impl AsFd) -> Place {
-    let Ok(Whereabouts { mount: Some(mount), .. }) = Whereabouts::of(file.as_fd()) else { return Place::Untold };
+pub(super) fn place_of(file: impl AsFd) -> ToldPlace {
+    let Ok(Whereabouts { mount: Some(mount), .. }) = Whereabouts::of(file.as_fd()) else { return ToldPlace::Untold };
     let own = Path::new("/proc/self");
-    let (Some(name), true) = (name_of(&file), own.join("mountinfo").exists()) else { return Place::Untold };
+    let (Some(name), true) = (name_of(&file), own.join("mountinfo").exists()) else { return ToldPlace::Untold };
     let line = line_in(own, mount).or_else(|| processes()?.find_map(|process| line_in(&process, mount)));
     let part = line.and_then(|line| {
         let below = name.strip_prefix(&line.point).ok()?;
@@ -70,10 +70,10 @@ pub(super) fn place_of(file: impl AsFd) -> Place {
         Some(DevicePath { device: line.device, path })
     });
     match part {
-        Some(part) => Place::Part(part),
+        Some(part) => ToldPlace::Part(part),
         // The root of this process has none where that is no mount by itself (`chroot`): names lead there all the same.
-        None if leads_to(&name, &file) => Place::Untold,
-        None => Place::Nowhere,
+        None if leads_to(&name, &file) => ToldPlace::Untold,
+        None => ToldPlace::Nowhere,
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 
 use super::dir::{Anchor, Dir, Spot, Whereabouts};
 use super::map::Opened;
-use super::mounts::{self, Place};
+use super::mounts::{self, ToldPlace};
 
 /// Where the store is, and which of its paths the running build is making.
 #[derive(Debug)]
@@ -282,9 +282,9 @@ impl HeldStore {
     /// Where it is by its place in its file system; `None` where the system does not tell.
     fn part_of(&self, file: impl AsFd) -> Option<Standing> {
         match mounts::place_of(file) {
-            Place::Part(own) => Some(self.standing_below(own.below(self.part.as_ref()?))),
-            Place::Nowhere => Some(Standing::Nowhere),
-            Place::Untold => None,
+            ToldPlace::Part(own) => Some(self.standing_below(own.below(self.part.as_ref()?))),
+            ToldPlace::Nowhere => Some(Standing::Nowhere),
+            ToldPlace::Untold => None,
         }
     }
 }
