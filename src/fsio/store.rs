@@ -47,7 +47,7 @@ enum Standing {
     Output,
     /// In another store path.
     Finished,
-    /// Nobody can tell.
+    /// The system cannot tell.
     Nowhere,
 }
 
