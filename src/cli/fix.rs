@@ -11,6 +11,7 @@ use bstr::ByteSlice;
 use super::args::{FixArgs, Global};
 use super::exit::Status;
 use super::{input, output, paths, progress, settings, signals};
+use crate::elf::units::len64;
 use crate::fsio::{self, WriteMode};
 use crate::report;
 use crate::report::fix::{CopyNotes, FixRun, Mode, Receipt, RevertReport, Reverted};
@@ -40,6 +41,8 @@ pub(super) fn run(args: &FixArgs, global: &Global) -> anyhow::Result<Status> {
             let copied = tree::copy_tree(&original, target, &fix_settings.store, &|_, _| false)
                 .with_context(|| format!("--output {}", target.display()))?;
             roots = vec![copied.root];
+            failures
+                .extend(copied.failures.into_iter().map(|error| failed(&error.path.clone(), FixError::File(error))));
             fix_settings.only_made = Some(copied.made);
             Some((original, copied.links, copied.closed))
         }
@@ -142,10 +145,14 @@ impl ReceiptFile {
     /// A receipt that is overwritten is a run that can no longer be taken back.
     fn create(path: &Path, settings: &FixSettings) -> anyhow::Result<Self> {
         let name = || format!("cannot make the receipt {}", path.display());
-        let mut file = fsio::create_new(path, &settings.store).with_context(name)?;
         let head = Receipt::head()?;
+        if fsio::size_limit().is_some_and(|limit| len64(head.as_bytes()) > limit) {
+            // Before it is made: the write would kill the process with SIGXFSZ.
+            return Err(anyhow::anyhow!(TOO_LARGE)).with_context(name);
+        }
+        let mut file = fsio::create_new(path, &settings.store).with_context(name)?;
         file.write_all(head.as_bytes()).with_context(name)?;
-        Ok(Self { state: Mutex::new(Ok((file, u64::try_from(head.len())?))) })
+        Ok(Self { state: Mutex::new(Ok((file, len64(head.as_bytes())))) })
     }
 
     fn add(&self, report: &FileReport) {
@@ -164,12 +171,14 @@ impl ReceiptFile {
     }
 }
 
+const TOO_LARGE: &str = "it would be larger than the limit of file sizes (ulimit -f)";
+
 fn append(file: &mut File, len: &mut u64, report: &FileReport) -> anyhow::Result<()> {
     let Some(line) = Receipt::line(report)? else { return Ok(()) };
     *len = len.saturating_add(u64::try_from(line.len())?);
     // A write past the limit would kill the process with SIGXFSZ.
     if fsio::size_limit().is_some_and(|limit| *len > limit) {
-        bail!("it would be larger than the limit of file sizes (ulimit -f)");
+        bail!(TOO_LARGE);
     }
     Ok(file.write_all(line.as_bytes())?)
 }

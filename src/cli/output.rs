@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
-use super::args::{Global, When};
+use super::args::{Format, Global, When};
 use crate::report::{Detail, Escape, Human, Palette};
 
 /// Standard output, buffered: a report can have as many lines as a tree has files. Every byte goes out as it is.
@@ -57,6 +57,12 @@ pub(super) fn human(global: &Global) -> Human {
         (false, _) => Detail::All,
     };
     let escape = |is_terminal| if is_terminal { Escape::Terminal } else { Escape::Never };
-    let (escape_out, escape_err) = (escape(io::stdout().is_terminal()), escape(io::stderr().is_terminal()));
+    let (escape_out, escape_err) = (
+        escape(io::stdout().is_terminal()),
+        // Who reads workflow commands from one stream reads them from the other, too.
+        escape(
+            io::stderr().is_terminal() || matches!(global.format, Format::OfCheck(format) if format.name == "github"),
+        ),
+    );
     Human { detail, escape_out, escape_err, out: palette(global, &io::stdout()), err: palette(global, &io::stderr()) }
 }

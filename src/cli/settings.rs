@@ -148,10 +148,20 @@ pub(super) fn machine(name: &str) -> anyhow::Result<&'static Machine> {
 
 /// How many threads to use.
 pub(super) fn jobs(global: &Global) -> usize {
-    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked_jobs(global).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// How many were asked for.
+fn asked_jobs(global: &Global) -> Option<usize> {
     let asked = global.jobs.or_else(|| std::env::var("NIX_BUILD_CORES").ok()?.parse().ok());
     // Nix says 0 for "all of them".
-    asked.filter(|jobs| *jobs > 0).unwrap_or_else(cpus)
+    asked.filter(|jobs| *jobs > 0)
+}
+
+/// The same for new files that GPU code left: a large one takes a worker for longer than the disk makes it wait, so that two
+/// are enough, and worth it on one processor too.
+pub(super) fn slimming_jobs(global: &Global) -> usize {
+    asked_jobs(global).unwrap_or_else(|| jobs(global).max(2))
 }
 
 /// How many threads wait for the disk: a copy takes a file's name only once it is on the disk, and a disk that is told of

@@ -30,8 +30,7 @@ pub(super) fn run(args: &SlimArgs, global: &Global) -> anyhow::Result<Status> {
         }
     }
     let is_copying = slim_settings.writing == Writing::Files(WriteMode::Replace);
-    // A large file takes a worker for longer than the disk makes it wait.
-    let workers = Workers::new(if is_copying { settings::jobs(global).max(2) } else { settings::jobs(global) });
+    let workers = Workers::new(if is_copying { settings::slimming_jobs(global) } else { settings::jobs(global) });
     let files = match &args.output {
         Some(target) => {
             if let Some(missing) = failures.first() {
@@ -85,6 +84,8 @@ fn copy(
     let source = input::host();
     let listing = tree::discover(&*source, &[copied.root], exclude, workers);
     let failures = listing.failures.into_iter().map(|f| failed(&f.shown, FixError::Walk(f.error)));
+    let missing = copied.failures.into_iter().map(|error| failed(&error.path.clone(), FixError::File(error)));
+    let failures = missing.chain(failures);
     let files = listing.files.into_iter().map(|found| slimmed.report(found));
     let reports = failures.chain(files).collect();
     copied.closed.open_up().context("the copy is not complete")?;

@@ -26,6 +26,7 @@ mod kernels;
 mod libraries;
 mod problem;
 mod ptx;
+mod remains;
 mod requests;
 mod rewrite;
 mod scan;

@@ -5,11 +5,13 @@
 //! In the file itself every step leaves a container that the run time reads to its end, with what the targets need, so
 //! that a killed run has done no harm and the next one goes on. An entry that goes is first made to reach up to the next
 //! one that stays; that one is copied over its contents, and behind the copy comes the header of what remains; then one
-//! write of a header makes the copy the entry. At last `payload_size` shrinks, and only then are there zeros. Where an
-//! entry is too long to be moved over what goes in front of it, that stays.
+//! write of a header makes the copy the entry. What is left at the end becomes one entry, whose contents become zeros while
+//! it still is one; then `payload_size` shrinks, and its header is the last to go: [`super::remains::is_remains`] knows it, and nothing
+//! else, behind a container. Where an entry is too long to be moved over what goes in front of it, that stays.
 
 use super::fatbin::ENTRY;
 use super::field::len;
+use super::remains::rest_of;
 use super::slim::{Fate, Targets};
 use super::spans::FatBinary;
 use crate::elf::plan::{Content, Patch, Stage};
@@ -18,10 +20,6 @@ use crate::elf::units::{FileOffset, FileRange};
 
 /// Where a container says how long its payload is, and an entry how long it is behind its header.
 const SIZE: u64 = 8;
-
-/// Where an entry names what its header has behind the fixed part: options, and the name of a source file.
-const OPTIONS: usize = 20;
-const NAME: usize = 32;
 
 fn patch(offset: FileOffset, content: Content) -> Patch {
     Patch { stage: Stage::Content, offset, content }
@@ -62,7 +60,7 @@ pub(crate) fn where_it_is(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -
             let start = binary.payload()?.start();
             let end = kept.last().map_or(Some(start), |last| Some(last.end()))?;
             let size = end.since(start)?;
-            (StepsInPlace { patches: Vec::new() }, size)
+            (StepsInPlace { patches: Vec::new(), dead: None }, size)
         }
     };
     let payload = binary.payload()?;
@@ -71,15 +69,27 @@ pub(crate) fn where_it_is(file: &[u8], binary: &FatBinary, kept: &[FileRange]) -
     if rest == 0 {
         return Some((None, stays));
     }
+    let (fixed, tail) = (len(ENTRY), payload.start().plus(size)?);
+    let head = match steps.dead {
+        Some(head) => head,
+        None => FileRange::new(tail, fixed)?.of(file)?.to_vec(),
+    };
     let mut patches = steps.patches;
+    patches.push(patch(tail, Content::Bytes(rest_of(&head, rest)?)));
+    let contents = rest.checked_sub(fixed)?;
+    if contents > 0 {
+        patches.push(patch(tail.plus(fixed)?, Content::Zero(contents)));
+    }
     patches.push(patch(binary.range.start().plus(SIZE)?, number(size)));
-    patches.push(patch(payload.start().plus(size)?, Content::Zero(rest)));
+    patches.push(patch(tail, Content::Zero(fixed)));
     Some((Some(Rewrite { range: binary.range, patches }), stays))
 }
 
 /// The steps in front of the last two.
 struct StepsInPlace {
     patches: Vec<Patch>,
+    /// The header of what the last move left.
+    dead: Option<Vec<u8>>,
 }
 
 impl StepsInPlace {
@@ -127,23 +137,8 @@ impl StepsInPlace {
             dead = Some(rest);
             at = next;
         }
-        Some(Self { patches })
+        Some(Self { patches, dead })
     }
-}
-
-/// The header of what remains of entries that went, `size` bytes of it: theirs, without what stood behind it.
-fn rest_of(head: &[u8], size: u64) -> Option<Vec<u8>> {
-    let fixed = len(ENTRY);
-    let mut rest = head.to_vec();
-    let mut put = |at: usize, bytes: &[u8]| {
-        rest.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(bytes);
-        Some(())
-    };
-    put(4, &u32::try_from(fixed).ok()?.to_le_bytes())?;
-    put(8, &size.checked_sub(fixed)?.to_le_bytes())?;
-    put(OPTIONS, &[0; 4])?;
-    put(NAME, &[0; 8])?;
-    Some(rest)
 }
 
 /// What becomes of all containers of a file in a new file: those that are rewritten, in order.

@@ -16,6 +16,7 @@ use super::frame::{self, Framed, Unpacker};
 use super::kernels::Counter;
 use super::problem::CodeProblem;
 use super::ptx;
+use super::remains::is_remains;
 use super::spans::FatBinary;
 use crate::elf::contents::{Contents, Part};
 
@@ -183,6 +184,7 @@ impl Scanner {
             if is_end_known
                 && is_for_containers(part)
                 && let Some(index) = next_byte(part, at, end)
+                && !(at > 0 && part.bytes.get(index..end).is_some_and(is_remains))
             {
                 sighted.containers.note(CodeProblem::Between { at: part.offset.saturating_add(len(index)) });
             }

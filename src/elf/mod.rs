@@ -26,7 +26,7 @@ mod ranges;
 pub(crate) mod record;
 pub(crate) mod references;
 mod relocations;
-mod runs;
+pub(crate) mod runs;
 pub mod sealed;
 pub(crate) mod slim;
 pub(crate) mod strings;

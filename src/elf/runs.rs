@@ -36,7 +36,7 @@ pub(super) fn zeros_at_the_end(bytes: &[u8]) -> usize {
 }
 
 /// Whether there is nothing but zeros.
-pub(super) fn all_zero(bytes: &[u8]) -> bool {
+pub(crate) fn all_zero(bytes: &[u8]) -> bool {
     zeros(bytes) == bytes.len()
 }
 

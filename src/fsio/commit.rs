@@ -1,7 +1,7 @@
 //! Carrying out a verified plan: in place or by replacing the file, and back again when anything is wrong.
 
 use super::edit::{Committed, Durability, EditError, How, Remark, WriteMode, check_size_limit};
-use super::in_place::{Terms, Writable};
+use super::in_place::{Journaling, Terms, Writable};
 use super::journal::Journal;
 use super::map::{self, Opened};
 use super::secret::Secret;
@@ -9,9 +9,10 @@ use super::store::Admitted;
 use super::undo::Undo;
 use super::writes::{Taken, Writes};
 use super::{in_place, replace};
-use crate::elf::image::Saved;
+use crate::elf::image::{Image, Saved};
 use crate::elf::journal_mark::carries_journal;
 use crate::elf::plan::{self, Patch};
+use crate::elf::units::len64;
 use crate::elf::verify::Verified;
 
 /// Carries out a verified plan on an open file.
@@ -33,7 +34,11 @@ pub(crate) fn commit(
     let terms = Terms {
         durability: if mode == WriteMode::Replace { Durability::Synced } else { Durability::Cached },
         writable: if links > 1 || mode == WriteMode::OwnCopy { Writable::MakeIt } else { Writable::AsItIs },
-        journal: (needs_journal && !plan.has_payload).then_some(secret),
+        journal: match (needs_journal, plan.has_payload) {
+            (false, _) => Journaling::Needless,
+            (true, true) => Journaling::Unwritten,
+            (true, false) => Journaling::Signed(secret),
+        },
     };
     if links > 1 {
         let read_only = opened.identity.mode & 0o222 == 0;
@@ -53,7 +58,7 @@ pub(crate) fn commit(
     if mode == WriteMode::Replace {
         return replace_or_in_place(opened, writes, terms, plan.prefix_safe);
     }
-    if needs_journal && plan.prefix_safe && terms.journal.and_then(Secret::key).is_none() {
+    if needs_journal && plan.prefix_safe && terms.journal.key().is_none() {
         let mut done = replace_or_in_place(opened, writes, terms, true)?;
         if done.how == How::Replaced {
             done.notes.push(if plan.has_payload { Remark::Payload } else { Remark::NoSecret });
@@ -125,6 +130,10 @@ fn in_place_or_replace(
 /// [`EditError`] when the file changed since or cannot be written.
 pub(crate) fn revert(admitted: Admitted, undo: &Undo, secret: &Secret) -> Result<(), EditError> {
     let opened = take_back(admitted, secret)?;
+    if is_as_before(opened.bytes(), undo) {
+        // A run that was killed has come as far.
+        return Ok(());
+    }
     if opened.identity.links > 1 && carries_journal(opened.bytes()) {
         return Err(EditError::ForeignJournal(opened.identity.links));
     }
@@ -147,12 +156,30 @@ pub(crate) fn revert(admitted: Admitted, undo: &Undo, secret: &Secret) -> Result
     let writes = Writes::back(&patches, undo.old_len, Taken::default());
     let several = patches.len() > 1;
     let has_payload = several && plan::has_payload(opened.bytes());
-    let journal = (several && !has_payload).then_some(secret);
+    let journal = match (several, has_payload) {
+        (false, _) => Journaling::Needless,
+        (true, true) => Journaling::Unwritten,
+        (true, false) => Journaling::Signed(secret),
+    };
     let terms = Terms { durability: Durability::Synced, writable: Writable::MakeIt, journal };
-    if several && journal.and_then(Secret::key).is_none() && opened.identity.links == 1 {
+    if several && journal.key().is_none() && opened.identity.links == 1 {
         return replace_or_in_place(opened, writes, terms, true).map(|_| ());
     }
     write_back(opened, writes, terms)
+}
+
+/// Whether a file has the size and the bytes that it had before an edit.
+fn is_as_before(file: &[u8], undo: &Undo) -> bool {
+    let back: Vec<Patch> = undo.before.iter().rev().map(|saved| Patch::restoring(saved.offset, &saved.bytes)).collect();
+    let mut image = Image::growing(file, len64(file));
+    if len64(file) != undo.old_len || back.is_empty() || !back.iter().all(|patch| image.put(patch).is_some()) {
+        return false;
+    }
+    let is_there = |patch: &Patch| {
+        let range = patch.range()?;
+        Some(range.of(file)? == &*image.read(range)?)
+    };
+    back.iter().all(|patch| is_there(patch) == Some(true))
 }
 
 /// Takes back what a killed run of this user left half done; another file comes back as it is.
@@ -170,7 +197,7 @@ pub(crate) fn take_back(admitted: Admitted, secret: &Secret) -> Result<Opened, E
         let set_id = journal.set_id_of(opened.bytes(), &opened.identity);
         let writes = Writes::back(&patches, journal.old_len, Taken { modified: Some(journal.modified), set_id });
         // The journal that is there serves until the end.
-        let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: None };
+        let terms = Terms { durability: Durability::Cached, writable: Writable::MakeIt, journal: Journaling::Needless };
         write_back(opened, writes, terms)?;
         opened = map::open(spot, &path)?;
     }

@@ -1,6 +1,6 @@
 //! Copies of trees; links stay links.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
@@ -16,7 +16,7 @@ use super::contents::copy_contents;
 use super::dir::{Anchor, Dir, Spot, spot_below};
 use super::error::FileError;
 use super::identity::Identity;
-use super::limits::size_limit;
+use super::limits::{most_at_once, size_limit};
 use super::map::{self, Opened};
 use super::regular::Regular;
 use super::rights::SET_ID;
@@ -61,8 +61,8 @@ pub(crate) fn prepare_target(source: &Anchor, target: &Path, store: &Store) -> R
     };
     let missing = target.strip_prefix(path).map_err(|e| error("resolve it", io::Error::other(e)))?;
     let names: Vec<&OsStr> = missing.iter().collect();
-    if let Some((original, None)) = source.held()
-        && above.is_in(original).map_err(|e| error("resolve it", e))?
+    if let Some((original, None)) = source.held().transpose().map_err(|e| error("resolve it", e))?
+        && above.is_in(&original).map_err(|e| error("resolve it", e))?
     {
         return Err(CopyError::Inside(target.to_owned()));
     }
@@ -112,7 +112,8 @@ impl Closed {
     /// # Errors
     /// [`FileError`] names the first that did not get it.
     pub(crate) fn open_up(self) -> Result<(), FileError> {
-        let set = |below: &Path, mode| self.root.below(below.as_os_str().as_bytes())?.set_mode(mode);
+        let mut trail = Trail::from(&self.root);
+        let mut set = |below: &Path, mode| trail.reach(below.as_os_str().as_bytes())?.set_mode(mode);
         self.modes.iter().rev().try_for_each(|(below, mode)| {
             set(below, *mode).map_err(|e| FileError::new(&self.copy.join(below), "set its mode", e))
         })
@@ -132,6 +133,56 @@ pub(crate) struct Copied {
     pub(crate) made: HashSet<(u64, u64)>,
     /// Its directories.
     pub(crate) closed: Closed,
+    /// What could not be copied: all else is there.
+    pub(crate) failures: Vec<FileError>,
+}
+
+/// Directories below one, of which the last ones on the way are held: a tree is gone through level by level, and to go from
+/// its root to each would cost the square of its depth.
+struct Trail {
+    root: Arc<Dir>,
+    path: Vec<u8>,
+    /// Each with the length of its path, below the one before it.
+    open: VecDeque<(usize, Arc<Dir>)>,
+    most: usize,
+}
+
+impl Trail {
+    fn from(root: &Arc<Dir>) -> Self {
+        /// As many levels up cost nothing.
+        const MOST_HELD: usize = 64;
+        let most = most_at_once().min(MOST_HELD);
+        Self { root: Arc::clone(root), path: Vec::new(), open: VecDeque::new(), most }
+    }
+
+    /// The directory at a path of plain names; no link is followed.
+    fn reach(&mut self, path: &[u8]) -> io::Result<Arc<Dir>> {
+        let last = &self.path;
+        let is_on_the_way = |len: usize| {
+            let is_same = path.get(..len).is_some_and(|start| Some(start) == last.get(..len));
+            is_same && (len == path.len() || path.get(len) == Some(&b'/'))
+        };
+        while self.open.back().is_some_and(|(len, _)| !is_on_the_way(*len)) {
+            self.open.pop_back();
+        }
+        path.clone_into(&mut self.path);
+        let (mut done, mut at) = match self.open.back() {
+            Some((len, directory)) => (*len, Arc::clone(directory)),
+            None => (0, Arc::clone(&self.root)),
+        };
+        for name in path.get(done..).unwrap_or_default().split(|byte| *byte == b'/') {
+            let end = done.saturating_add(name.len());
+            if !name.is_empty() {
+                at = Arc::new(at.below(name)?);
+                self.open.push_back((end, Arc::clone(&at)));
+                if self.open.len() > self.most {
+                    self.open.pop_front();
+                }
+            }
+            done = end.saturating_add(1);
+        }
+        Ok(at)
+    }
 }
 
 /// Symbolic links of a copy, with what they point to.
@@ -201,7 +252,8 @@ pub(crate) fn copy_held(
 ) -> Result<Copied, FileError> {
     let mut closed = Closed { root: Arc::clone(&target), copy: copy.to_owned(), modes: Vec::new() };
     closed.modes.extend(mode.map(|mode| (PathBuf::new(), mode)));
-    match source.held() {
+    let held = source.held().transpose().map_err(|e| FileError::new(original, "open it", e))?;
+    match held {
         Some((from, None)) => {
             let mut copier = Copier {
                 original,
@@ -213,19 +265,25 @@ pub(crate) fn copy_held(
                 later: Vec::new(),
                 made: HashSet::new(),
                 modes: closed.modes,
+                failures: Vec::new(),
             };
+            let (mut sources, mut targets) = (Trail::from(&from), Trail::from(&target));
             while let Some((below, made)) = copier.left.pop() {
-                copier.copy_directory(from, &target, &below, made)?;
+                // One that fails keeps no other one from being copied.
+                if let Err(error) = copier.copy_directory(&mut sources, &mut targets, &below, made) {
+                    copier.failures.push(error);
+                }
             }
-            let Copier { links, later, made, modes, .. } = copier;
-            Ok(Copied { anchor: Anchor::directory(target), links, later, made, closed: Closed { modes, ..closed } })
+            let Copier { links, later, made, modes, failures, .. } = copier;
+            let closed = Closed { modes, ..closed };
+            Ok(Copied { anchor: Anchor::directory(target), links, later, made, closed, failures })
         }
         Some((_, Some(spot))) => {
             let to = Spot::new(target, spot.name());
             let name = Path::new(spot.name());
-            let (made, later) = copy_file((spot, original), (&to, copy), &|start| is_later(name, start))?;
+            let (made, later) = copy_file((&spot, original), (&to, copy), &|start| is_later(name, start))?;
             let (later, made) = (later.into_iter().collect(), HashSet::from([made]));
-            Ok(Copied { anchor: Anchor::file(to), links: Vec::new(), later, made, closed })
+            Ok(Copied { anchor: Anchor::file(to), links: Vec::new(), later, made, closed, failures: Vec::new() })
         }
         None => Err(FileError::new(original, "copy it", io::Error::other("neither a regular file nor a directory"))),
     }
@@ -244,19 +302,20 @@ struct Copier<'c> {
     later: Vec<Later>,
     made: HashSet<(u64, u64)>,
     modes: Vec<(PathBuf, Mode)>,
+    failures: Vec<FileError>,
 }
 
 impl Copier<'_> {
     fn copy_directory(
         &mut self,
-        from: &Arc<Dir>,
-        to: &Arc<Dir>,
+        from: &mut Trail,
+        to: &mut Trail,
         below: &Path,
         made: Option<(u64, u64)>,
     ) -> Result<(), FileError> {
         let (original, copy) = (self.original.join(below), self.copy.join(below));
-        let open = |dir: &Dir, path: &Path| {
-            dir.below(below.as_os_str().as_bytes()).map(Arc::new).map_err(|e| FileError::new(path, "open it", e))
+        let open = |trail: &mut Trail, path: &Path| {
+            trail.reach(below.as_os_str().as_bytes()).map_err(|e| FileError::new(path, "open it", e))
         };
         let (source, target) = (open(from, &original)?, open(to, &copy)?);
         if made.is_some_and(|made| target.whereabouts().is_ok_and(|there| there.inode != made)) {
@@ -266,7 +325,10 @@ impl Copier<'_> {
         names.sort();
         for name in names {
             let below = below.join(&name);
-            self.copy_entry(&Spot::new(Arc::clone(&source), &name), &Spot::new(Arc::clone(&target), &name), to, below)?;
+            let (source, target) = (Spot::new(Arc::clone(&source), &name), Spot::new(Arc::clone(&target), &name));
+            if let Err(error) = self.copy_entry(&source, &target, &to.root, below) {
+                self.failures.push(error);
+            }
         }
         Ok(())
     }
@@ -342,8 +404,16 @@ fn copy_file(
         return Err(wrote("write it", Errno::FBIG.into()));
     }
     let (to, made) = make()?;
-    copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e))?;
-    give_attributes((&from, &meta, original), (&to, copy)).map(|()| (made, None))
+    let copied = copy_contents(&from, &to, meta.len()).map_err(|e| wrote("write it", e));
+    if let Err(error) = copied.and_then(|()| give_attributes((&from, &meta, original), (&to, copy))) {
+        // Half a file would be taken for one of the copy.
+        let is_own = target.identity().is_ok_and(|there| there.inode == made);
+        return match if is_own { target.remove() } else { Ok(()) } {
+            Ok(()) => Err(error),
+            Err(stays) => Err(wrote("remove what was written of it", stays.into())),
+        };
+    }
+    Ok((made, None))
 }
 
 /// The copy is the running user's: set-user-ID and set-group-ID stay where they give what they gave, and give it for what

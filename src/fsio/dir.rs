@@ -387,47 +387,112 @@ pub struct Anchor(Option<HeldPlace>);
 
 #[derive(Clone, Debug)]
 enum HeldPlace {
+    Open(OpenPlace),
+    /// Closed again, as more arguments than descriptors would be: which it was is known.
+    Known {
+        is_directory: bool,
+        which: Whereabouts,
+        again: Arc<dyn GoAgain>,
+    },
+}
+
+/// A directory, or a name in one.
+#[derive(Clone, Debug)]
+pub(super) enum OpenPlace {
     Directory(Arc<Dir>),
     File(Spot),
 }
 
+impl OpenPlace {
+    /// The directory, or the one that the name is in.
+    fn nearest(&self) -> &Arc<Dir> {
+        match self {
+            Self::Directory(directory) => directory,
+            Self::File(spot) => spot.directory(),
+        }
+    }
+}
+
+/// The way to a place that was there once.
+pub(super) trait GoAgain: std::fmt::Debug + Send + Sync {
+    /// What stands there now.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn go(&self) -> io::Result<OpenPlace>;
+}
+
+impl HeldPlace {
+    /// The place that it was, and no other one that has the name by now.
+    fn open(&self) -> io::Result<OpenPlace> {
+        thread_local! {
+            /// The files of one argument come one behind the other.
+            static LAST: RefCell<Option<(Arc<dyn GoAgain>, OpenPlace)>> = const { RefCell::new(None) };
+        }
+        let (is_directory, which, again) = match self {
+            Self::Open(place) => return Ok(place.clone()),
+            Self::Known { is_directory, which, again } => (*is_directory, *which, again),
+        };
+        let last = LAST.take().filter(|(last, _)| Arc::ptr_eq(last, again));
+        let place = match last {
+            Some((_, place)) => place,
+            None => again.go()?,
+        };
+        if matches!(place, OpenPlace::Directory(_)) != is_directory || place.nearest().whereabouts()? != which {
+            return Err(io::Error::other("another directory took its place"));
+        }
+        LAST.set(Some((Arc::clone(again), place.clone())));
+        Ok(place)
+    }
+}
+
 impl Anchor {
     pub(super) fn directory(directory: Arc<Dir>) -> Self {
-        Self(Some(HeldPlace::Directory(directory)))
+        Self(Some(HeldPlace::Open(OpenPlace::Directory(directory))))
     }
 
     pub(super) fn file(spot: Spot) -> Self {
-        Self(Some(HeldPlace::File(spot)))
+        Self(Some(HeldPlace::Open(OpenPlace::File(spot))))
+    }
+
+    /// What is not held as long as it is not looked at, where the system tells which one it is.
+    pub(super) fn known(place: &OpenPlace, again: Arc<dyn GoAgain>) -> io::Result<Self> {
+        let is_directory = matches!(place, OpenPlace::Directory(_));
+        Ok(Self(Some(HeldPlace::Known { is_directory, which: place.nearest().whereabouts()?, again })))
     }
 
     /// Whether it is a directory; `None` where nothing is held.
     #[must_use]
     pub(crate) fn is_directory(&self) -> Option<bool> {
-        Some(matches!(self.0.as_ref()?, HeldPlace::Directory(_)))
+        Some(match self.0.as_ref()? {
+            HeldPlace::Open(place) => matches!(place, OpenPlace::Directory(_)),
+            HeldPlace::Known { is_directory, .. } => *is_directory,
+        })
     }
 
     /// The file at a path below it, or it itself. `None` where nothing is held.
     pub(crate) fn spot(&self, below: &[u8]) -> Option<io::Result<Spot>> {
-        Some(match self.0.as_ref()? {
-            HeldPlace::File(spot) => Ok(spot.clone()),
-            HeldPlace::Directory(root) => spot_below(root, below),
-        })
+        Some(self.0.as_ref()?.open().and_then(|place| match place {
+            OpenPlace::File(spot) => Ok(spot),
+            OpenPlace::Directory(root) => spot_below(&root, below),
+        }))
     }
 
     /// The directory at a path below it, to list it.
     pub(super) fn listed(&self, below: &[u8]) -> Option<io::Result<Arc<Dir>>> {
-        match self.0.as_ref()? {
-            HeldPlace::Directory(root) => Some(root.near(below, LISTED)),
-            HeldPlace::File(_) => None,
+        match self.0.as_ref()?.open() {
+            Ok(OpenPlace::Directory(root)) => Some(root.near(below, LISTED)),
+            Ok(OpenPlace::File(_)) => None,
+            Err(error) => Some(Err(error)),
         }
     }
 
     /// The directory that is held, or the one that the file is in.
-    pub(super) fn held(&self) -> Option<(&Arc<Dir>, Option<&Spot>)> {
-        match self.0.as_ref()? {
-            HeldPlace::Directory(directory) => Some((directory, None)),
-            HeldPlace::File(spot) => Some((spot.directory(), Some(spot))),
-        }
+    pub(super) fn held(&self) -> Option<io::Result<(Arc<Dir>, Option<Spot>)>> {
+        Some(self.0.as_ref()?.open().map(|place| match place {
+            OpenPlace::Directory(directory) => (directory, None),
+            OpenPlace::File(spot) => (Arc::clone(spot.directory()), Some(spot)),
+        }))
     }
 }
 

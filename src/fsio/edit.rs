@@ -71,6 +71,8 @@ pub(crate) enum Remark {
     ForeignJournal,
     /// An extended attribute that could not be copied.
     AttributeLost(String),
+    /// Attributes that `lsattr` shows and that could not be given to a copy, by their letters.
+    FlagsLost(String),
     /// The system does not tell which extended attributes there were.
     AttributesUnread,
     /// The old file under its temporary name, which could not be removed.
@@ -106,6 +108,7 @@ impl Remark {
             Self::OldFileLeft(path) => format!("the old file could not be removed: it is {}", path.display()),
             Self::TakenBack => "an edit that was interrupted was taken back first".to_owned(),
             Self::NotSynced => "replaced, but its directory could not be synced to disk".to_owned(),
+            Self::FlagsLost(letters) => format!("replaced: attributes could not be kept (lsattr: {letters})"),
             Self::AttributeLost(name) => format!("the extended attribute {name} could not be kept"),
         }
     }
@@ -156,6 +159,14 @@ pub enum EditError {
          written in place, it could be taken for an interrupted edit's"
     )]
     ForeignJournal(u64),
+    /// No journal can stand behind it, it cannot be replaced, and a kill between two writes would leave what no run can go on
+    /// from.
+    #[error(
+        "it can only be written in place, where no journal can be kept behind it (bytes behind the object must stay its end, \
+         or no key can be kept), and a kill between two writes would leave a file that no run can bring in order; edit a \
+         copy (--output), or give the file one name"
+    )]
+    NoWayOn,
     /// Hard links to a file that looks like one of the Nix store's.
     #[error(
         "the file has {0} names and looks like a file of a Nix store (read-only, modified at 1): editing it would edit the store; copy the tree first"

@@ -16,12 +16,13 @@ use super::journal::{Finished, Journal};
 use super::map::Opened;
 use super::regular::again;
 use super::rights::{AfterWriting, Rights, SET_ID};
-use super::secret::Secret;
+use super::secret::{Key, Secret};
 use super::temporary::Uninterrupted;
 use super::writes::{Prepared, Writes, check_unchanged, expect, read_back, write_patch};
-use crate::elf::image::Saved;
+use crate::elf::image::{Image, Saved};
 use crate::elf::plan::Stage;
-use crate::elf::units::len64;
+use crate::elf::units::{FileOffset, FileRange, len64};
+use crate::elf::view::Subject;
 
 /// What to do about a file whose permissions forbid writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,29 @@ pub(super) enum Writable {
 pub(super) struct Terms<'s> {
     pub(crate) durability: Durability,
     pub(crate) writable: Writable,
-    /// What signs a journal, if one stands behind the end of the file until the last write is made.
-    pub(crate) journal: Option<&'s Secret>,
+    /// Whether one stands behind the end of the file until the last write is made.
+    pub(crate) journal: Journaling<'s>,
+}
+
+/// What the next run goes on by after a kill.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Journaling<'s> {
+    /// A journal that is signed with this.
+    Signed(&'s Secret),
+    /// Nothing stands behind the file: each state on the way must be one that a run can plan for.
+    Unwritten,
+    /// There is one already, or the file is this run's own copy.
+    Needless,
+}
+
+impl Journaling<'_> {
+    /// The key, where there is one to sign with.
+    pub(super) fn key(self) -> Option<Key> {
+        match self {
+            Self::Signed(secret) => secret.key(),
+            Self::Unwritten | Self::Needless => None,
+        }
+    }
 }
 
 /// Why the file itself could not be written.
@@ -70,6 +92,8 @@ impl From<EditError> for NotWritten {
 
 /// Makes the writes, or none of them.
 pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -> Result<Committed, NotWritten> {
+    // To make a key is an uninterrupted matter of its own.
+    let key = terms.journal.key();
     // What is begun is finished, or taken back, before a signal ends the run.
     let _uninterrupted = Uninterrupted::begin();
     let file = open_for_writing(opened, terms.writable)?;
@@ -83,8 +107,11 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
         AfterWriting::CapabilityLost => return Err(EditError::Capability.into()),
     };
     let Prepared { journal, expected } = writes.prepare(opened)?;
-    let key = terms.journal.and_then(Secret::key);
-    let behind = key.map(|key| journal.encode(&old, key)).unwrap_or_default();
+    if key.is_none() && !matches!(terms.journal, Journaling::Needless) {
+        check_states(opened.bytes(), writes)?;
+    }
+    let at = old.len.max(writes.new_len());
+    let behind = key.map(|key| journal.encode(&old, at, key)).unwrap_or_default();
     check_size_limit(old.len.max(writes.new_len()).saturating_add(len64(&behind)))?;
     // After everything was read from it, and right in front of the first write.
     check_unchanged(opened, &file)?;
@@ -97,6 +124,25 @@ pub(super) fn write(opened: &mut Opened, writes: Writes<'_>, terms: Terms<'_>) -
     };
     let finished = Finished { journal: edit.journal, new_len: writes.new_len(), modified: now.modified };
     Ok(Committed { how: How::InPlace, notes: Vec::new(), finished })
+}
+
+/// Without a journal the next run finds what a killed one left: each state between two writes must be an object that it can
+/// plan for.
+fn check_states(old: &[u8], writes: Writes<'_>) -> Result<(), EditError> {
+    /// More writes than the plan of any object that a linker made.
+    const MOST_WRITES: usize = 64;
+    let Some((_, between)) = writes.patches().split_last().filter(|(_, between)| !between.is_empty()) else {
+        return Ok(());
+    };
+    let whole = len64(old).max(writes.new_len());
+    let mut image = Image::growing(old, whole);
+    for patch in between.iter().take(MOST_WRITES) {
+        let state = image.put(patch).and_then(|()| image.read(FileRange::new(FileOffset::new(0), whole)?));
+        if !state.is_some_and(|state| matches!(Subject::parse(&state), Ok(Subject::Object(_)))) {
+            return Err(EditError::NoWayOn);
+        }
+    }
+    if between.len() > MOST_WRITES { Err(EditError::NoWayOn) } else { Ok(()) }
 }
 
 /// An edit, and how far it has come.

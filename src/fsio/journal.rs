@@ -20,10 +20,10 @@ use crate::elf::journal_mark::JOURNAL_MARK;
 use crate::elf::plan::Patch;
 use crate::elf::units::{FileOffset, FileRange, len64};
 
-/// Behind the steps: size of the file, its rights, its time, number of steps, their length in bytes, their hash, and the
-/// contents that the rights were given to. Then come the signature of that and [`JOURNAL_MARK`]: whether a journal is to be
+/// Behind the steps: size of the file, where the journal begins, the file's rights, its time, number of steps, their length in
+/// bytes, their hash, and the contents that the rights were given to. Then come the signature of that and [`JOURNAL_MARK`]: whether a journal is to be
 /// believed is known before a step is read.
-const NUMBERS: usize = 6 * 8;
+const NUMBERS: usize = 7 * 8;
 const HASH: usize = blake3::OUT_LEN;
 const FOOTER: usize = NUMBERS + 2 * HASH;
 
@@ -99,8 +99,8 @@ impl Journal {
         Some(Self { old_len, given, modified: identity.modified, steps })
     }
 
-    /// The bytes that stand behind the end of the file while the edit is made.
-    pub(super) fn encode(&self, file: &Identity, key: Key) -> Vec<u8> {
+    /// The bytes that stand from this offset on, behind the end of the file, while the edit is made.
+    pub(super) fn encode(&self, file: &Identity, at: u64, key: Key) -> Vec<u8> {
         let body = self.steps.iter().map(|step| step.before.len().saturating_mul(2).saturating_add(16));
         let end = FOOTER.saturating_add(HASH).saturating_add(JOURNAL_MARK.len());
         let mut bytes = Vec::with_capacity(body.fold(end, usize::saturating_add));
@@ -115,7 +115,7 @@ impl Journal {
         let (seconds, nanoseconds) = (self.modified.0.cast_unsigned(), self.modified.1.cast_unsigned());
         let GivenBits { set_id, group, contents } = self.given;
         let rights = (u64::from(group) << 32) | u64::from(set_id);
-        let numbers = [self.old_len, rights, seconds, nanoseconds, count, len64(&bytes)];
+        let numbers = [self.old_len, at, rights, seconds, nanoseconds, count, len64(&bytes)];
         let hash = blake3::hash(&bytes);
         let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
         let footer: Vec<u8> = numbers.chain(*hash.as_bytes()).chain(contents).collect();
@@ -150,7 +150,7 @@ impl Journal {
         // Of a hash, so that the time which the comparison takes says nothing.
         secret.keys().find(|key| signature(identity, footer, *key) == *signed)?;
         let mut numbers = Numbers(footer);
-        let (old_len, rights) = (numbers.next()?, numbers.next()?);
+        let (old_len, at, rights) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let modified = (numbers.next()?.cast_signed(), numbers.next()?.cast_signed());
         let (count, len) = (numbers.next()?, numbers.next()?);
         let (hash, contents) = numbers.0.split_first_chunk::<HASH>()?;
@@ -159,7 +159,11 @@ impl Journal {
         let given = GivenBits { set_id, group, contents: contents.try_into().ok()? };
         let start = rest.len().checked_sub(usize::try_from(len).ok()?)?;
         let mut body = Numbers(rest.get(start..)?);
-        if blake3::hash(body.0).as_bytes() != hash || old_len > u64::try_from(start).ok()? {
+        if blake3::hash(body.0).as_bytes() != hash {
+            return None;
+        }
+        // Bytes that another process put in front of it since are in no step, and taking back would cut them off.
+        if at != u64::try_from(start).ok()? || old_len > at {
             return None;
         }
         let mut steps = Vec::new();
@@ -406,7 +410,7 @@ mod tests {
     fn it_is_read_as_it_was_written_or_not_at_all() {
         let (file, _, journal) = journal();
         let secret = secret();
-        let whole = [&file[..], b"zz", &journal.encode(&FILE, secret.key().unwrap())].concat();
+        let whole = [&file[..], b"zz", &journal.encode(&FILE, 18, secret.key().unwrap())].concat();
         let read = |file: &[u8]| Journal::behind(file, &FILE, &secret);
         assert_eq!(read(&whole), Some(journal.clone()));
         assert_eq!(read(&file), None);
@@ -416,15 +420,18 @@ mod tests {
             assert_eq!(read(&damaged), None, "{at}");
             assert_eq!(read(&whole[..at]), None, "{at}");
         }
-        // For a longer file than there is in front of it.
+        // For a longer file than there is in front of it, and behind what was put in since.
         assert_eq!(read(&whole[3..]), None);
+        let behind = &whole[18..];
+        assert_eq!(read(&[&file[..], b"zz, and a payload", behind].concat()), None);
+        assert_eq!(read(&[&whole, behind].concat()), None, "twice");
     }
 
     #[test]
     fn it_is_believed_for_its_file_and_by_its_writer_only() {
         let (file, _, journal) = journal();
         let own = secret();
-        let whole = [&file[..], &journal.encode(&FILE, own.key().unwrap())].concat();
+        let whole = [&file[..], &journal.encode(&FILE, 16, own.key().unwrap())].concat();
         // What an edit or its owner changes.
         let later = Identity { len: 500, modified: (77, 0), changed: (78, 0), mode: 0o100_755, links: 2, ..FILE };
         assert_eq!(Journal::behind(&whole, &later, &own), Some(journal));
@@ -443,7 +450,7 @@ mod tests {
         let journal_of = |of: &Identity| {
             let journal = Journal::of(of, 16, &mut Image::growing(&file, 19), &patches).unwrap();
             let secret = secret();
-            let whole = [&file[..], b"zz", &journal.encode(of, secret.key().unwrap())].concat();
+            let whole = [&file[..], b"zz", &journal.encode(of, 18, secret.key().unwrap())].concat();
             Journal::behind(&whole, of, &secret).unwrap()
         };
         let journal = journal_of(&own);

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::dir::Whereabouts;
 
 /// A place in a file system.
@@ -33,16 +35,53 @@ pub(super) fn name_of(file: &impl AsFd) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).ok()
 }
 
-/// The place of an open file or directory. `None` where the system does not tell: without `/proc`, before Linux 5.8.
-pub(super) fn part_of(file: impl AsFd) -> Option<DevicePath> {
-    let mount = Whereabouts::of(file.as_fd()).ok()?.mount?;
+/// What the system tells of where an open file or directory lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ToldPlace {
+    /// There.
+    Part(DevicePath),
+    /// Through a mount that no table has any more, or never had: one that was unmounted while a process was in it
+    /// (`umount -l`), one that was never attached (`open_tree`). It shows a part of some file system, and nothing says which.
+    Nowhere,
+    /// The system does not tell: without `/proc`, before Linux 5.8.
+    Untold,
+}
+
+impl ToldPlace {
+    /// The part, where it is told.
+    pub(super) fn part(self) -> Option<DevicePath> {
+        match self {
+            Self::Part(part) => Some(part),
+            Self::Nowhere | Self::Untold => None,
+        }
+    }
+}
+
+/// The place of an open file or directory.
+pub(super) fn place_of(file: impl AsFd) -> ToldPlace {
+    let Ok(Whereabouts { mount: Some(mount), .. }) = Whereabouts::of(file.as_fd()) else { return ToldPlace::Untold };
     let own = Path::new("/proc/self");
-    let line = line_in(own, mount).or_else(|| processes()?.find_map(|process| line_in(&process, mount)))?;
-    let name = name_of(&file)?;
-    let below = name.strip_prefix(&line.point).ok()?;
-    // A file that is a mount by itself has nothing below that.
-    let path = if below.as_os_str().is_empty() { line.root } else { line.root.join(below) };
-    Some(DevicePath { device: line.device, path })
+    let (Some(name), true) = (name_of(&file), own.join("mountinfo").exists()) else { return ToldPlace::Untold };
+    let line = line_in(own, mount).or_else(|| processes()?.find_map(|process| line_in(&process, mount)));
+    let part = line.and_then(|line| {
+        let below = name.strip_prefix(&line.point).ok()?;
+        // A file that is a mount by itself has nothing below that.
+        let path = if below.as_os_str().is_empty() { line.root } else { line.root.join(below) };
+        Some(DevicePath { device: line.device, path })
+    });
+    match part {
+        Some(part) => ToldPlace::Part(part),
+        // The root of this process has none where that is no mount by itself (`chroot`): names lead there all the same.
+        None if leads_to(&name, &file) => ToldPlace::Untold,
+        None => ToldPlace::Nowhere,
+    }
+}
+
+/// Whether a name of this process leads to an open file or directory, through the same mount.
+fn leads_to(name: &Path, file: &impl AsFd) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let there = rustix::fs::open(name, flags, Mode::empty()).ok().and_then(|there| Whereabouts::of(there).ok());
+    there.is_some() && there == Whereabouts::of(file.as_fd()).ok()
 }
 
 /// All processes: a mount of another namespace is in the tables of those that live there.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{Gid, IFlags, Mode, Uid};
 use rustix::io::Errno;
 
 use super::contents::copy_contents;
@@ -160,7 +160,8 @@ fn make(
     let failed = |action| move |error: io::Error| FileError::new(path, action, error);
     contents(copy)?;
     own(opened, copy)?;
-    let notes = keep_attributes(opened, copy, rights)?;
+    let mut notes = keep_attributes(opened, copy, rights)?;
+    notes.extend(keep_flags(&opened.file, copy));
     if let Some(modified) = taken.modified {
         rustix::fs::futimens(copy, &times(modified)).map_err(|e| FileError::new(path, "set its time", e))?;
     }
@@ -257,6 +258,36 @@ fn keep_attributes(opened: &Opened, copy: &File, rights: &Rights) -> Result<Vec<
     }
     set_mode(mode)?;
     Ok(notes)
+}
+
+/// What `chattr` sets of a file and its user may set again, with its letters.
+const FLAGS: [(IFlags, &str); 10] = [
+    (IFlags::NOATIME, "A"),
+    (IFlags::NODUMP, "d"),
+    (IFlags::SYNC, "S"),
+    (IFlags::NOCOW, "C"),
+    (IFlags::COMPRESSED, "c"),
+    (IFlags::JOURNALING, "j"),
+    (IFlags::NOTAIL, "t"),
+    (IFlags::SECURE_REMOVAL, "s"),
+    (IFlags::UNRM, "u"),
+    (IFlags::PROJECT_INHERIT, "P"),
+];
+
+/// Those that the copy does not have yet, each by itself; says which it cannot have.
+fn keep_flags(old: &File, copy: &File) -> Option<Remark> {
+    // Not every file system has any.
+    let had = rustix::fs::ioctl_getflags(old).ok()?;
+    if !FLAGS.iter().any(|(flag, _)| had.contains(*flag)) {
+        return None;
+    }
+    let is_kept = |flag: IFlags| {
+        let has = rustix::fs::ioctl_getflags(copy)?;
+        if has.contains(flag) { Ok(()) } else { rustix::fs::ioctl_setflags(copy, has | flag) }
+    };
+    let lost = FLAGS.iter().filter(|(flag, _)| had.contains(*flag) && is_kept(*flag).is_err());
+    let lost: String = lost.map(|(_, letter)| *letter).collect();
+    (!lost.is_empty()).then_some(Remark::FlagsLost(lost))
 }
 
 /// What the file lost meanwhile, its copy must not have: nothing at all happened to it since it was opened.

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::temporary::Uninterrupted;
 use crate::elf::units::len64;
 
 const NAME: &str = "key";
@@ -88,6 +89,8 @@ fn read(directory: &OwnedFd) -> Option<Key> {
 
 /// A key has its name only once it is whole and on the disk. Of two runs that make one at once, the first one's is both's.
 fn make(place: &Path) -> Option<Key> {
+    // A signal leaves none that is half made.
+    let _uninterrupted = Uninterrupted::begin();
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(place);
     let directory = open_directory(place)?;
     let mut key = [0; LEN + 8];

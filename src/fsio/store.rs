@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 
 use super::dir::{Anchor, Dir, Spot, Whereabouts};
 use super::map::Opened;
-use super::mounts;
+use super::mounts::{self, ToldPlace};
 
 /// Where the store is, and which of its paths the running build is making.
 #[derive(Debug)]
@@ -47,17 +47,31 @@ enum Standing {
     Output,
     /// In another store path.
     Finished,
+    /// The system cannot tell.
+    Nowhere,
 }
 
-/// Why a file in the store must not be written.
+/// Why a file that is in the store, or may be, must not be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "is in the Nix store ({store}), which is immutable; write a patched copy with --output ./result-fixed, or add \
-     cudaRunpathHook to nativeBuildInputs"
-)]
-pub struct StoreRefusal {
-    /// The store that the file is in.
-    pub(crate) store: String,
+pub enum StoreRefusal {
+    /// It is in the store.
+    #[error(
+        "is in the Nix store ({store}), which is immutable; write a patched copy with --output ./result-fixed, or add \
+         cudaRunpathHook to nativeBuildInputs"
+    )]
+    Inside {
+        /// The store that the file is in.
+        store: String,
+    },
+    /// It was reached through a mount that is in no table.
+    #[error(
+        "was reached through a mount that is in no table of mounts (unmounted since, or never attached): it cannot be told \
+         from a part of the Nix store ({store}), which is immutable; name it by a path that is mounted"
+    )]
+    Nowhere {
+        /// The store that the file may be in.
+        store: String,
+    },
 }
 
 /// An open file that may be written: nothing else makes one but [`Store::admit`].
@@ -102,9 +116,10 @@ impl Store {
     /// [`StoreRefusal`], as for a file.
     pub(crate) fn check_anchor(&self, anchor: &Anchor) -> Result<(), StoreRefusal> {
         match anchor.held() {
-            None => Ok(()),
-            Some((_, Some(spot))) => self.check(spot, None),
-            Some((directory, None)) => self.check_directory(directory),
+            // What is not there any more is not written either, and each file below passes by itself.
+            None | Some(Err(_)) => Ok(()),
+            Some(Ok((_, Some(spot)))) => self.check(&spot, None),
+            Some(Ok((directory, None))) => self.check_directory(&directory),
         }
     }
 
@@ -153,9 +168,11 @@ impl Store {
     }
 
     fn allow(&self, standing: Standing) -> Result<(), StoreRefusal> {
+        let store = || self.root.display().to_string();
         match standing {
             Standing::Outside | Standing::Output => Ok(()),
-            Standing::Store | Standing::Finished => Err(StoreRefusal { store: self.root.display().to_string() }),
+            Standing::Store | Standing::Finished => Err(StoreRefusal::Inside { store: store() }),
+            Standing::Nowhere => Err(StoreRefusal::Nowhere { store: store() }),
         }
     }
 
@@ -180,7 +197,7 @@ impl Store {
                 _ => break self.learn(here, held.by_text(at)),
             };
             if there.mount != here.mount
-                && let Some(standing) = held.part_of(at).filter(|standing| *standing != Standing::Outside)
+                && let Some(standing) = held.part_of(at).filter(|standing| standing.is_in_store())
             {
                 // A part of the store is mounted here: what is above does not show that.
                 break self.learn(here, standing);
@@ -203,6 +220,12 @@ impl Store {
     }
 }
 
+impl Standing {
+    fn is_in_store(self) -> bool {
+        matches!(self, Self::Store | Self::Output | Self::Finished)
+    }
+}
+
 impl HeldStore {
     fn of(directory: Arc<Dir>, outputs: &[PathBuf]) -> io::Result<Self> {
         let inode = directory.whereabouts()?.inode;
@@ -212,7 +235,7 @@ impl HeldStore {
         };
         let outputs = outputs.iter().filter(|path| is_here(path)).filter_map(|path| path.file_name());
         let outputs = outputs.map(OsStr::to_owned).collect();
-        let part = mounts::part_of(&directory);
+        let part = mounts::place_of(&directory).part();
         Ok(Self { directory, inode, part, outputs })
     }
 
@@ -258,8 +281,11 @@ impl HeldStore {
 
     /// Where it is by its place in its file system; `None` where the system does not tell.
     fn part_of(&self, file: impl AsFd) -> Option<Standing> {
-        let own = mounts::part_of(file)?;
-        Some(self.standing_below(own.below(self.part.as_ref()?)))
+        match mounts::place_of(file) {
+            ToldPlace::Part(own) => Some(self.standing_below(own.below(self.part.as_ref()?))),
+            ToldPlace::Nowhere => Some(Standing::Nowhere),
+            ToldPlace::Untold => None,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::dir::{Anchor, Dir, Spot, Whereabouts, spot_below};
+use super::dir::{Anchor, Dir, GoAgain, OpenPlace, Spot, Whereabouts, spot_below};
+use super::limits::may_hold_one_more;
 
 /// A path of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,10 +115,18 @@ impl Sysroot {
     /// What the system says.
     pub(crate) fn hold(&self, path: &ImagePath) -> io::Result<(ImagePath, Anchor)> {
         let reached = self.walk(&path.0)?;
-        let anchor = match reached.end {
-            ReachedEnd::Directory(directory) => Anchor::directory(directory),
-            ReachedEnd::File(spot) => Anchor::file(spot),
-            ReachedEnd::Other => Anchor::default(),
+        let place = match reached.end {
+            ReachedEnd::Directory(directory) => OpenPlace::Directory(directory),
+            ReachedEnd::File(spot) => OpenPlace::File(spot),
+            ReachedEnd::Other => return Ok((ImagePath(reached.text), Anchor::default())),
+        };
+        let anchor = if may_hold_one_more() {
+            match place {
+                OpenPlace::Directory(directory) => Anchor::directory(directory),
+                OpenPlace::File(spot) => Anchor::file(spot),
+            }
+        } else {
+            Anchor::known(&place, Arc::new(WayAgain { sysroot: self.clone(), path: reached.text.clone() }))?
         };
         Ok((ImagePath(reached.text), anchor))
     }
@@ -247,6 +256,24 @@ impl Sysroot {
             }
         }
         Ok(Reached { text: at.text(None), end: ReachedEnd::Directory(at.directory) })
+    }
+}
+
+/// The way to what an argument led to.
+#[derive(Debug)]
+struct WayAgain {
+    sysroot: Sysroot,
+    /// Without links.
+    path: PathBuf,
+}
+
+impl GoAgain for WayAgain {
+    fn go(&self) -> io::Result<OpenPlace> {
+        match self.sysroot.walk(&self.path)?.end {
+            ReachedEnd::Directory(directory) => Ok(OpenPlace::Directory(directory)),
+            ReachedEnd::File(spot) => Ok(OpenPlace::File(spot)),
+            ReachedEnd::Other => Err(io::Error::other("neither a regular file nor a directory")),
+        }
     }
 }
 

@@ -225,7 +225,7 @@ impl Overlay {
     }
 
     /// What has a name in a directory.
-    pub(super) fn child(&self, directory: NodeId, name: &BStr) -> Option<NodeId> {
+    pub(crate) fn child(&self, directory: NodeId, name: &BStr) -> Option<NodeId> {
         match &self.node(directory)?.kind {
             NodeKind::Directory(children) => children.get(name).copied(),
             _ => None,

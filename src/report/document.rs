@@ -9,8 +9,9 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
-use super::text::{escaped, hex, with_sources};
+use super::text::{escaped, hex, is_invisible, with_sources};
 use crate::elf::plan::Strategy;
 use crate::tree::{FixError, Skip};
 
@@ -24,9 +25,67 @@ pub(super) const SCHEMA: &str = "cuda-runpath/1";
 pub(super) fn print(document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut document = serde_json::to_value(document)?;
     add_siblings(&mut document);
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    document.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Visible::default()))?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// The usual layout. What a terminal would obey, and what cannot be seen or turns text around, is written as `\\uXXXX`: the
+/// same strings for every reader, and nothing for a terminal.
+#[derive(Default)]
+struct Visible(PrettyFormatter<'static>);
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        let mut rest = text;
+        while let Some(at) = rest.find(|character: char| character.is_control() || is_invisible(character)) {
+            let (plain, from) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut characters = from.chars();
+            let mut units = [0_u16; 2];
+            for unit in characters.next().into_iter().flat_map(|hidden| hidden.encode_utf16(&mut units).to_vec()) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = characters.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.begin_array(out)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.end_array(out)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(out, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.end_array_value(out)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.begin_object(out)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.end_object(out)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(out, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(out)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.0.end_object_value(out)
+    }
 }
 
 /// Bytes that are nearly always text: a path, a name, an entry.
@@ -166,6 +225,19 @@ mod tests {
         parts: Vec<BarPart<'a>>,
         #[serde(flatten)]
         part: BarPart<'a>,
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_and_readers_read_the_same() {
+        let text = "a\u{9b}31m\u{202e}\u{e0041}\u{7f}\n\"\\ \u{e4}\u{1f600}";
+        let part = BarPart { path: Text::new(text.as_bytes()) };
+        let mut printed = Vec::new();
+        print(&part, &mut printed).unwrap();
+        let printed = String::from_utf8(printed).unwrap();
+        let expected = r#""a\u009b31m\u202e\udb40\udc41\u007f\n\"\\ "#;
+        assert!(printed.contains(expected), "{printed}");
+        assert!(printed.contains("\u{e4}\u{1f600}"), "{printed}");
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), serde_json::json!({ "path": text }));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
 
 /// Whether a character shows as nothing, or turns the order in which others are shown: a name could pass for another one
 /// (Unicode `Default_Ignorable_Code_Point` and `Bidi_Control`, line and paragraph separators, annotations, tags).
-fn is_invisible(character: char) -> bool {
+pub(super) fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'

@@ -20,6 +20,8 @@ pub(crate) struct CopyOfTree {
     pub(crate) made: HashSet<(u64, u64)>,
     /// Its directories, to be opened up when all is done.
     pub(crate) closed: Closed,
+    /// What could not be copied.
+    pub(crate) failures: Vec<FileError>,
 }
 
 /// Copies the tree or file that a root names into a directory that is new or empty; some files are made and filled later.
@@ -39,12 +41,12 @@ pub(crate) fn copy_tree(
         copy.push(original.file_name().unwrap_or_default());
     }
     let copied = fsio::copy_held((&source.anchor, original), (directory, &copy), is_later)?;
-    let Copied { anchor, links, later, made, closed } = copied;
+    let Copied { anchor, links, later, made, closed, failures } = copied;
     let real = copy.canonicalize();
     let real = real.map_err(|source| FileError { path: copy.clone(), action: "resolve it", source })?;
     let root =
         Root { given: ImagePath::new(copy), real: ImagePath::new(real), stands_for: source.real.clone(), anchor };
-    Ok(CopyOfTree { root, links, later, made, closed })
+    Ok(CopyOfTree { root, links, later, made, closed, failures })
 }
 
 /// The files whose bytes contain a path, as a Nix store scan would find it.

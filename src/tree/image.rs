@@ -1,12 +1,15 @@
 //! The source that is a saved image: a tree of its layers, whose files are read where they lie in the archive.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bstr::{BStr, ByteSlice};
+use foldhash::quality::RandomState;
 
 use super::host::HostSource;
 use super::source::{EntryKind, FileBytes, IsWanted, Source, SourceDirectory, SourceFile};
@@ -26,7 +29,13 @@ const REGULAR: u32 = 0o100_000;
 #[derive(Debug)]
 pub struct ImageSource {
     image: SavedImage,
+    /// The directories that a walk came to, by a hash of their paths: what lies in one is looked up from there.
+    walked: RwLock<HashMap<PathHash, NodeId>>,
+    seeds: (RandomState, RandomState),
 }
+
+/// Two hashes of a path without links, by seeds of this run that no maker of an image knows.
+type PathHash = (u64, u64);
 
 /// A file of this machine that an image is in.
 struct HostStorage(SourceFile);
@@ -84,7 +93,11 @@ impl ImageSource {
     /// # Errors
     /// [`ImageError`] says why it cannot be judged.
     pub fn of_storage(archive: Arc<dyn Storage>, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
-        Ok(Self { image: SavedImage::of_archive(archive, wanted)? })
+        Ok(Self {
+            image: SavedImage::of_archive(archive, wanted)?,
+            walked: RwLock::default(),
+            seeds: Default::default(),
+        })
     }
 
     /// The image in a directory of this machine.
@@ -93,7 +106,11 @@ impl ImageSource {
     /// [`ImageError`] says why it cannot be judged.
     pub(crate) fn of_folder(folder: Sysroot, wanted: Option<&ImagePlatform>) -> Result<Self, ImageError> {
         let folder = HostFolder(HostSource::new(folder));
-        Ok(Self { image: SavedImage::of_folder(Box::new(folder), wanted)? })
+        Ok(Self {
+            image: SavedImage::of_folder(Box::new(folder), wanted)?,
+            walked: RwLock::default(),
+            seeds: Default::default(),
+        })
     }
 
     /// What its programs are started with, `NAME=VALUE`.
@@ -103,9 +120,32 @@ impl ImageSource {
     }
 
     fn at(&self, path: &ImagePath) -> io::Result<(NodeId, &NodeKind, u32)> {
-        let id = self.image.tree().stands_at(bytes(path)).map_err(nowhere)?;
+        let id = match self.near(bytes(path)) {
+            Some(id) => id,
+            None => self.image.tree().stands_at(bytes(path)).map_err(nowhere)?,
+        };
         let node = self.image.tree().node(id).ok_or(io::ErrorKind::NotFound)?;
         Ok((id, &node.kind, node.mode))
+    }
+
+    fn hash(&self, path: &BStr) -> PathHash {
+        (self.seeds.0.hash_one(path.as_bytes()), self.seeds.1.hash_one(path.as_bytes()))
+    }
+
+    /// What stands at a path, where a walk came to that or to the directory that it is in.
+    fn near(&self, path: &BStr) -> Option<NodeId> {
+        let walked = self.walked.read().unwrap_or_else(PoisonError::into_inner);
+        if walked.is_empty() {
+            return None;
+        }
+        if let Some(known) = walked.get(&self.hash(path)) {
+            return Some(*known);
+        }
+        let (above, name) = path.rsplit_once_str("/")?;
+        if name.is_empty() || name == b"." || name == b".." {
+            return None;
+        }
+        self.image.tree().child(*walked.get(&self.hash(above.as_bstr()))?, name.as_bstr())
     }
 }
 
@@ -162,14 +202,20 @@ impl Source for ImageSource {
         let (_, NodeKind::Directory(children), _) = self.at(site.path())? else {
             return Err(io::ErrorKind::NotADirectory.into());
         };
+        let mut below = Vec::new();
         for (name, child) in children {
             let kind = match self.image.tree().node(*child).map(|node| &node.kind) {
                 Some(NodeKind::Directory(_)) => EntryKind::Directory,
                 Some(NodeKind::File(_)) => EntryKind::File,
                 Some(NodeKind::Link(_) | NodeKind::Special) | None => continue,
             };
-            found.push((ImagePath::new(site.path().as_path().join(OsStr::from_bytes(name))), kind));
+            let path = ImagePath::new(site.path().as_path().join(OsStr::from_bytes(name)));
+            if kind == EntryKind::Directory {
+                below.push((self.hash(bytes(&path)), *child));
+            }
+            found.push((path, kind));
         }
+        self.walked.write().unwrap_or_else(PoisonError::into_inner).extend(below);
         Ok(())
     }
 

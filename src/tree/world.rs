@@ -29,6 +29,9 @@ const MOST_NAMES: usize = 4096;
 /// Bytes of a file's name (`Linux include/uapi/linux/limits.h`, NAME_MAX).
 const LONGEST_NAME: usize = 255;
 
+/// Bytes of a path for which a system opens nothing, its end included (`Linux include/uapi/linux/limits.h`, PATH_MAX).
+const LONGEST_PATH: usize = 4096;
+
 /// What a source has, and what is known of it already.
 #[derive(Debug)]
 pub struct SourceWorld {
@@ -209,6 +212,9 @@ impl SourceWorld {
     }
 
     fn list(&self, path: &BStr) -> Option<Folder> {
+        if leads_nowhere(path) {
+            return None;
+        }
         let found = self.resolve(&image_path(path))?;
         if !self.is_within(found.as_path().as_os_str().as_bytes().as_bstr()) {
             return None;
@@ -237,9 +243,21 @@ impl SourceWorld {
         // Links of an image lead into the image.
         let is_directory = |found: &ImagePath| matches!(self.source.kind(found), Ok(EntryKind::Directory));
         let resolved = |above: &Path| self.resolve(&ImagePath::new(above)).filter(is_directory);
-        let nearest = || Path::new(OsStr::from_bytes(path)).ancestors().skip(1).find_map(resolved);
-        self.within.is_none() && nearest().is_some_and(|directory| self.source.is_world_writable(&directory))
+        let nearest = || {
+            let above: Vec<&Path> = Path::new(OsStr::from_bytes(path)).ancestors().skip(1).collect();
+            // Where one is there, all above it are: half of those that are left go with each question.
+            let missing = above.partition_point(|above| resolved(above).is_none());
+            above.get(missing).and_then(|above| resolved(above))
+        };
+        self.within.is_none()
+            && !leads_nowhere(path)
+            && nearest().is_some_and(|directory| self.source.is_world_writable(&directory))
     }
+}
+
+/// Whether a path is so long that no system opens anything by it.
+fn leads_nowhere(path: &BStr) -> bool {
+    path.len() >= LONGEST_PATH
 }
 
 /// The names of a path, the last one first.
@@ -319,6 +337,9 @@ impl FileSystem for SourceWorld {
     }
 
     fn real(&self, path: &BStr) -> Option<BString> {
+        if leads_nowhere(path) {
+            return None;
+        }
         let found = self.resolve(&image_path(path))?;
         Some(BString::from(found.into_path().into_os_string().into_vec()))
     }
@@ -328,6 +349,9 @@ impl FileSystem for SourceWorld {
     }
 
     fn leads_to(&self, path: &BStr) -> Option<BString> {
+        if leads_nowhere(path) {
+            return None;
+        }
         if let Some(known) = self.led.get(path) {
             return known;
         }

@@ -298,3 +298,14 @@ fn releases_are_compared_in_steps_of_their_size() {
         });
     }
 }
+
+/// Directories above a missing one are halved, and what is longer than any path leads nowhere.
+#[test]
+fn a_long_entry_that_leads_nowhere_costs_its_length() {
+    assert_near_linear("cost::a_long_entry", &["check", "tree"], 5000, |tree, size| {
+        tree.file("tree/x.so", &library().runpath(format!("/a{}", "/../a".repeat(size))).build());
+    });
+    assert_near_linear("cost::a_long_entry_that_is_none_too_long", &["check", "tree"], 180, |tree, size| {
+        tree.file("tree/x.so", &library().runpath(format!("/o{}", "/no/..".repeat(size))).build());
+    });
+}

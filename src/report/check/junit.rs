@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::run::CheckRun;
 use crate::check::{Finding, Severity};
-use crate::report::text::escaped;
+use crate::report::text::{escaped, is_invisible};
 
 /// Prints one test suite; errors are failures, the rest is output of the case.
 ///
@@ -72,6 +72,8 @@ fn xml(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' | '\t' => out.push(c),
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            // The same text for every reader, and nothing that a terminal obeys.
+            c if is_invisible(c) => out.extend(["&#x", &format!("{:x}", u32::from(c)), ";"]),
             c => out.push(c),
         }
     }

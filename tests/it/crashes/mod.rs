@@ -8,6 +8,7 @@ mod leftovers;
 mod meanwhile;
 mod places;
 mod receipts;
+mod resumed;
 mod rights;
 mod signals;
 mod site;

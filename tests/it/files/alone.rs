@@ -199,3 +199,89 @@ fn nothing_that_a_terminal_obeys_reaches_it() {
         assert!(shown.len() > 10, "{words}: {shown:?}");
     }
 }
+
+/// Arguments hold directories open: of more than there are descriptors each is gone to again, and must be the same.
+#[test]
+fn there_may_be_more_arguments_than_descriptors() {
+    let test = "files::there_may_be_more_arguments_than_descriptors";
+    if !has_cc(test) || !require("prlimit", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let mut all = Vec::new();
+    for number in 0..150 {
+        all.push(tree.library(format!("{number}/libuser.so")));
+    }
+    let list = tree.file("list", all.iter().map(|path| format!("{}\n", path.display())).collect::<String>().as_bytes());
+    for (command, code) in [(&["show"][..], 0), (&["archs"], 0), (&["fix", "--in-place", "-q"], 0)] {
+        let ended = run(limited(&["--nofile=64"]).args(command).arg("--files-from").arg(&list));
+        assert!(ended.code == code && !ended.stderr.contains("Too many open files"), "{}", ended.said());
+    }
+    expect(binary().args(["fix", "--check", "-q", "--files-from"]).arg(&list), 0);
+}
+
+/// One file that cannot be copied is named, and all others are there.
+#[test]
+fn a_copy_goes_on_past_what_cannot_be_copied() {
+    let test = "files::a_copy_goes_on_past_what_cannot_be_copied";
+    if !has_cc(test) || !require("prlimit", test) {
+        return;
+    }
+    let tree = Tree::new();
+    for name in ["tree/a.so", "tree/c/d.so"] {
+        tree.library(name);
+    }
+    tree.file("tree/b", &vec![b'x'; 3 << 20]);
+    for command in [&["fix"][..], &["slim", "--arch", "9.0"]] {
+        let copy = tree.join("copy");
+        let mut copying = limited(&["--fsize=2097152"]);
+        copying.args(command).arg("--json").arg("--output").arg(&copy).arg(tree.join("tree"));
+        let ended = expect(&mut copying, 2);
+        assert!(ended.stdout.contains("\"error\"") && ended.stdout.contains("/b\""), "{}", ended.said());
+        assert!(copy.join("a.so").exists() && copy.join("c/d.so").exists() && !copy.join("b").exists());
+        std::fs::remove_dir_all(copy).unwrap();
+    }
+}
+
+/// The first line of a receipt is a write like any other.
+#[test]
+fn a_receipt_that_may_have_no_byte_is_an_error() {
+    let test = "files::a_receipt_that_may_have_no_byte_is_an_error";
+    if !has_cc(test) || !require("prlimit", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let library = tree.library("libuser.so");
+    let ended = expect(limited(&["--fsize=0"]).args(["fix", "--receipt"]).arg(tree.join("receipt")).arg(&library), 2);
+    assert!(ended.stderr.contains("ulimit -f") && !tree.join("receipt").exists(), "{}", ended.said());
+    assert_eq!(loads(&library), OLD);
+}
+
+/// GitHub's runner takes commands from standard error, too.
+#[test]
+fn no_name_is_a_command_on_standard_error() {
+    let tree = Tree::new();
+    let missing = tree.join("a\n::stop-commands::zz\nb.so");
+    let ended = run(binary().args(["check", "--format", "github"]).arg(tree.path()).arg(missing));
+    let lines = || ended.stderr.lines().chain(ended.stdout.lines());
+    assert!(ended.code == 2 && !lines().any(|line| line.starts_with("::stop-commands")), "{}", ended.said());
+}
+
+/// What `chattr` set of a file is its copy's, or told.
+#[test]
+fn attributes_of_the_inode_stay() {
+    let test = "files::attributes_of_the_inode_stay";
+    if !has_cc(test) || !require("chattr", test) || !require("lsattr", test) {
+        return;
+    }
+    let tree = Tree::new();
+    let library = tree.library("libuser.so");
+    if run(command("chattr").arg("+Ad").arg(&library)).code != 0 {
+        skip(test, "no such attributes here");
+        return;
+    }
+    expect(fix(NATIVE).arg(&library), 0);
+    let told = expect(command("lsattr").arg(&library), 0).stdout;
+    let letters = told.split(' ').next().unwrap();
+    assert!(letters.contains('A') && letters.contains('d'), "{told}");
+}

@@ -308,3 +308,44 @@ fn a_deep_tree_is_fixed_with_few_descriptors() {
     expect(fix(NATIVE).arg("--output").arg(tree.join("copy")).arg(&root), 0);
     expect(command("rm").arg("-rf").arg(&root).arg(tree.join("copy")), 0);
 }
+
+/// `$1` is mounted at `$2` and unmounted again while somebody is in it; then the command, there.
+const DETACHED: &str = r#"
+mount --bind "$1" "$2"
+cd "$2"
+exec 7<.
+umount -l "$2"
+shift 2
+set +e
+"$@"
+echo "RESULT $?"
+"#;
+
+/// A mount that no table has any more shows a part of some file system, and nothing tells which.
+#[test]
+fn what_no_table_of_mounts_has_is_refused_where_there_is_a_store() {
+    let test = "files::what_no_table_of_mounts_has_is_refused_where_there_is_a_store";
+    if !has_cc(test) {
+        return;
+    }
+    let ways = [&["."][..], &["--in-place", "."], &["/proc/self/fd/7/libuser.so"], &["--receipt", "new", "."]];
+    for (way, has_store) in ways.iter().flat_map(|way| [(way, true), (way, false)]) {
+        let tree = Tree::new();
+        let file = store_file(&tree);
+        let before = Snapshot::of(&file);
+        let Some(mut shell) = mounting_shell(test, DETACHED) else { return };
+        shell.arg(file.parent().unwrap()).arg(tree.join("tree/point")).arg(program()).args(["fix", "--driver"]);
+        shell.arg(&deps(NATIVE).new).args(*way);
+        shell.env("NIX_STORE", tree.join(if has_store { "store" } else { "no-store" }));
+        let ended = run(&mut shell);
+        let Some(result) = result(&ended, test) else { return };
+        let told = format!("{way:?} {has_store}\n{}", ended.said());
+        if has_store {
+            assert!(result == "2" && ended.stderr.contains("no table of mounts"), "{told}");
+            assert_eq!(Snapshot::of(&file), before, "{told}");
+            assert_eq!(names(file.parent().unwrap()).len(), 1, "{told}");
+        } else {
+            assert!(result == "0" && Snapshot::of(&file) != before, "{told}");
+        }
+    }
+}
