@@ -262,10 +262,10 @@ mod tests {
 
     #[test]
     fn places_are_those_of_a_release_or_of_the_machine() {
-        let roots = [CheckRoot { given: "new".into(), real: "/work/new".into() }];
+        let roots = [CheckRoot { given: "new".into(), real: "/home/new".into() }];
         let place = |place: &str| String::from_utf8(Roots::of(&roots).place(place.as_bytes())).unwrap();
-        assert_eq!(place("/work/new/lib/../driver/libcuda.so.1"), "driver/libcuda.so");
-        assert_eq!(place("/work/newer/libcuda.so.1"), "/work/newer/libcuda.so");
+        assert_eq!(place("/home/new/lib/../driver/libcuda.so.1"), "driver/libcuda.so");
+        assert_eq!(place("/home/newer/libcuda.so.1"), "/home/newer/libcuda.so");
         let hash = "0".repeat(32);
         assert_eq!(place(&format!("/nix/store/{hash}-cuda_compat-12.8/compat")), "/nix/store/cuda_compat/compat");
     }

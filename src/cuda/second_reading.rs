@@ -70,7 +70,7 @@ impl EntryHeader {
         let sure = if self.flags & HAS_ATTRIBUTES != 0 { is_for_one } else { capability };
         let is_of_use = |gpu: &Gpu| match self.kind {
             CUBIN => gpu.may_run(sure),
-            _ => capability.ptx_runs_on(gpu.capability),
+            _ => sure.ptx_runs_on(gpu.capability),
         };
         let runs = |gpu: &Gpu| kept.iter().any(|kept| kept.runs_on(*gpu));
         let is_stood_in_for = is_ptx && targets.gpus.iter().all(runs);

@@ -125,7 +125,8 @@ fn has_immediate(code: &[u8], address: u32) -> bool {
 /// The address itself, or its distance from the global offset table, by which position-independent code counts.
 fn in_i386(view: &ElfView<'_>, code: &[u8], address: u64, is_fixed: bool) -> bool {
     let Ok(address) = u32::try_from(address) else { return false };
-    if is_fixed && code.find(address.to_le_bytes()).is_some() {
+    // Program headers lie in front of code often, and name it too.
+    if is_fixed && has_immediate(code, address) {
         return true;
     }
     let table = view.dynamic.value(dt::DT_PLTGOT).and_then(|table| u32::try_from(table).ok());

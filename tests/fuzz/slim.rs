@@ -1,4 +1,4 @@
-//! Any bytes as a file from which GPU code goes: what is proven keeps an object one, and nothing is left for a second run.
+//! Any bytes as a file from which GPU code goes: what is planned can be proven, and nothing is left for a second run.
 
 use cuda_runpath::cuda::{Gpu, slim_bytes};
 use cuda_runpath::elf::view::Subject;
@@ -24,8 +24,8 @@ pub fn slim(bytes: &[u8]) {
         library = Spec::library(Machine::X86_64).gpu_code(section, bytes).build();
         &library
     };
-    // What cannot be proven is not written: the file stays as it is, and that is told.
-    let Ok(Some(made)) = slim_bytes(file, &gpus, compacts, in_place) else { return };
+    let made = slim_bytes(file, &gpus, compacts, in_place).expect("every plan can be proven");
+    let Some(made) = made else { return };
     if !compacts || in_place {
         assert_eq!(made.len(), file.len(), "the length stays");
     }

@@ -76,8 +76,6 @@ fn edit_sound(spec: &Spec, sound: &[u8], wish: &Wish, atomicity: Atomicity) {
             Ok(planned) => planned,
             // A payload must stay at the end of the file: there may be no room before it.
             Err(PlanError::NoPlace(_)) if !spec.overlay.is_empty() => return,
-            // Code that has the address of the dynamic section in it, by chance too, keeps that where it is.
-            Err(error @ PlanError::NoPlace(_)) if error.to_string().contains("_DYNAMIC") => return,
             Err(error) => panic!("round {round}: a sound layout is refused: {error}: {spec:?}"),
         };
         if let Err(error) = verify(&bytes, planned.clone(), &change) {

@@ -160,6 +160,8 @@ fn whatever_can_be_slimmed_is_proven() {
     inputs.push(("unaligned".to_owned(), include_bytes!("../fuzz/corpus/slim/unaligned").to_vec()));
     // A cubin that ends beyond its section for bytes of a fat binary behind it, and no longer once that is written anew.
     inputs.push(("claimed".to_owned(), include_bytes!("../fuzz/corpus/slim/claimed").to_vec()));
+    // PTX whose attributes can say that it is for one architecture alone.
+    inputs.push(("attributes".to_owned(), include_bytes!("../fuzz/corpus/slim/attributes").to_vec()));
     replay("slim", slim::slim, &inputs, 20);
 }
 

@@ -206,16 +206,7 @@ fn a_running_program_is_taken_back_in_a_copy() {
 /// The owner's first write drops set-user-ID, and a killed run cannot set it again.
 #[test]
 fn the_mode_comes_back_too() {
-    let test = "the_mode_comes_back_too";
-    if !can_trace(test) || !require("setpriv", test) {
-        return;
-    }
-    if !is_root() {
-        skip(test, "only root becomes another user");
-        return;
-    }
-    let site = Site::new(&few_cases()[0]);
-    let copy = give_site_to_nobody(&site);
+    let Some((site, copy)) = site_of_nobody("the_mode_comes_back_too") else { return };
     let fix =
         |command: &mut Command| run(command.args(["fix", "--in-place", "--driver", "$ORIGIN/new"]).arg(&site.object));
     let mode = || fs::metadata(&site.object).unwrap().mode() & 0o7777;
@@ -337,6 +328,20 @@ fn without_a_key_the_file_is_replaced() {
     assert_eq!(site.loads(), Loads::New);
 }
 
+/// A site that is another user's, and a copy of the program that this user can start; where that can be made.
+fn site_of_nobody(test: &str) -> Option<(Site, PathBuf)> {
+    if !can_trace(test) || !require("setpriv", test) {
+        return None;
+    }
+    if !is_root() {
+        skip(test, "only root becomes another user");
+        return None;
+    }
+    let site = Site::new(&few_cases()[0]);
+    let copy = give_site_to_nobody(&site);
+    Some((site, copy))
+}
+
 /// Makes everything of a site another user's, and a copy of the program that this user can start.
 fn give_site_to_nobody(site: &Site) -> PathBuf {
     let folder = site.object.parent().unwrap();
@@ -351,16 +356,7 @@ fn give_site_to_nobody(site: &Site) -> PathBuf {
 /// The user of a read-only file with several names lends himself the right to write to it for a moment.
 #[test]
 fn a_lent_right_goes_back() {
-    let test = "a_lent_right_goes_back";
-    if !can_trace(test) || !require("setpriv", test) {
-        return;
-    }
-    if !is_root() {
-        skip(test, "only root becomes another user");
-        return;
-    }
-    let site = Site::new(&few_cases()[0]);
-    let copy = give_site_to_nobody(&site);
+    let Some((site, copy)) = site_of_nobody("a_lent_right_goes_back") else { return };
     fs::hard_link(&site.object, site.object.with_file_name("other.name")).unwrap();
     let log = site.beside("log-of-nobody");
     let mode = || fs::metadata(&site.object).unwrap().mode() & 0o7777;
